@@ -1,0 +1,55 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::{BackendError, Batch, Cancel, Declaration, Executions};
+
+/// An engine: it turns files into models.
+pub trait Backend: Send + Sync {
+    /// Loads a model version. It may take long, and is called on a thread that may block; several loads may run at
+    /// once. A load that is no longer wanted is cancelled, and may then fail early.
+    fn load(&self, artifact: &Artifact<'_>, cancel: &Cancel) -> Result<Arc<dyn Model>, BackendError>;
+}
+
+/// What there is to load.
+#[derive(Clone, Copy, Debug)]
+pub struct Artifact<'a> {
+    /// The model's name.
+    pub model: &'a str,
+    /// The version to load.
+    pub version: u64,
+    /// The version's directory.
+    pub directory: &'a Path,
+    /// The file or directory in it that holds the model, if the configuration names one.
+    pub filename: Option<&'a str>,
+    /// The configuration's `parameters`, whose meaning is the backend's own.
+    pub parameters: &'a BTreeMap<String, String>,
+    /// The configuration's `optimization.graph.level`: -1 basic, 0 the default, 1 more, and so on.
+    pub graph_level: i32,
+}
+
+/// A loaded model version. It owns the weights: ten instances do not cost ten times the weights.
+pub trait Model: Send + Sync {
+    /// What the model says of itself.
+    fn declaration(&self) -> &Declaration;
+    /// Makes one more executor of the model.
+    fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError>;
+}
+
+/// What an instance is to be like.
+#[derive(Clone)]
+pub struct InstanceSpec {
+    /// Its name, for logs.
+    pub name: String,
+    /// Whether batches are formed along the first dimension of every tensor.
+    pub batching: bool,
+    /// Where it tells of its executions.
+    pub executions: Arc<dyn Executions>,
+}
+
+/// One executor of a model. The server calls it from one thread at a time, not always the same.
+pub trait Instance: Send {
+    /// Executes a batch. Returning frees the instance, not the requests: they may live on, on any thread, until they
+    /// are answered and dropped.
+    fn execute(&mut self, batch: Batch);
+}

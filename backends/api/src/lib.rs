@@ -1,0 +1,43 @@
+//! The boundary between the server and its engines.
+//!
+//! The server hands an [`Instance`] a [`Batch`] of owned [`Request`]s; the engine answers each through its
+//! [`Responder`], from whatever thread and at whatever time suits it, and releases each by dropping it. Nothing here
+//! knows a network protocol, a configuration format or a particular engine.
+//!
+//! An engine that takes one contiguous tensor per input and gives one per output implements [`Compute`] instead and is
+//! wrapped in [`Batched`], which gathers, scatters, times, and runs a failed batch again one by one.
+
+#![forbid(unsafe_code)]
+
+mod aligned;
+mod backend;
+mod batch;
+mod batched;
+mod buffer;
+mod cancel;
+mod compute;
+mod declaration;
+mod dtype;
+mod error;
+mod request;
+mod responder;
+mod shape;
+mod slots;
+pub mod strings;
+mod tensor;
+
+pub use aligned::AlignedBytes;
+pub use backend::{Artifact, Backend, Instance, InstanceSpec, Model};
+pub use batch::{Batch, Executions, Phases};
+pub use batched::Batched;
+pub use buffer::{Buffer, Data};
+pub use cancel::{Cancel, CancelGuard};
+pub use compute::{Compute, Outputs, Run};
+pub use declaration::{Declaration, TensorDeclaration};
+pub use dtype::DType;
+pub use error::{BackendError, Code};
+pub use request::{Inputs, Meta, Parameter, Request};
+pub use responder::{Exchange, Responder, Response, Sent};
+pub use shape::Shape;
+pub use slots::{Slot, Slots};
+pub use tensor::Tensor;

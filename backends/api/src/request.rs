@@ -1,0 +1,112 @@
+use std::fmt;
+
+use smallvec::SmallVec;
+
+use crate::{BackendError, Batch, Cancel, Phases, Responder, Slot, Slots, Tensor};
+
+/// A request's inputs by slot; `None` where an optional one was left out.
+pub type Inputs = SmallVec<[Option<Tensor>; 2]>;
+
+/// What a request carries besides its tensors.
+#[derive(Clone, Debug, Default)]
+pub struct Meta {
+    /// The caller's name for it; may be empty.
+    pub id: String,
+    /// Parameters that the server does not interpret, in no particular order.
+    pub parameters: Vec<(String, Parameter)>,
+}
+
+/// The value of a request parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Parameter {
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Double(f64),
+    /// A text.
+    String(String),
+}
+
+/// One inference to be done: owned, sendable, and living for as long as the engine needs its inputs.
+///
+/// Dropping it *releases* it: the server may then give its place to another, unload its model, and so on. Releasing is
+/// apart from answering, which goes through the [`Responder`] and may come earlier or later.
+pub struct Request {
+    inputs: Inputs,
+    wanted: Slots,
+    rows: u32,
+    meta: Meta,
+    responder: Responder,
+}
+
+impl Request {
+    /// A request for `rows` rows (1 for a model without batching) whose inputs the server has validated.
+    pub fn new(inputs: Inputs, wanted: Slots, rows: u32, meta: Meta, responder: Responder) -> Request {
+        Request { inputs, wanted, rows, meta, responder }
+    }
+
+    /// The inputs by slot of the model's declaration.
+    pub fn inputs(&self) -> &[Option<Tensor>] {
+        &self.inputs
+    }
+
+    /// Whether the caller asked for this output.
+    pub fn wants(&self, output: Slot) -> bool {
+        self.wanted.contains(output)
+    }
+
+    /// The outputs that the caller asked for.
+    pub fn wanted(&self) -> &Slots {
+        &self.wanted
+    }
+
+    /// How many rows of a batch it takes.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// What it carries besides its tensors.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The way to answer it; may outlive the request.
+    pub fn responder(&self) -> Responder {
+        self.responder.clone()
+    }
+
+    /// Whether it is still wanted.
+    pub fn cancel(&self) -> &Cancel {
+        self.responder.exchange().cancel()
+    }
+
+    /// Accounts for its execution. Call it before the final response, so that whoever has the answer finds it counted.
+    pub fn report(&self, phases: &Phases, result: Result<(), &BackendError>) {
+        self.responder.exchange().report(phases, result);
+    }
+
+    /// Answers it with an error and releases it.
+    pub fn fail(self, error: BackendError) {
+        self.responder().send(crate::Response::error(error));
+    }
+}
+
+impl From<Request> for Batch {
+    fn from(request: Request) -> Batch {
+        Batch::new(vec![request])
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.responder.exchange().release();
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("id", &self.meta.id).field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
