@@ -1,0 +1,29 @@
+//! Models for ONNX Runtime, on the CPU.
+//!
+//! The library is loaded with the first model, so that a daemon without ONNX models neither needs it nor pays for it.
+//! The process has one environment with one thread pool, which every session uses unless its model asks for threads of
+//! its own. A model version has one session, shared by all of its instances.
+//!
+//! A file's way: `model_file` → `parameters` → `session_options` → `session`; a request's: `compute` → `value` → `run`
+//! → `output`. Everything `unsafe` is in `environment`, `logging`, `output`, `run`, `run_options`, `session`,
+//! `session_options`, `status` and `value`.
+
+mod backend;
+mod compute;
+mod environment;
+mod library;
+mod logging;
+mod model_file;
+mod options;
+mod output;
+mod parameters;
+mod run;
+mod run_options;
+mod session;
+mod session_options;
+mod status;
+mod types;
+mod value;
+
+pub use backend::OnnxRuntime;
+pub use options::Options;

@@ -1,0 +1,125 @@
+//! How a session is to be made.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString};
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+
+use nerite_backend::{Cancel, CancelGuard};
+use ort::sys::{ExecutionMode, GraphOptimizationLevel, OrtSessionOptions};
+
+use crate::environment::{Threads, made};
+use crate::parameters::Parameters;
+use crate::status::{OrtError, ort_call};
+
+/// ONNX Runtime's session options.
+pub(crate) struct SessionOptions(NonNull<OrtSessionOptions>);
+
+// SAFETY: options belong to no thread.
+unsafe impl Send for SessionOptions {}
+// SAFETY: through a shared reference they are only read, or their cancellation flag is set, which is an atomic made to
+// be set while another thread creates a session.
+unsafe impl Sync for SessionOptions {}
+
+impl SessionOptions {
+    /// Options for a model of that name; `graph_level` is the configuration's `optimization.graph.level`.
+    pub(crate) fn new(
+        model: &str,
+        graph_level: i32,
+        parameters: &Parameters,
+        threads: Threads,
+    ) -> Result<SessionOptions, OrtError> {
+        let mut options = null_mut();
+        // SAFETY: the result goes to a local.
+        unsafe { ort_call!(CreateSessionOptions(&mut options)) }?;
+        let options = SessionOptions(made(options)?);
+        let log_id = CString::new(model).unwrap_or_default();
+        let raw = options.0.as_ptr();
+        // SAFETY: the options were just made and nobody else has them; the name is a C string, which is copied.
+        unsafe {
+            ort_call!(SetSessionLogId(raw, log_id.as_ptr()))?;
+            ort_call!(SetSessionGraphOptimizationLevel(raw, optimization(graph_level)))?;
+        }
+        options.set_threads(parameters, threads)?;
+        options.set_memory(parameters)?;
+        Ok(options)
+    }
+
+    /// The shared pool, or threads of the session's own where the model asks for some or there is no pool.
+    fn set_threads(&self, parameters: &Parameters, threads: Threads) -> Result<(), OrtError> {
+        let Parameters { intra_op_threads, inter_op_threads, parallel, .. } = *parameters;
+        let raw = self.0.as_ptr();
+        if threads.pool && !parallel && intra_op_threads == 0 && inter_op_threads == 0 {
+            // SAFETY: only `new` calls this, with options that nobody else has yet.
+            return unsafe { ort_call!(DisablePerSessionThreads(raw)) };
+        }
+        let or = |wish: u16, default: u16| i32::from(if wish > 0 { wish } else { default });
+        let mode = if parallel { ExecutionMode::ORT_PARALLEL } else { ExecutionMode::ORT_SEQUENTIAL };
+        // SAFETY: as above.
+        unsafe {
+            ort_call!(SetSessionExecutionMode(raw, mode))?;
+            ort_call!(SetIntraOpNumThreads(raw, or(intra_op_threads, threads.intra_op)))?;
+            ort_call!(SetInterOpNumThreads(raw, or(inter_op_threads, threads.inter_op)))?;
+        }
+        self.set_entry(c"session.intra_op.allow_spinning", false)?;
+        self.set_entry(c"session.inter_op.allow_spinning", false)
+    }
+
+    fn set_memory(&self, parameters: &Parameters) -> Result<(), OrtError> {
+        let (api, raw) = (ort::api(), self.0.as_ptr());
+        if let Some(wanted) = parameters.memory_arena {
+            let set = if wanted { api.EnableCpuMemArena } else { api.DisableCpuMemArena };
+            // SAFETY: only `new` calls this, with options that nobody else has yet.
+            unsafe { crate::status::check(set(raw)) }?;
+        }
+        if let Some(wanted) = parameters.memory_pattern {
+            let set = if wanted { api.EnableMemPattern } else { api.DisableMemPattern };
+            // SAFETY: as above.
+            unsafe { crate::status::check(set(raw)) }?;
+        }
+        match parameters.device_allocator_for_initializers {
+            Some(wanted) => self.set_entry(c"session.use_device_allocator_for_initializers", wanted),
+            None => Ok(()),
+        }
+    }
+
+    fn set_entry(&self, key: &CStr, value: bool) -> Result<(), OrtError> {
+        let value = if value { c"1" } else { c"0" };
+        // SAFETY: only `new` gets here, with options that nobody else has yet; both strings are copied.
+        unsafe { ort_call!(AddSessionConfigEntry(self.0.as_ptr(), key.as_ptr(), value.as_ptr())) }
+    }
+
+    /// Gives the making of a session up when `cancel` is cancelled, as long as the guard lives.
+    pub(crate) fn watch(self: &Arc<Self>, cancel: &Cancel) -> CancelGuard {
+        let options = Arc::clone(self);
+        cancel.on_cancel(move || {
+            // SAFETY: the watcher keeps the options alive; setting the flag is meant to be done from other threads.
+            let set = unsafe { ort_call!(SessionOptionsSetLoadCancellationFlag(options.0.as_ptr(), true)) };
+            if let Err(error) = set {
+                tracing::debug!("a load goes on although it was cancelled: {error}");
+            }
+        })
+    }
+
+    /// For making a session.
+    pub(crate) fn as_ptr(&self) -> *const OrtSessionOptions {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for SessionOptions {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, released once; a session copies what it needs of them.
+        unsafe { (ort::api().ReleaseSessionOptions)(self.0.as_ptr()) }
+    }
+}
+
+/// What Triton's levels mean; any other is the default.
+fn optimization(graph_level: i32) -> GraphOptimizationLevel {
+    match graph_level {
+        -1 => GraphOptimizationLevel::ORT_ENABLE_BASIC,
+        1 => GraphOptimizationLevel::ORT_ENABLE_EXTENDED,
+        2 => GraphOptimizationLevel::ORT_DISABLE_ALL,
+        _ => GraphOptimizationLevel::ORT_ENABLE_ALL,
+    }
+}

@@ -1,0 +1,182 @@
+use bytes::Bytes;
+use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor, strings};
+use smallvec::smallvec;
+
+use super::refusal::Fault;
+use super::{InferInput, InferOutput, InferRequest, Refusal};
+use crate::model::{InputSpec, ModelSpec};
+use crate::reshape::reshaped;
+
+/// A request that its model can execute.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The inputs by slot, in the shapes that the engine gets.
+    pub inputs: Inputs,
+    /// The outputs asked for.
+    pub wanted: Slots,
+    /// How many rows it has; 1 for a model without batching.
+    pub rows: u32,
+    /// What it carries besides.
+    pub meta: Meta,
+}
+
+/// Checks a request against its model, in the order in which Triton does: outputs, count and names of inputs, batch,
+/// element type, shape, size.
+pub fn admit(spec: &ModelSpec, request: InferRequest) -> Result<Admitted, Refusal> {
+    let InferRequest { id, inputs, outputs, parameters } = request;
+    match check(spec, inputs, &outputs) {
+        Ok((inputs, wanted, rows)) => Ok(Admitted { inputs, wanted, rows, meta: Meta { id, parameters } }),
+        Err(fault) => Err(Refusal::new(&spec.name, &id, fault)),
+    }
+}
+
+fn check(
+    spec: &ModelSpec,
+    given: Vec<InferInput>,
+    outputs: &[InferOutput],
+) -> Result<(Inputs, Slots, u32), Fault> {
+    no_duplicates(given.iter().map(|input| &input.name))?;
+    no_duplicates(outputs.iter().map(|output| &output.name))?;
+    if let Some(bare) = given.iter().find(|input| input.data.is_none()) {
+        return Err(Fault::NoData { input: bare.name.clone() });
+    }
+    let wanted = wanted(spec, outputs)?;
+    check_count(spec, &given)?;
+    let specs = given.iter().map(|input| find_input(spec, input)).collect::<Result<Vec<_>, _>>()?;
+    let rows = if spec.batching() { batch_rows(spec, &given)? } else { 1 };
+    let mut inputs: Inputs = smallvec![None; spec.slots.inputs];
+    for (input, input_spec) in given.into_iter().zip(specs) {
+        let tensor = tensor(spec, input_spec, input)?;
+        if let Some(place) = inputs.get_mut(input_spec.slot) {
+            *place = Some(tensor);
+        }
+    }
+    Ok((inputs, wanted, rows))
+}
+
+fn no_duplicates<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Result<(), Fault> {
+    let mut rest = names;
+    while let Some(name) = rest.next() {
+        if rest.clone().any(|other| other == name) {
+            return Err(Fault::Duplicate { tensor: name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn wanted(spec: &ModelSpec, outputs: &[InferOutput]) -> Result<Slots, Fault> {
+    if outputs.is_empty() {
+        return Ok(spec.outputs.iter().map(|output| output.slot).collect());
+    }
+    let slot = |asked: &InferOutput| {
+        let known = spec.outputs.iter().find(|output| output.name == asked.name);
+        known.map(|output| output.slot).ok_or_else(|| Fault::UnknownOutput { output: asked.name.clone() })
+    };
+    outputs.iter().map(slot).collect()
+}
+
+fn check_count(spec: &ModelSpec, given: &[InferInput]) -> Result<(), Fault> {
+    let (least, most) = (spec.required_inputs(), spec.inputs.len());
+    if (least..=most).contains(&given.len()) {
+        return Ok(());
+    }
+    let is_given = |name: &str| given.iter().any(|input| input.name == name);
+    let missing = spec.inputs.iter().filter(|input| !input.optional && !is_given(&input.name));
+    Err(Fault::InputCount {
+        least,
+        most,
+        got: given.iter().map(|input| input.name.clone()).collect(),
+        missing: missing.map(|input| input.name.clone()).collect(),
+    })
+}
+
+fn find_input<'a>(spec: &'a ModelSpec, given: &InferInput) -> Result<&'a InputSpec, Fault> {
+    let known = spec.inputs.iter().find(|input| input.name == given.name);
+    known.ok_or_else(|| Fault::UnknownInput { input: given.name.clone() })
+}
+
+/// The number of rows, which is the first extent of every input.
+fn batch_rows(spec: &ModelSpec, given: &[InferInput]) -> Result<u32, Fault> {
+    let mut batch = None;
+    for input in given {
+        let Some(&rows) = input.shape.first() else { return Err(Fault::NoShape { input: input.name.clone() }) };
+        match batch {
+            Some(others) if others != rows => return Err(Fault::BatchMismatch { input: input.name.clone() }),
+            _ => batch = Some(rows),
+        }
+    }
+    let rows = batch.unwrap_or(1);
+    let input = given.first().map(|input| input.name.clone()).unwrap_or_default();
+    match u32::try_from(rows) {
+        Ok(0) => Err(Fault::EmptyBatch { input }),
+        Ok(rows) if rows <= spec.max_batch_size => Ok(rows),
+        Err(_) if rows < 0 => Err(Fault::OpenDimension { input, shape: first_shape(given) }),
+        _ => Err(Fault::BatchTooLarge { most: spec.max_batch_size }),
+    }
+}
+
+fn first_shape(given: &[InferInput]) -> Shape {
+    given.first().map(|input| Shape::new(&input.shape)).unwrap_or_default()
+}
+
+fn tensor(spec: &ModelSpec, input_spec: &InputSpec, given: InferInput) -> Result<Tensor, Fault> {
+    let InferInput { name: input, datatype, shape, data } = given;
+    let dtype = input_spec.dtype;
+    if datatype != dtype.wire_name() {
+        return Err(Fault::DType { input, got: datatype, want: dtype.wire_name() });
+    }
+    let shape = Shape::new(&shape);
+    if shape.is_dynamic() {
+        return Err(Fault::OpenDimension { input, shape });
+    }
+    let (batch, dims) = shape.split_at(usize::from(spec.batching()));
+    if !accepts(input_spec, dims) {
+        let want = spec.full_shape(&input_spec.dims);
+        return Err(Fault::WrongShape { input, want, got: shape, batching: spec.batching() });
+    }
+    let Some(elements) = shape.elements() else { return Err(Fault::TooManyElements { input, shape }) };
+    let data = data.unwrap_or_default();
+    check_size(&input, &shape, dtype, elements, &data)?;
+    let shape = match &input_spec.reshape {
+        Some(target) => batch.iter().copied().chain(reshaped(&input_spec.dims, dims, target)).collect(),
+        // A scalar also comes as [1].
+        None if input_spec.dims.is_empty() => Shape::new(batch),
+        None => shape,
+    };
+    Ok(Tensor::new(dtype, shape, data))
+}
+
+fn accepts(input: &InputSpec, dims: &[i64]) -> bool {
+    input.dims.allows(dims) || (input.dims.is_empty() && dims == [1])
+}
+
+fn check_size(input: &str, shape: &Shape, dtype: DType, elements: usize, data: &Bytes) -> Result<(), Fault> {
+    let Some(size) = dtype.size() else { return check_strings(input, elements, data) };
+    let Some(want) = elements.checked_mul(size) else {
+        return Err(Fault::TooManyElements { input: input.to_owned(), shape: shape.clone() });
+    };
+    match data.len() {
+        got if got == want => Ok(()),
+        got => Err(Fault::ByteSize { input: input.to_owned(), want, got }),
+    }
+}
+
+fn check_strings(input: &str, want: usize, data: &Bytes) -> Result<(), Fault> {
+    let mut got = 0;
+    for element in strings::elements(data) {
+        element.map_err(|truncated| {
+            let input = input.to_owned();
+            match truncated {
+                strings::Truncated::Length { available } => Fault::StringLength { input, available },
+                strings::Truncated::Content { expected: want, available } => {
+                    Fault::StringContent { input, want, available }
+                }
+            }
+        })?;
+        got += 1;
+        if got > want {
+            return Err(Fault::TooManyStrings { input: input.to_owned(), want, got });
+        }
+    }
+    if got < want { Err(Fault::TooFewStrings { input: input.to_owned(), want, got }) } else { Ok(()) }
+}

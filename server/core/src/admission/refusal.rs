@@ -1,0 +1,163 @@
+use std::fmt;
+
+use nerite_backend::{Code, Shape};
+
+/// Why a request is refused before it is queued. The texts are those of Triton, which clients match on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    model: String,
+    /// The request's id, for faults whose text begins with it.
+    request: Option<String>,
+    fault: Fault,
+}
+
+impl Refusal {
+    pub(super) fn new(model: &str, request: &str, fault: Fault) -> Refusal {
+        let request = fault.names_request().then(|| request.to_owned());
+        Refusal { model: model.to_owned(), request, fault }
+    }
+
+    /// The kind of failure.
+    pub fn code(&self) -> Code {
+        Code::InvalidArgument
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.request.as_deref() {
+            Some("") => f.write_str("[request id: <id_unknown>] ")?,
+            Some(id) => write!(f, "[request id: {id}] ")?,
+            None => {}
+        }
+        self.fault.write(&self.model, f)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// What is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// An input or output is named twice.
+    Duplicate { tensor: String },
+    UnknownInput { input: String },
+    UnknownOutput { output: String },
+    InputCount { least: usize, most: usize, got: Vec<String>, missing: Vec<String> },
+    NoData { input: String },
+    NoShape { input: String },
+    BatchMismatch { input: String },
+    BatchTooLarge { most: u32 },
+    EmptyBatch { input: String },
+    DType { input: String, got: String, want: &'static str },
+    OpenDimension { input: String, shape: Shape },
+    /// `batching` adds a note on the batch dimension.
+    WrongShape { input: String, want: Shape, got: Shape, batching: bool },
+    TooManyElements { input: String, shape: Shape },
+    ByteSize { input: String, want: usize, got: usize },
+    TooFewStrings { input: String, want: usize, got: usize },
+    TooManyStrings { input: String, want: usize, got: usize },
+    StringLength { input: String, available: usize },
+    StringContent { input: String, want: usize, available: usize },
+}
+
+impl Fault {
+    fn names_request(&self) -> bool {
+        !matches!(self, Fault::UnknownInput { .. } | Fault::UnknownOutput { .. } | Fault::NoData { .. })
+    }
+
+    fn write(&self, model: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Fault::*;
+        match self {
+            Duplicate { tensor } => write!(f, "input (or output) '{tensor}' already exists in request"),
+            UnknownInput { input } => write!(f, "unexpected inference input '{input}' for model '{model}'"),
+            UnknownOutput { output } => write!(f, "unexpected inference output '{output}' for model '{model}'"),
+            InputCount { least, most, got, missing } => write_input_count(f, model, (*least, *most), got, missing),
+            NoData { input } => {
+                write!(f, "unable to find data for input tensor '{input}' for model '{model}' in request.")
+            }
+            NoShape { input } => {
+                write!(f, "input '{input}' has no shape but model requires batch dimension for '{model}'")
+            }
+            BatchMismatch { input } => {
+                write!(f, "input '{input}' batch size does not match other inputs for '{model}'")
+            }
+            BatchTooLarge { most } => write!(f, "inference request batch-size must be <= {most} for '{model}'"),
+            EmptyBatch { input } => {
+                write!(f, "inference request batch-size must be >= 1 for '{model}', but that of input '{input}' is 0")
+            }
+            DType { input, got, want } => write!(
+                f,
+                "inference input '{input}' data-type is '{got}', but model '{model}' expects '{want}'"
+            ),
+            OpenDimension { input, shape } => write!(
+                f,
+                "All input dimensions should be specified for input '{input}' for model '{model}', got {shape}"
+            ),
+            WrongShape { input, want, got, batching } => {
+                write!(f, "unexpected shape for input '{input}' for model '{model}'. Expected {want}, got {got}.")?;
+                if *batching {
+                    f.write_str(BATCH_NOTE)?;
+                }
+                Ok(())
+            }
+            TooManyElements { input, shape } => write!(
+                f,
+                "input '{input}' for model '{model}' has the shape {shape}, which is more elements than can be counted"
+            ),
+            ByteSize { input, want, got } => write!(
+                f,
+                "input byte size mismatch for input '{input}' for model '{model}'. Expected {want}, got {got}"
+            ),
+            TooFewStrings { input, want, got } => write!(
+                f,
+                "expected {want} string elements for inference input '{input}' for model '{model}', got {got}"
+            ),
+            TooManyStrings { input, want, got } => write!(
+                f,
+                "unexpected number of string elements {got} for inference input '{input}' for model '{model}', \
+                 expecting {want}"
+            ),
+            StringLength { input, available } => write!(
+                f,
+                "incomplete string length indicator for inference input '{input}' for model '{model}', expecting 4 \
+                 bytes but only {available} bytes available. Please make sure the string length indicator is in one \
+                 buffer."
+            ),
+            StringContent { input, want, available } => write!(
+                f,
+                "incomplete string data for inference input '{input}' for model '{model}', expecting string of length \
+                 {want} but only {available} bytes available. Please make sure the string is in one buffer."
+            ),
+        }
+    }
+}
+
+const BATCH_NOTE: &str = " NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to \
+                          be prepended to each input shape. If you want to specify the full shape including the batch \
+                          dim in your input dims config, try setting max_batch_size to zero. See the model \
+                          configuration docs for more info on max_batch_size.";
+
+fn write_input_count(
+    f: &mut fmt::Formatter<'_>,
+    model: &str,
+    (least, most): (usize, usize),
+    got: &[String],
+    missing: &[String],
+) -> fmt::Result {
+    let count = got.len();
+    if least == most {
+        write!(f, "expected {most} inputs but got {count} inputs for model '{model}'.")?;
+    } else {
+        write!(f, "expected number of inputs between {least} and {most} but got {count} inputs for model '{model}'.")?;
+    }
+    write!(f, " Got input(s) [{}]", quoted(got))?;
+    if !missing.is_empty() {
+        write!(f, ", but missing required input(s) [{}]. Please provide all required input(s).", quoted(missing))?;
+    }
+    Ok(())
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,35 @@
+use bytes::Bytes;
+use nerite_backend::Parameter;
+
+/// A request as a front end decoded it, before it was checked against its model.
+#[derive(Clone, Debug, Default)]
+pub struct InferRequest {
+    /// The caller's name for it; may be empty.
+    pub id: String,
+    /// The inputs, in the caller's order.
+    pub inputs: Vec<InferInput>,
+    /// The outputs asked for, in the caller's order; none means all.
+    pub outputs: Vec<InferOutput>,
+    /// Parameters that the server does not interpret.
+    pub parameters: Vec<(String, Parameter)>,
+}
+
+/// An input as a front end decoded it.
+#[derive(Clone, Debug)]
+pub struct InferInput {
+    /// Its name.
+    pub name: String,
+    /// The wire name of its element type.
+    pub datatype: String,
+    /// Its shape, with the batch dimension if the model has one.
+    pub shape: Vec<i64>,
+    /// Its elements in wire layout; `None` if the request carries none for it.
+    pub data: Option<Bytes>,
+}
+
+/// An output asked for.
+#[derive(Clone, Debug)]
+pub struct InferOutput {
+    /// Its name.
+    pub name: String,
+}

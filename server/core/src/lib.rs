@@ -1,0 +1,20 @@
+//! Models, queues, scheduling and lifecycle. Knows no network protocol, no configuration format and no engine.
+//!
+//! The way of a request: [`Registry::lookup`], [`admission::admit`], [`ModelVersion::infer`], and its answer. The way of
+//! a model: [`repository::scan`], [`lifecycle::Loader`], [`lifecycle::Manager`], the registry.
+
+#![forbid(unsafe_code)]
+
+pub mod admission;
+pub mod execution;
+pub mod lifecycle;
+pub mod model;
+pub mod registry;
+pub mod repository;
+mod reshape;
+pub mod statistics;
+mod version;
+
+pub use registry::Registry;
+pub use reshape::reshaped;
+pub use version::ModelVersion;

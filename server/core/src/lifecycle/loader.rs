@@ -1,0 +1,105 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use nerite_backend::{Artifact, Backend, Cancel, Code, Executions, InstanceSpec, Model};
+
+use crate::execution::{Dispatch, Executor, Pool, Scheduler};
+use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec};
+use crate::repository::ModelDirectory;
+use crate::statistics::Statistics;
+use crate::version::ModelVersion;
+
+/// Turns a model's directory into versions that can serve: reads its configuration, opens each version with its engine,
+/// completes the configuration, makes the instances. It blocks, and keeps nothing.
+pub struct Loader {
+    configs: Box<dyn ConfigSource>,
+    backends: HashMap<String, Arc<dyn Backend>>,
+    pool: Arc<Pool<Dispatch>>,
+}
+
+/// A model whose configuration was read.
+pub struct LoadedModel {
+    /// The model's directory.
+    pub directory: ModelDirectory,
+    /// The versions that its policy selects, in rising order; at least one.
+    pub versions: Vec<u64>,
+    draft: Arc<dyn ModelDraft>,
+    backend: Arc<dyn Backend>,
+}
+
+/// What became of a version.
+pub type VersionOutcome = Result<Arc<ModelVersion>, LoadError>;
+
+impl Loader {
+    /// A loader with these engines, by the name that configurations give as `backend`.
+    pub fn new(configs: Box<dyn ConfigSource>, backends: HashMap<String, Arc<dyn Backend>>) -> Loader {
+        Loader { configs, backends, pool: Arc::default() }
+    }
+
+    /// Reads the model's configuration and selects its versions.
+    pub fn open(&self, directory: ModelDirectory) -> Result<LoadedModel, LoadError> {
+        let name = &directory.name;
+        for ignored in &directory.ignored {
+            tracing::debug!("model '{name}': directory '{ignored}' is not a version and is ignored");
+        }
+        let draft = self.configs.read(&directory)?;
+        let plan = draft.plan();
+        plan.notes.iter().for_each(|note| tracing::warn!("model '{name}': {note}"));
+        let backend = self.backends.get(&plan.backend).cloned().ok_or_else(|| self.no_backend(plan))?;
+        let versions = plan.version_policy.select(&directory.versions);
+        if versions.is_empty() {
+            return Err(LoadError::invalid(format!(
+                "at least one version must be available under the version policy of model '{name}'"
+            )));
+        }
+        Ok(LoadedModel { directory, versions, draft, backend })
+    }
+
+    /// Loads one version.
+    pub fn load(&self, model: &LoadedModel, version: u64) -> VersionOutcome {
+        let plan = model.draft.plan();
+        let directory = model.directory.version_path(version);
+        let engine_model = model.backend.load(&artifact(model, plan, version, &directory), &Cancel::default())?;
+        let spec = model.draft.complete(engine_model.declaration())?;
+        let statistics = Arc::new(Statistics::default());
+        let executors = make_executors(&*engine_model, &spec, plan, &statistics)?;
+        let pool = Arc::clone(&self.pool);
+        let scheduler = Scheduler::new(&spec, engine_model, executors, Arc::clone(&statistics), pool);
+        Ok(Arc::new(ModelVersion::new(version, spec, scheduler, statistics)))
+    }
+
+    fn no_backend(&self, plan: &LoadPlan) -> LoadError {
+        let mut known: Vec<&str> = self.backends.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        LoadError::new(
+            Code::InvalidArgument,
+            format!("unable to find backend library for backend '{}'; this server has: {}", plan.backend, known.join(", ")),
+        )
+    }
+}
+
+fn artifact<'a>(model: &'a LoadedModel, plan: &'a LoadPlan, version: u64, directory: &'a Path) -> Artifact<'a> {
+    Artifact {
+        model: &model.directory.name,
+        version,
+        directory,
+        filename: plan.filename.as_deref(),
+        parameters: &plan.parameters,
+        graph_level: plan.graph_level,
+    }
+}
+
+fn make_executors(
+    model: &dyn Model,
+    spec: &ModelSpec,
+    plan: &LoadPlan,
+    statistics: &Arc<Statistics>,
+) -> Result<Vec<Executor>, LoadError> {
+    let names = plan.instances.iter().flat_map(|group| (0..group.count).map(move |i| format!("{}_{i}", group.name)));
+    let executors = names.map(|name| {
+        let executions = Arc::clone(statistics) as Arc<dyn Executions>;
+        Executor::new(model, InstanceSpec { name, batching: spec.batching(), executions })
+    });
+    executors.collect::<Result<_, _>>().map_err(LoadError::from)
+}

@@ -1,0 +1,9 @@
+//! The way of a model: from its directory to the registry, and out of it.
+
+mod loader;
+mod manager;
+mod parallel;
+mod state;
+
+pub use loader::{LoadedModel, Loader, VersionOutcome};
+pub use manager::{LoadFailure, Manager};

@@ -1,0 +1,51 @@
+//! The seam between the core and the format of model configurations.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nerite_backend::Declaration;
+
+use super::{LoadError, ModelSpec, VersionPolicy};
+use crate::repository::ModelDirectory;
+
+/// Reads model configurations.
+pub trait ConfigSource: Send + Sync {
+    /// Reads a model's configuration, or makes one up from its files where it has none.
+    fn read(&self, model: &ModelDirectory) -> Result<Arc<dyn ModelDraft>, LoadError>;
+}
+
+/// A model's configuration before its engine has opened it.
+pub trait ModelDraft: Send + Sync {
+    /// What loading needs to know.
+    fn plan(&self) -> &LoadPlan;
+    /// Fills in what the configuration leaves out, and checks the rest, against what the engine says of the model.
+    fn complete(&self, declaration: &Declaration) -> Result<ModelSpec, LoadError>;
+}
+
+/// What loading needs to know of a configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadPlan {
+    /// The engine's name, for instance `onnxruntime`.
+    pub backend: String,
+    /// Which versions to serve.
+    pub version_policy: VersionPolicy,
+    /// The file or directory in a version's directory that holds the model, if named.
+    pub filename: Option<String>,
+    /// The backend's own parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// `optimization.graph.level`.
+    pub graph_level: i32,
+    /// The executors to make, at least one.
+    pub instances: Vec<InstanceGroup>,
+    /// What the configuration asks for that has no effect here, a sentence each, for the log.
+    pub notes: Vec<String>,
+}
+
+/// Executors of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceGroup {
+    /// The group's name; executors are named after it, with a number.
+    pub name: String,
+    /// How many executors, at least one.
+    pub count: u32,
+}

@@ -1,0 +1,34 @@
+use nerite_backend::{BackendError, Code};
+
+/// Why a model, or a version of it, is not served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct LoadError {
+    /// The kind of failure.
+    pub code: Code,
+    /// What is wrong and, where possible, what to do about it.
+    pub message: String,
+}
+
+impl LoadError {
+    /// An error of that kind.
+    pub fn new(code: Code, message: impl Into<String>) -> LoadError {
+        LoadError { code, message: message.into() }
+    }
+
+    /// A model or configuration that is wrong in itself.
+    pub fn invalid(message: impl Into<String>) -> LoadError {
+        LoadError::new(Code::InvalidArgument, message)
+    }
+
+    /// A failure of reading or of the engine.
+    pub fn internal(message: impl Into<String>) -> LoadError {
+        LoadError::new(Code::Internal, message)
+    }
+}
+
+impl From<BackendError> for LoadError {
+    fn from(error: BackendError) -> LoadError {
+        LoadError { code: error.code, message: error.message }
+    }
+}

@@ -1,0 +1,11 @@
+//! What a model is: its configuration, which versions of it are served, and why it may not be.
+
+mod config;
+mod error;
+mod spec;
+mod version_policy;
+
+pub use config::{ConfigSource, InstanceGroup, LoadPlan, ModelDraft};
+pub use error::LoadError;
+pub use spec::{InputSpec, ModelSpec, OutputSpec, SlotCounts};
+pub use version_policy::VersionPolicy;

@@ -1,0 +1,159 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use nerite_backend::Code;
+
+use crate::version::ModelVersion;
+
+/// The state of a model version as users see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicState {
+    /// It is being loaded.
+    Loading,
+    /// It is served.
+    Ready,
+    /// It finishes its last requests.
+    Unloading,
+    /// It is not served; the reason says why.
+    Unavailable,
+}
+
+impl PublicState {
+    /// The name in the repository index.
+    pub fn name(self) -> &'static str {
+        match self {
+            PublicState::Loading => "LOADING",
+            PublicState::Ready => "READY",
+            PublicState::Unloading => "UNLOADING",
+            PublicState::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
+
+/// A version of a model, or the model itself where none of its versions is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What it does.
+    pub state: PublicState,
+    /// Why it does not serve; empty if it does.
+    pub reason: String,
+}
+
+/// What is known of a model; replaced as a whole when anything of it changes.
+#[derive(Clone, Default)]
+pub struct ModelEntry {
+    /// The versions that are served.
+    pub ready: BTreeMap<u64, Arc<ModelVersion>>,
+    /// What became of each version.
+    pub versions: BTreeMap<u64, Status>,
+    /// What became of the model, if it never came to versions.
+    pub model: Option<Status>,
+}
+
+/// The models that are served. A lookup takes no lock and never waits for a load.
+#[derive(Default)]
+pub struct Registry {
+    models: ArcSwap<HashMap<String, Arc<ArcSwap<ModelEntry>>>>,
+}
+
+/// Why a lookup found nothing to serve.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// No model of that name was ever seen.
+    #[error("Request for unknown model: '{model}' is not found")]
+    UnknownModel {
+        /// The name.
+        model: String,
+    },
+    /// The model has no such version.
+    #[error("Request for unknown model: '{model}' version {version} is not found")]
+    UnknownVersion {
+        /// The model's name.
+        model: String,
+        /// The version asked for.
+        version: u64,
+    },
+    /// None of the model's versions is served.
+    #[error("Request for unknown model: '{model}' has no available versions")]
+    NothingReady {
+        /// The model's name.
+        model: String,
+    },
+    /// That version is not served.
+    #[error("Request for unknown model: '{model}' version {version} is not at ready state")]
+    NotReady {
+        /// The model's name.
+        model: String,
+        /// The version asked for.
+        version: u64,
+    },
+}
+
+impl LookupError {
+    /// The kind of failure.
+    pub fn code(&self) -> Code {
+        match self {
+            LookupError::NotReady { .. } => Code::Unavailable,
+            _ => Code::NotFound,
+        }
+    }
+}
+
+impl Registry {
+    /// The version of the model that a request names; without one, the highest that is ready.
+    pub fn lookup(&self, model: &str, version: Option<u64>) -> Result<Arc<ModelVersion>, LookupError> {
+        let models = self.models.load();
+        let Some(entry) = models.get(model) else {
+            return Err(LookupError::UnknownModel { model: model.to_owned() });
+        };
+        let entry = entry.load();
+        let found = match version {
+            Some(version) => entry.ready.get(&version),
+            None => entry.ready.last_key_value().map(|(_, version)| version),
+        };
+        found.cloned().ok_or_else(|| not_found(model, version, &entry))
+    }
+
+    /// The entry of a model.
+    pub fn entry(&self, model: &str) -> Option<Arc<ModelEntry>> {
+        self.models.load().get(model).map(|entry| entry.load_full())
+    }
+
+    /// Every model with its entry, by name.
+    pub fn entries(&self) -> BTreeMap<String, Arc<ModelEntry>> {
+        self.models.load().iter().map(|(name, entry)| (name.clone(), entry.load_full())).collect()
+    }
+
+    /// Every version that is served, by model name and version.
+    pub fn ready(&self) -> Vec<Arc<ModelVersion>> {
+        self.entries().values().flat_map(|entry| entry.ready.values().cloned()).collect()
+    }
+
+    /// Makes models known; those that already are keep their entries. Only the lifecycle's one owner calls this.
+    pub(crate) fn announce<'a>(&self, names: impl Iterator<Item = &'a String>) {
+        let mut models = HashMap::clone(&self.models.load());
+        for name in names {
+            models.entry(name.clone()).or_default();
+        }
+        self.models.store(Arc::new(models));
+    }
+
+    /// Changes what is known of an announced model. Only the lifecycle's one owner calls this.
+    pub(crate) fn update(&self, model: &str, change: impl FnOnce(&mut ModelEntry)) {
+        if let Some(entry) = self.models.load().get(model) {
+            let mut changed = ModelEntry::clone(&entry.load());
+            change(&mut changed);
+            entry.store(Arc::new(changed));
+        }
+    }
+}
+
+fn not_found(model: &str, version: Option<u64>, entry: &ModelEntry) -> LookupError {
+    let model = model.to_owned();
+    match version {
+        None => LookupError::NothingReady { model },
+        Some(version) if entry.versions.contains_key(&version) => LookupError::NotReady { model, version },
+        Some(version) => LookupError::UnknownVersion { model, version },
+    }
+}

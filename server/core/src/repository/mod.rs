@@ -1,0 +1,5 @@
+//! What is on disk.
+
+mod directory;
+
+pub use directory::{ModelDirectory, ScanError, Scanned, scan};

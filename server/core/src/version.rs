@@ -1,0 +1,75 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use nerite_backend::{BackendError, Code, Request};
+use tokio::sync::Notify;
+
+use crate::admission::Admitted;
+use crate::execution::{Answer, Ledger, Open, Scheduler, open};
+use crate::model::ModelSpec;
+use crate::statistics::{FailureReason, Statistics};
+
+/// A loaded version of a model. A request holds it from its lookup to its last response.
+pub struct ModelVersion {
+    /// The version's number.
+    pub version: u64,
+    /// What is served.
+    pub spec: ModelSpec,
+    statistics: Arc<Statistics>,
+    scheduler: Arc<Scheduler>,
+    unreleased: AtomicUsize,
+    released: Notify,
+}
+
+impl ModelVersion {
+    /// A version over its scheduler; both account to `statistics`.
+    pub fn new(version: u64, spec: ModelSpec, scheduler: Scheduler, statistics: Arc<Statistics>) -> ModelVersion {
+        let scheduler = Arc::new(scheduler);
+        ModelVersion { version, spec, statistics, scheduler, unreleased: AtomicUsize::new(0), released: Notify::new() }
+    }
+
+    /// The running account.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Queues a request for execution. Dropping the answer cancels it.
+    pub fn infer(self: &Arc<Self>, admitted: Admitted, received: Instant) -> Answer {
+        let Admitted { inputs, wanted, rows, meta } = admitted;
+        let Open { responder, answer } = open(Arc::clone(self) as Arc<dyn Ledger>, rows, received);
+        self.unreleased.fetch_add(1, Ordering::Relaxed);
+        self.scheduler.push(Request::new(inputs, wanted, rows, meta, responder));
+        answer
+    }
+
+    /// Accounts for a request that was refused before it was queued.
+    pub fn refused(&self, received: Instant) {
+        self.statistics.failed(FailureReason::Other, received.elapsed());
+    }
+
+    /// Answers what waits with an error, takes nothing more, and returns when every request was released.
+    pub async fn drain(&self) {
+        let stopping = "Server is stopping, scheduler for model has stopped accepting new inference requests";
+        self.scheduler.close(&BackendError::new(Code::Unavailable, stopping));
+        loop {
+            let released = self.released.notified();
+            if self.unreleased.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            released.await;
+        }
+    }
+}
+
+impl Ledger for ModelVersion {
+    fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    fn released(&self) {
+        if self.unreleased.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.released.notify_waiters();
+        }
+    }
+}

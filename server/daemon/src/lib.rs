@@ -1,0 +1,6 @@
+//! The parts of the `nerite` daemon.
+
+#![forbid(unsafe_code)]
+
+pub mod logging;
+pub mod settings;

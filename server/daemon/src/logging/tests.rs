@@ -1,0 +1,125 @@
+//! What ends up in the log, line by line.
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use super::*;
+
+const QUIET: Log =
+    Log { verbosity: 0, info: true, warning: true, error: true, format: LogFormat::Default, file: None };
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What `log` makes of what `write` does.
+fn logged(log: &Log, write: impl FnOnce()) -> String {
+    let memory = Memory::default();
+    let writer = memory.clone();
+    tracing::subscriber::with_default(subscriber(log, move || writer.clone()), write);
+    let bytes = memory.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn one_of_each() {
+    tracing::error!("an error");
+    tracing::warn!("a warning");
+    tracing::info!("an information");
+    tracing::debug!("a detail");
+    tracing::trace!("everything");
+    tracing::debug!(target: "hyper", "a detail of a library");
+}
+
+#[test]
+fn each_severity_can_be_turned_off_by_itself_and_details_are_our_own() {
+    let all = ["an error", "a warning", "an information", "a detail", "everything"];
+    for (log, expected) in [
+        (QUIET, &all[..3]),
+        (Log { verbosity: 1, ..QUIET }, &all[..4]),
+        (Log { verbosity: 2, ..QUIET }, &all[..]),
+        (Log { error: false, ..QUIET }, &all[1..3]),
+        (Log { warning: false, info: false, ..QUIET }, &all[..1]),
+        (Log { error: false, warning: false, info: false, ..QUIET }, &[]),
+        (Log { error: false, warning: false, info: false, verbosity: 1, ..QUIET }, &all[3..4]),
+    ] {
+        let text = logged(&log, one_of_each);
+        let messages: Vec<_> = text.lines().map(|line| line.split_once("] ").unwrap().1).collect();
+        assert_eq!(messages, expected, "{log:?}");
+    }
+}
+
+#[test]
+fn a_line_has_severity_time_process_file_and_line_before_the_message_and_its_fields() {
+    let pid = std::process::id().to_string();
+    let text = logged(&QUIET, || tracing::warn!(model = "m", count = 3, "hello"));
+    let words: Vec<_> = text.trim_end().splitn(5, ' ').collect();
+    let [date, time, process, place, message] = words[..] else { panic!("{text}") };
+    assert!(date.len() == 5 && date.starts_with('W'), "{text}");
+    assert!(time.len() == 15 && time.as_bytes()[8] == b'.', "{text}");
+    assert_eq!(process, pid);
+    assert!(place.starts_with("tests.rs:") && place.ends_with(']'), "{text}");
+    assert_eq!(message, "hello model=\"m\" count=3");
+
+    let text = logged(&Log { format: LogFormat::Iso8601, ..QUIET }, || tracing::info!("hello"));
+    let words: Vec<_> = text.split(' ').collect();
+    assert!(words[0].len() == 20 && words[0].ends_with('Z') && words[1] == "I" && words[2] == pid, "{text}");
+}
+
+#[test]
+fn what_clients_send_can_neither_forge_a_line_nor_move_the_cursor() {
+    let name = "m\nE1124 00:00:00.000000 1 x.rs:1] forged\r\u{1b}[2J";
+    let text = logged(&QUIET, || tracing::info!("no model '{name}'\tin sight"));
+    assert!(
+        text.ends_with("no model 'm\n    E1124 00:00:00.000000 1 x.rs:1] forged\\x0d\\x1b[2J'\tin sight\n"),
+        "{text:?}"
+    );
+}
+
+#[test]
+fn the_calendar_is_right_around_leap_days_and_turns_of_years() {
+    for (seconds, text) in [
+        (0, "1970-01-01T00:00:00Z"),
+        (951_782_399, "2000-02-28T23:59:59Z"),
+        (951_782_400, "2000-02-29T00:00:00Z"),
+        (951_868_800, "2000-03-01T00:00:00Z"),
+        (1_709_164_800, "2024-02-29T00:00:00Z"),
+        (1_735_689_599, "2024-12-31T23:59:59Z"),
+        (1_735_689_600, "2025-01-01T00:00:00Z"),
+        (4_107_542_400, "2100-03-01T00:00:00Z"),
+        (16_725_225_600, "2500-01-01T00:00:00Z"),
+    ] {
+        assert_eq!(Utc::at(UNIX_EPOCH + Duration::from_secs(seconds)).iso8601().to_string(), text);
+    }
+    let moment = Utc::at(UNIX_EPOCH + Duration::from_micros(1_732_421_047_123_456));
+    assert_eq!(moment.short().to_string(), "1124 04:04:07.123456");
+    assert_eq!(Utc::at(UNIX_EPOCH - Duration::from_secs(1)), Utc::at(UNIX_EPOCH));
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = open(&folder.path().to_owned()).unwrap_err().to_string();
+    assert!(error.starts_with("--log-file: cannot open ") && error.contains(folder.path().to_str().unwrap()));
+}
+
+#[test]
+fn a_file_is_appended_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    std::fs::write(&path, "before\n").unwrap();
+    let file = Arc::new(open(&path).unwrap());
+    tracing::subscriber::with_default(subscriber(&QUIET, file), || tracing::info!("after"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("before\n") && text.ends_with("] after\n"), "{text}");
+}

@@ -1,0 +1,161 @@
+//! `--backend-config=[BACKEND,]KEY=VALUE`.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use super::error::{Origin, SettingsError, Warning};
+use super::kind::{Kind, NOT_NEGATIVE, boolean};
+
+/// The settings of all backends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backends {
+    /// ONNX Runtime's.
+    pub onnxruntime: OnnxRuntime,
+    /// Those of backends that the daemon does not know, in the order given.
+    pub others: Vec<BackendSetting>,
+}
+
+/// The settings of ONNX Runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnnxRuntime {
+    /// `library`: the path of `libonnxruntime.so`.
+    pub library: Option<PathBuf>,
+    /// `default-max-batch-size`: what auto-completion writes into the configuration of a model that can be
+    /// batched; 0 leaves batching off.
+    pub default_max_batch_size: u32,
+    /// `enable-global-threadpool`: whether models share one pool of threads. Nobody set it if `None`.
+    pub global_thread_pool: Option<bool>,
+    /// `intra_op_thread_count`: threads within an operator; ONNX Runtime decides if `None`.
+    pub intra_op_threads: Option<NonZeroU32>,
+    /// `inter_op_thread_count`: operators that run at a time; ONNX Runtime decides if `None`.
+    pub inter_op_threads: Option<NonZeroU32>,
+}
+
+/// One `--backend-config`, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendSetting {
+    /// Whose; everyone's if `None`.
+    pub backend: Option<String>,
+    /// Which.
+    pub key: String,
+    /// How it is set.
+    pub value: String,
+}
+
+const ONNXRUNTIME: &str = "onnxruntime";
+const LIBRARY: &str = "library";
+const DEFAULT_MAX_BATCH_SIZE: &str = "default-max-batch-size";
+const GLOBAL_THREAD_POOL: &str = "enable-global-threadpool";
+const INTRA_OP_THREADS: &str = "intra_op_thread_count";
+const INTER_OP_THREADS: &str = "inter_op_thread_count";
+
+/// What Triton takes where nobody says otherwise.
+const TRITONS_MAX_BATCH_SIZE: u32 = 4;
+
+impl Backends {
+    /// Reads all of `settings`, which `origin` gives; the later of two on the same key counts.
+    pub(super) fn read(
+        settings: &[String],
+        origin: &Origin,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Self, SettingsError> {
+        let mut for_all = None;
+        let mut for_onnxruntime = None;
+        let mut this = Self { onnxruntime: OnnxRuntime::default(), others: Vec::new() };
+        for text in settings {
+            let setting = BackendSetting::read(text).ok_or_else(|| SettingsError::Value {
+                origin: origin.clone(),
+                found: text.clone(),
+                expected: "BACKEND,KEY=VALUE or KEY=VALUE".to_owned(),
+            })?;
+            let at = At { setting: &setting, origin };
+            match (setting.backend.as_deref(), setting.key.as_str()) {
+                (None, DEFAULT_MAX_BATCH_SIZE) => for_all = Some(at.count()?),
+                (None, _) => return Err(at.unknown("the form without a backend", &[DEFAULT_MAX_BATCH_SIZE])),
+                (Some(ONNXRUNTIME), DEFAULT_MAX_BATCH_SIZE) => for_onnxruntime = Some(at.count()?),
+                (Some(ONNXRUNTIME), _) => this.onnxruntime.set(&at)?,
+                (Some(backend), _) => {
+                    let (origin, backend) = (origin.clone(), backend.to_owned());
+                    warnings.push(Warning::UnknownBackend { origin, backend });
+                    this.others.push(setting);
+                }
+            }
+        }
+        if let Some(size) = for_onnxruntime.or(for_all) {
+            this.onnxruntime.default_max_batch_size = size;
+        }
+        Ok(this)
+    }
+}
+
+impl Default for OnnxRuntime {
+    fn default() -> Self {
+        Self {
+            library: None,
+            default_max_batch_size: TRITONS_MAX_BATCH_SIZE,
+            global_thread_pool: None,
+            intra_op_threads: None,
+            inter_op_threads: None,
+        }
+    }
+}
+
+impl OnnxRuntime {
+    fn set(&mut self, at: &At<'_>) -> Result<(), SettingsError> {
+        match at.setting.key.as_str() {
+            LIBRARY => self.library = Some(PathBuf::from(&at.setting.value)),
+            GLOBAL_THREAD_POOL => self.global_thread_pool = Some(at.boolean()?),
+            INTRA_OP_THREADS => self.intra_op_threads = NonZeroU32::new(at.count()?),
+            INTER_OP_THREADS => self.inter_op_threads = NonZeroU32::new(at.count()?),
+            _ => {
+                let known =
+                    [LIBRARY, DEFAULT_MAX_BATCH_SIZE, GLOBAL_THREAD_POOL, INTRA_OP_THREADS, INTER_OP_THREADS];
+                return Err(at.unknown(ONNXRUNTIME, &known));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BackendSetting {
+    /// Takes `BACKEND,KEY=VALUE` or `KEY=VALUE` apart; the value may hold commas and equals signs.
+    fn read(text: &str) -> Option<Self> {
+        let (left, value) = text.split_once('=')?;
+        let (backend, key) = match left.split_once(',') {
+            Some((backend, key)) => (Some(backend), key),
+            None => (None, left),
+        };
+        if key.is_empty() || value.is_empty() || backend == Some("") {
+            return None;
+        }
+        Some(Self { backend: backend.map(str::to_owned), key: key.to_owned(), value: value.to_owned() })
+    }
+}
+
+/// A setting and who gives it: what an error tells.
+struct At<'a> {
+    setting: &'a BackendSetting,
+    origin: &'a Origin,
+}
+
+impl At<'_> {
+    fn count(&self) -> Result<u32, SettingsError> {
+        let count = self.setting.value.parse::<i32>().ok().and_then(|count| u32::try_from(count).ok());
+        count.ok_or_else(|| self.wrong(NOT_NEGATIVE))
+    }
+
+    fn boolean(&self) -> Result<bool, SettingsError> {
+        boolean(&self.setting.value).ok_or_else(|| self.wrong(Kind::Bool))
+    }
+
+    fn wrong(&self, kind: Kind) -> SettingsError {
+        let BackendSetting { key, value, .. } = self.setting;
+        let expected = format!("{} for '{key}'", kind.expected());
+        SettingsError::Value { origin: self.origin.clone(), found: value.clone(), expected }
+    }
+
+    fn unknown(&self, backend: &'static str, known: &[&str]) -> SettingsError {
+        let (origin, key) = (self.origin.clone(), self.setting.key.clone());
+        SettingsError::UnknownBackendKey { origin, backend, key, known: known.join(", ") }
+    }
+}

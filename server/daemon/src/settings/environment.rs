@@ -1,0 +1,44 @@
+//! Settings from variables: `NERITE_GRPC_PORT` is `--grpc-port`.
+
+use std::ffi::OsString;
+
+use super::error::{Origin, SettingsError};
+use super::flags;
+use super::layer::Layer;
+
+/// What every one of our variables begins with.
+const PREFIX: &str = "NERITE_";
+
+/// What stands between the values of a variable whose flag accumulates them.
+const BETWEEN: char = ';';
+
+/// Reads all variables with our prefix; others are not looked at.
+pub(super) fn read(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Layer, SettingsError> {
+    let mut layer = Layer::default();
+    for (name, value) in variables {
+        if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            continue;
+        }
+        let name = name.into_string().map_err(|name| not_utf8(&name.to_string_lossy()))?;
+        let value = value.into_string().map_err(|_| not_utf8(&name))?;
+        let Some(flag) = flags::FLAGS.iter().find(|flag| flag.variable() == name) else {
+            let nearest = flags::nearest(&name[PREFIX.len()..]).variable();
+            return Err(SettingsError::UnknownVariable { variable: name, nearest });
+        };
+        let origin = Origin::Variable(name);
+        if flag.many {
+            for one in value.split(BETWEEN) {
+                layer.set(flag, one, origin.clone())?;
+            }
+        } else {
+            layer.set(flag, &value, origin)?;
+        }
+    }
+    Ok(layer)
+}
+
+fn not_utf8(name: &str) -> SettingsError {
+    SettingsError::NotUtf8(format!("variable {name}"))
+}

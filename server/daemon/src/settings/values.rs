@@ -1,0 +1,170 @@
+//! The settings as the rest of the daemon sees them, in groups.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use super::host::Host;
+
+/// The process.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Server {
+    /// The name that ServerMetadata reports.
+    pub id: String,
+    /// How long to wait on shutdown for requests in flight.
+    #[serde(deserialize_with = "seconds")]
+    pub exit_timeout: Duration,
+}
+
+/// Models, and how they are loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Repository {
+    /// The directories of models: at least one, and none twice.
+    #[serde(default)]
+    pub paths: Vec<PathBuf>,
+    /// Whether a model that cannot be loaded at start-up ends the daemon.
+    pub exit_on_error: bool,
+    /// Whether readiness waits for every model.
+    pub strict_readiness: bool,
+    /// Whether configurations are taken as they are written, without completing them from the model.
+    #[serde(default)]
+    pub strict_config: bool,
+    /// Read `configs/<name>.pbtxt` where there is one, instead of `config.pbtxt`. Holds no `/`.
+    pub config_name: Option<String>,
+    /// How many models are loaded at a time.
+    pub load_threads: NonZeroUsize,
+}
+
+/// A port to listen on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Listener {
+    /// Whether to listen at all.
+    pub enabled: bool,
+    /// The address.
+    pub host: Host,
+    /// The port; 0 lets the system choose.
+    pub port: u16,
+}
+
+/// The gRPC endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Grpc {
+    /// Where it listens.
+    pub listener: Listener,
+    /// TLS, if connections are to be encrypted.
+    #[serde(skip)]
+    pub tls: Option<Tls>,
+    /// How hard to compress the answers to inference requests.
+    pub response_compression: Compression,
+    /// How long a connection is silent before it is pinged.
+    #[serde(deserialize_with = "milliseconds")]
+    pub keepalive_time: Duration,
+    /// How long to wait for the answer to a ping.
+    #[serde(deserialize_with = "milliseconds")]
+    pub keepalive_timeout: Duration,
+    /// How old a connection may grow.
+    #[serde(default, deserialize_with = "limit")]
+    pub max_connection_age: Option<Duration>,
+    /// How long requests in flight may go on over a connection past its age.
+    #[serde(default, deserialize_with = "limit")]
+    pub max_connection_age_grace: Option<Duration>,
+}
+
+/// How connections are encrypted. All files are PEM; none has been opened yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The server's certificate chain.
+    pub certificate: PathBuf,
+    /// The server's private key.
+    pub key: PathBuf,
+    /// If clients must present a certificate: the authorities that may have signed it.
+    pub client_roots: Option<PathBuf>,
+}
+
+/// How hard to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// As fast as it goes.
+    Low,
+    /// A compromise.
+    Medium,
+    /// As small as it gets.
+    High,
+}
+
+/// The log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Log {
+    /// How much detail: 0 none, 1 debugging, 2 and more everything.
+    pub verbosity: u8,
+    /// Whether to log information.
+    pub info: bool,
+    /// Whether to log warnings.
+    pub warning: bool,
+    /// Whether to log errors.
+    pub error: bool,
+    /// How a line begins.
+    pub format: LogFormat,
+    /// A file to append to, instead of standard error.
+    pub file: Option<PathBuf>,
+}
+
+/// How a line of the log begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum LogFormat {
+    /// `LMMDD hh:mm:ss.uuuuuu`, `L` being the first letter of the severity.
+    #[serde(rename = "default")]
+    Default,
+    /// `YYYY-MM-DDThh:mm:ssZ L`.
+    #[serde(rename = "ISO8601")]
+    Iso8601,
+}
+
+/// The working settings as the sources give them: each right in itself, not yet held against the others.
+#[derive(Debug, Deserialize)]
+pub(super) struct Values {
+    pub(super) server: Server,
+    pub(super) repository: Repository,
+    #[serde(default)]
+    pub(super) backend_config: Vec<String>,
+    pub(super) grpc: Grpc,
+    pub(super) tls: TlsValues,
+    pub(super) http: Listener,
+    pub(super) metrics: MetricsValues,
+    pub(super) log: Log,
+}
+
+/// What is said of TLS.
+#[derive(Debug, Deserialize)]
+pub(super) struct TlsValues {
+    pub(super) enabled: bool,
+    pub(super) mutual: bool,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) client_roots: Option<PathBuf>,
+}
+
+/// What is said of the metrics' listener.
+#[derive(Debug, Deserialize)]
+pub(super) struct MetricsValues {
+    pub(super) enabled: bool,
+    pub(super) host: Option<Host>,
+    pub(super) port: u16,
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Ok(Duration::from_secs(u64::deserialize(deserializer)?))
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+}
+
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Some(milliseconds(deserializer)?).filter(|limit| !limit.is_zero()))
+}
