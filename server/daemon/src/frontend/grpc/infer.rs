@@ -1,0 +1,45 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use nerite_core::ModelVersion;
+use nerite_core::admission::{InferOutput, InferRequest, admit};
+use nerite_proto::inference::{ModelInferRequest, ModelInferResponse};
+use tonic::Status;
+
+use super::outputs::{self, Wanted};
+use super::{inputs, parameters, status, version};
+use crate::serving::Serving;
+
+/// The way of a request: decode, validate, look up, queue, wait, encode.
+pub(super) async fn infer(serving: &Serving, request: ModelInferRequest) -> Result<ModelInferResponse, Status> {
+    let received = Instant::now();
+    if serving.is_exiting() {
+        return Err(status::exiting());
+    }
+    let number = version::parse(&request.model_version)?;
+    let model = serving.registry.lookup(&request.model_name, number).map_err(|error| status::of_lookup(&error))?;
+    let id = request.id.clone();
+    let (request, wanted) = decode(&model, request).inspect_err(|_| model.refused(received))?;
+    let admitted = admit(&model.spec, request).map_err(|refusal| {
+        model.refused(received);
+        status::of_refusal(&refusal)
+    })?;
+    let response = model.infer(admitted, received).await;
+    if let Some(error) = response.error {
+        return Err(status::of_backend(error));
+    }
+    outputs::encode(&model, id, &wanted, response)
+}
+
+/// The request in the core's terms, and what its answer is to look like.
+fn decode(model: &Arc<ModelVersion>, request: ModelInferRequest) -> Result<(InferRequest, Vec<Wanted>), Status> {
+    let spec = &model.spec;
+    if spec.decoupled {
+        return Err(Status::unimplemented("ModelInfer RPC doesn't support models with decoupled transaction policy"));
+    }
+    let parameters = parameters::custom(request.parameters)?;
+    let inputs = inputs::inputs(&spec.name, request.inputs, request.raw_input_contents)?;
+    let wanted = request.outputs.iter().map(Wanted::parse).collect::<Result<Vec<_>, _>>()?;
+    let outputs = request.outputs.into_iter().map(|output| InferOutput { name: output.name }).collect();
+    Ok((InferRequest { id: request.id, inputs, outputs, parameters }, wanted))
+}

@@ -1,0 +1,19 @@
+//! gRPC: `inference.GRPCInferenceService`, `grpc.health.v1.Health` and server reflection.
+
+mod classification;
+mod contents;
+mod health;
+mod infer;
+mod inputs;
+mod metadata;
+mod outputs;
+mod parameters;
+mod reflection;
+mod repository;
+mod router;
+mod service;
+mod statistics;
+mod status;
+mod version;
+
+pub use router::Services;

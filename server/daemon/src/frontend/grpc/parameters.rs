@@ -1,0 +1,96 @@
+use std::collections::HashMap;
+
+use nerite_backend::Parameter;
+use nerite_proto::inference::InferParameter;
+use nerite_proto::inference::infer_parameter::ParameterChoice;
+use tonic::Status;
+
+/// The only parameter of the reserved names that a caller may set.
+const EMPTY_FINAL_RESPONSE: &str = "triton_enable_empty_final_response";
+
+/// Checks a request's parameters and gives those that are the backend's to interpret.
+pub(super) fn custom(parameters: HashMap<String, InferParameter>) -> Result<Vec<(String, Parameter)>, Status> {
+    let mut custom = Vec::new();
+    for (name, parameter) in parameters {
+        let Some(value) = parameter.parameter_choice else {
+            return Err(wrong_type(&name, "int64_param, bool_param, string_param or double_param"));
+        };
+        match (name.as_str(), value) {
+            ("sequence_id", ParameterChoice::Int64Param(_) | ParameterChoice::StringParam(_)) => {}
+            ("sequence_id", _) => return Err(wrong_type(&name, "int64_param or string_param")),
+            ("sequence_start" | "sequence_end" | EMPTY_FINAL_RESPONSE, ParameterChoice::BoolParam(_)) => {}
+            ("sequence_start" | "sequence_end" | EMPTY_FINAL_RESPONSE, _) => {
+                return Err(wrong_type(&name, "bool_param"));
+            }
+            ("priority", ParameterChoice::Int64Param(priority)) if priority < 0 => {
+                return Err(Status::invalid_argument("invalid value for 'priority' parameter, expected >= 0"));
+            }
+            ("priority", ParameterChoice::Int64Param(_) | ParameterChoice::Uint64Param(_)) => {}
+            ("priority", _) => return Err(wrong_type(&name, "int64_param or uint64_param")),
+            ("timeout", ParameterChoice::Int64Param(_)) => {}
+            ("timeout", _) => return Err(wrong_type(&name, "int64_param")),
+            (reserved, _) if reserved.starts_with("triton_") => return Err(reserved_name()),
+            (_, value) => {
+                let value = to_backend(&name, value)?;
+                custom.push((name, value));
+            }
+        }
+    }
+    Ok(custom)
+}
+
+fn to_backend(name: &str, value: ParameterChoice) -> Result<Parameter, Status> {
+    match value {
+        ParameterChoice::BoolParam(value) => Ok(Parameter::Bool(value)),
+        ParameterChoice::Int64Param(value) => Ok(Parameter::Int(value)),
+        ParameterChoice::StringParam(value) => Ok(Parameter::String(value)),
+        ParameterChoice::DoubleParam(value) => Ok(Parameter::Double(value)),
+        ParameterChoice::Uint64Param(_) => Err(wrong_type(name, "int64_param, bool_param, string_param or double_param")),
+    }
+}
+
+/// Parameters of a response in the protocol's form.
+pub(super) fn to_wire(parameters: Vec<(String, Parameter)>) -> HashMap<String, InferParameter> {
+    let wire = |value| match value {
+        Parameter::Bool(value) => ParameterChoice::BoolParam(value),
+        Parameter::Int(value) => ParameterChoice::Int64Param(value),
+        Parameter::Double(value) => ParameterChoice::DoubleParam(value),
+        Parameter::String(value) => ParameterChoice::StringParam(value),
+    };
+    let parameters = parameters.into_iter();
+    parameters.map(|(name, value)| (name, InferParameter { parameter_choice: Some(wire(value)) })).collect()
+}
+
+/// Refuses what names a shared-memory region: there is none.
+pub(super) fn no_shared_memory(parameters: &HashMap<String, InferParameter>) -> Result<(), Status> {
+    if parameters.contains_key("shared_memory_region") { Err(shared_memory_disabled()) } else { Ok(()) }
+}
+
+pub(super) fn shared_memory_disabled() -> Status {
+    Status::unimplemented(
+        "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable.",
+    )
+}
+
+/// How many classes are asked for of an output, if classes are.
+pub(super) fn classes(parameters: &HashMap<String, InferParameter>) -> Result<Option<usize>, Status> {
+    match parameters.get("classification").map(|parameter| &parameter.parameter_choice) {
+        None => Ok(None),
+        Some(Some(ParameterChoice::Int64Param(count))) => match usize::try_from(*count) {
+            Ok(count) if count > 0 => Ok(Some(count)),
+            _ => Err(Status::invalid_argument("invalid value for 'classification' parameter, expected >= 0")),
+        },
+        Some(_) => Err(wrong_type("classification", "int64_param")),
+    }
+}
+
+fn wrong_type(name: &str, expected: &str) -> Status {
+    Status::invalid_argument(format!("invalid value type for '{name}' parameter, expected {expected}."))
+}
+
+fn reserved_name() -> Status {
+    Status::invalid_argument(format!(
+        "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys starting with \
+         'triton_' are allowed: {EMPTY_FINAL_RESPONSE}"
+    ))
+}

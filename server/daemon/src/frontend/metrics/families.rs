@@ -1,0 +1,95 @@
+//! The one list of metrics: name, kind, help (with the unit), and where the value comes from.
+
+use nerite_core::statistics::{Statistics, Timed};
+
+/// How a metric's values develop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// A metric with one series per model version.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+    pub(super) value: fn(&Statistics) -> i64,
+}
+
+/// A metric with one series per model version and reason.
+pub(super) struct FailureFamily {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+}
+
+/// Failed requests, by reason.
+pub(super) const FAILURES: FailureFamily = FailureFamily {
+    name: "nv_inference_request_failure",
+    kind: Kind::Counter,
+    help: "Number of failed inference requests, all batch sizes",
+};
+
+/// The metrics with one series per model version.
+pub(super) const FAMILIES: [Family; 10] = [
+    counter("nv_inference_request_success", "Number of successful inference requests, all batch sizes", |s| {
+        count(s.success.count())
+    }),
+    counter("nv_inference_count", "Number of inferences performed (does not include cached requests)", |s| {
+        count(s.inferences())
+    }),
+    counter("nv_inference_exec_count", "Number of model executions performed (does not include cached requests)", |s| {
+        count(s.executions())
+    }),
+    counter(
+        "nv_inference_request_duration_us",
+        "Cumulative inference request duration in microseconds (includes cached requests)",
+        |s| micros(&s.success),
+    ),
+    counter(
+        "nv_inference_queue_duration_us",
+        "Cumulative inference queuing duration in microseconds (includes cached requests)",
+        |s| micros(&s.queue),
+    ),
+    counter(
+        "nv_inference_compute_input_duration_us",
+        "Cumulative compute input duration in microseconds (does not include cached requests)",
+        |s| micros(&s.compute_input),
+    ),
+    counter(
+        "nv_inference_compute_infer_duration_us",
+        "Cumulative compute inference duration in microseconds (does not include cached requests)",
+        |s| micros(&s.compute_infer),
+    ),
+    counter(
+        "nv_inference_compute_output_duration_us",
+        "Cumulative inference compute output duration in microseconds (does not include cached requests)",
+        |s| micros(&s.compute_output),
+    ),
+    counter(
+        "nerite_inference_rerun_count",
+        "Number of requests run again by themselves because their batch had failed",
+        |s| count(s.reruns()),
+    ),
+    Family {
+        name: "nv_inference_pending_request_count",
+        kind: Kind::Gauge,
+        help: "Instantaneous number of pending requests awaiting execution per-model.",
+        value: Statistics::pending,
+    },
+];
+
+const fn counter(name: &'static str, help: &'static str, value: fn(&Statistics) -> i64) -> Family {
+    Family { name, kind: Kind::Counter, help, value }
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn micros(timed: &Timed) -> i64 {
+    count(timed.nanos() / 1_000)
+}

@@ -1,0 +1,44 @@
+//! The metrics in Prometheus' text format, written straight from the models' running accounts.
+
+mod families;
+mod text;
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use nerite_core::{ModelVersion, Registry};
+
+use families::{FAMILIES, FAILURES};
+use text::Labels;
+
+/// The media type of what [`render`] writes.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Every family with a series for each version that is ready. The versions' labels are written once, not once per family.
+pub fn render(registry: &Registry) -> String {
+    let versions: Vec<(Arc<ModelVersion>, Labels)> = registry
+        .ready()
+        .into_iter()
+        .map(|version| {
+            let labels = Labels::new(&version.spec.name, version.version);
+            (version, labels)
+        })
+        .collect();
+    let mut text = String::new();
+    text::head(&mut text, FAILURES.name, FAILURES.help, FAILURES.kind);
+    for (version, labels) in &versions {
+        for reason in nerite_core::statistics::FailureReason::ALL {
+            let failures = version.statistics().failures(reason);
+            let name = FAILURES.name;
+            let _ = writeln!(text, "{name}{{{},reason=\"{}\",{}}} {failures}", labels.model, reason.label(), labels.version);
+        }
+    }
+    for family in &FAMILIES {
+        text::head(&mut text, family.name, family.help, family.kind);
+        for (version, labels) in &versions {
+            let value = (family.value)(version.statistics());
+            let _ = writeln!(text, "{}{{{},{}}} {value}", family.name, labels.model, labels.version);
+        }
+    }
+    text
+}

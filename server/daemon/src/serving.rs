@@ -1,0 +1,84 @@
+//! The stage that the server is at, and what all its endpoints share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nerite_core::Registry;
+use tokio::sync::watch;
+
+/// What every endpoint sees of the server.
+pub struct Serving {
+    /// The server's name, for metadata.
+    pub id: String,
+    /// The models.
+    pub registry: Arc<Registry>,
+    stage: watch::Sender<Stage>,
+    exiting: AtomicBool,
+}
+
+/// How far the server is.
+///
+/// ```text
+/// Starting ──► Ready ──► Exiting
+///    └──► NotReady ────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Models are being loaded.
+    Starting,
+    /// It serves.
+    Ready,
+    /// It serves what it could load, but not all that it should.
+    NotReady,
+    /// It finishes what it has begun and takes nothing new.
+    Exiting,
+}
+
+impl Serving {
+    /// A server that has just started.
+    pub fn new(id: String, registry: Arc<Registry>) -> Serving {
+        Serving { id, registry, stage: watch::Sender::new(Stage::Starting), exiting: AtomicBool::new(false) }
+    }
+
+    /// Goes on to another stage; exiting is final.
+    pub fn enter(&self, stage: Stage) {
+        self.exiting.fetch_or(stage == Stage::Exiting, Ordering::Release);
+        self.stage.send_if_modified(|now| {
+            let change = *now != Stage::Exiting && *now != stage;
+            if change {
+                *now = stage;
+            }
+            change
+        });
+    }
+
+    /// How far the server is.
+    pub fn stage(&self) -> Stage {
+        *self.stage.borrow()
+    }
+
+    /// Whether nothing new is taken; asked by every request.
+    pub fn is_exiting(&self) -> bool {
+        self.exiting.load(Ordering::Acquire)
+    }
+
+    /// Tells of every change of the stage.
+    pub fn watch(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_exits_does_not_become_ready_again() {
+        let serving = Serving::new("test".into(), Arc::default());
+        let watch = serving.watch();
+        serving.enter(Stage::Exiting);
+        serving.enter(Stage::Ready);
+        assert_eq!(serving.stage(), Stage::Exiting);
+        assert!(serving.is_exiting() && watch.has_changed().unwrap());
+    }
+}

@@ -1,0 +1,35 @@
+//! Which engines and which configuration format the core is given.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use nerite_backend::Backend;
+use nerite_core::lifecycle::Loader;
+use nerite_model_config::ModelConfigs;
+use nerite_onnxruntime::OnnxRuntime;
+
+use crate::settings::{Backends, Repository};
+
+/// A loader with every engine that this daemon has.
+pub(crate) fn loader(repository: &Repository, backends: &Backends) -> Loader {
+    let configs = ModelConfigs::new(nerite_model_config::Options {
+        disable_auto_complete: repository.strict_config,
+        config_name: repository.config_name.clone(),
+        default_max_batch_size: backends.onnxruntime.default_max_batch_size,
+    });
+    let onnxruntime: Arc<dyn Backend> = Arc::new(OnnxRuntime::new(onnxruntime_options(backends)));
+    Loader::new(Box::new(configs), HashMap::from([("onnxruntime".to_owned(), onnxruntime)]))
+}
+
+fn onnxruntime_options(backends: &Backends) -> nerite_onnxruntime::Options {
+    let settings = &backends.onnxruntime;
+    let threads = |count: Option<std::num::NonZeroU32>| {
+        count.map_or(0, |count| u16::try_from(count.get()).unwrap_or(u16::MAX))
+    };
+    nerite_onnxruntime::Options {
+        library: settings.library.clone(),
+        global_thread_pool: settings.global_thread_pool.unwrap_or(true),
+        intra_op_threads: threads(settings.intra_op_threads),
+        inter_op_threads: threads(settings.inter_op_threads),
+    }
+}

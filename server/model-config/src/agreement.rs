@@ -1,0 +1,153 @@
+//! Whether a configuration and the model that it is for agree.
+
+use nerite_backend::{DType, Declaration, Shape, TensorDeclaration};
+use nerite_core::model::LoadError;
+use nerite_proto::inference::{DataType, ModelConfig, ModelTensorReshape};
+
+/// Checks a completed configuration against what the engine says of the model. Every input that the model must have is
+/// to be configured; outputs may be left out.
+pub(crate) fn check(config: &ModelConfig, declaration: &Declaration) -> Result<(), LoadError> {
+    let agreement = Agreement { model: &config.name, batching: config.max_batch_size > 0 };
+    agreement.inputs(config, &declaration.inputs)?;
+    agreement.outputs(config, &declaration.outputs)
+}
+
+struct Agreement<'a> {
+    model: &'a str,
+    batching: bool,
+}
+
+/// A configured tensor, whether input or output.
+struct Configured<'a> {
+    /// `input` or `output`.
+    what: &'static str,
+    name: &'a str,
+    data_type: i32,
+    dims: &'a [i64],
+    reshape: Option<&'a ModelTensorReshape>,
+}
+
+impl Agreement<'_> {
+    fn inputs(&self, config: &ModelConfig, declared: &[TensorDeclaration]) -> Result<(), LoadError> {
+        let expected = config.input.iter().filter(|input| !input.optional).count();
+        let provided = declared.iter().filter(|tensor| !tensor.optional).count();
+        if expected != provided {
+            return Err(self.cannot_load(&format!(
+                "configuration expects {expected} inputs, model provides {provided}"
+            )));
+        }
+        config.input.iter().try_for_each(|input| {
+            if input.optional && self.batching {
+                let name = &input.name;
+                return Err(self.cannot_load(&format!(
+                    "optional input '{name}' is not supported for models that support batching"
+                )));
+            }
+            let configured = Configured {
+                what: "input",
+                name: &input.name,
+                data_type: input.data_type,
+                dims: &input.dims,
+                reshape: input.reshape.as_ref(),
+            };
+            // What the model leaves open, the configuration may fix.
+            self.tensor(&configured, declared, |model, configured| model == -1 || model == configured)
+        })
+    }
+
+    fn outputs(&self, config: &ModelConfig, declared: &[TensorDeclaration]) -> Result<(), LoadError> {
+        config.output.iter().try_for_each(|output| {
+            let configured = Configured {
+                what: "output",
+                name: &output.name,
+                data_type: output.data_type,
+                dims: &output.dims,
+                reshape: output.reshape.as_ref(),
+            };
+            self.tensor(&configured, declared, |model, configured| model == configured)
+        })
+    }
+
+    fn tensor(
+        &self,
+        configured: &Configured<'_>,
+        declared: &[TensorDeclaration],
+        fits: fn(i64, i64) -> bool,
+    ) -> Result<(), LoadError> {
+        let Configured { what, name, .. } = configured;
+        let Some(tensor) = declared.iter().find(|tensor| tensor.name == *name) else {
+            let mut allowed: Vec<&str> = declared.iter().map(|tensor| tensor.name.as_str()).collect();
+            allowed.sort_unstable();
+            return Err(LoadError::invalid(format!(
+                "unexpected inference {what} '{name}', allowed {what}s are: {}",
+                allowed.join(", ")
+            )));
+        };
+        if dtype(configured.data_type) != Some(tensor.dtype) {
+            let configured = DataType::try_from(configured.data_type).unwrap_or_default().as_str_name();
+            return Err(self.cannot_load(&format!(
+                "configuration expects datatype {configured} for {what} '{name}', model provides {}",
+                tensor.dtype.config_name()
+            )));
+        }
+        self.shape(configured, &tensor.shape, fits)
+    }
+
+    fn shape(
+        &self,
+        configured: &Configured<'_>,
+        declared: &Shape,
+        fits: fn(i64, i64) -> bool,
+    ) -> Result<(), LoadError> {
+        let dims = Shape::new(configured.reshape.map_or(configured.dims, |reshape| &reshape.shape));
+        if declared.is_empty() && !self.batching {
+            return self.scalar(configured.name, &dims);
+        }
+        let tensor = format!("model '{}', tensor '{}'", self.model, configured.name);
+        if self.batching && declared.first() != Some(&-1) {
+            return Err(LoadError::invalid(format!(
+                "{tensor}: for the model to support batching the shape should have at least 1 dimension and the \
+                 first dimension must be -1; but shape expected by the model is {declared}"
+            )));
+        }
+        let full = if self.batching { dims.prepend(-1) } else { dims };
+        if declared.len() == full.len()
+            && declared.iter().zip(full.iter()).all(|(&model, &dim)| fits(model, dim))
+        {
+            return Ok(());
+        }
+        let explanation = if self.batching {
+            "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making \
+             complete shape"
+        } else {
+            "shape"
+        };
+        Err(LoadError::invalid(format!(
+            "{tensor}: the model expects {} dimensions (shape {declared}) but the model configuration specifies {} \
+             dimensions ({explanation} {full})",
+            declared.len(),
+            full.len()
+        )))
+    }
+
+    /// A scalar may be configured as one element with any number of dimensions.
+    fn scalar(&self, name: &str, dims: &Shape) -> Result<(), LoadError> {
+        if dims.iter().all(|&dim| dim == 1) {
+            return Ok(());
+        }
+        Err(self.cannot_load(&format!(
+            "scalar tensor '{name}', should only provide 1 in the model configuration when the model doesn't support \
+             batching. Model configuration provided: {dims}."
+        )))
+    }
+
+    fn cannot_load(&self, why: &str) -> LoadError {
+        LoadError::invalid(format!("unable to load model '{}', {why}", self.model))
+    }
+}
+
+/// The element type of a configuration's data type.
+pub(crate) fn dtype(data_type: i32) -> Option<DType> {
+    let name = DataType::try_from(data_type).ok()?.as_str_name();
+    DType::ALL.into_iter().find(|dtype| dtype.config_name() == name)
+}

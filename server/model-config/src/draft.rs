@@ -1,0 +1,108 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use nerite_backend::{Code, Declaration};
+use nerite_core::model::{LoadError, LoadPlan, ModelDraft, ModelSpec};
+use nerite_core::repository::ModelDirectory;
+use nerite_proto::inference::ModelConfig;
+
+use crate::source::Options;
+use crate::{agreement, backend_kind, complete, files, instance_groups, normalise, spec, support, validate};
+
+/// A configuration that is normalised and sound in itself, as far as that can be told without the model.
+pub(crate) struct Draft {
+    config: ModelConfig,
+    plan: LoadPlan,
+    /// The model's directory, in which labels are looked for.
+    directory: PathBuf,
+    /// `None` if only what is configured counts.
+    default_max_batch_size: Option<u32>,
+}
+
+impl Draft {
+    /// Normalises and checks a configuration as it was written.
+    pub(crate) fn new(
+        mut config: ModelConfig,
+        model: &ModelDirectory,
+        options: &Options,
+    ) -> Result<Draft, LoadError> {
+        let notes = support::notes(&config);
+        let auto_complete = !options.disable_auto_complete;
+        if config.name.is_empty() {
+            config.name = model.name.clone();
+        }
+        support::check(&config)?;
+        backend_kind::fill_in(&mut config, model)?;
+        normalise::normalise(&mut config);
+        instance_groups::normalise(&mut config);
+
+        validate::validate(&config)?;
+        instance_groups::validate(&config)?;
+        if !auto_complete || !complete::is_needed(&config) {
+            validate::validate_tensors(&config)?;
+        }
+        check_directory_name(&config, model)?;
+        check_filename(&config)?;
+
+        Ok(Draft {
+            plan: plan(&config, notes),
+            config,
+            directory: model.path.clone(),
+            default_max_batch_size: auto_complete.then_some(options.default_max_batch_size),
+        })
+    }
+}
+
+impl ModelDraft for Draft {
+    fn plan(&self) -> &LoadPlan {
+        &self.plan
+    }
+
+    fn complete(&self, declaration: &Declaration) -> Result<ModelSpec, LoadError> {
+        let mut config = self.config.clone();
+        if let Some(default_max_batch_size) = self.default_max_batch_size {
+            complete::complete(&mut config, declaration, default_max_batch_size)?;
+            normalise::normalise(&mut config);
+        }
+        validate::validate(&config)?;
+        validate::validate_tensors(&config)?;
+        agreement::check(&config, declaration)?;
+        spec::build(&config, declaration, &self.directory)
+    }
+}
+
+fn plan(config: &ModelConfig, notes: Vec<String>) -> LoadPlan {
+    let parameters: BTreeMap<String, String> =
+        config.parameters.iter().map(|(key, value)| (key.clone(), value.string_value.clone())).collect();
+    let graph = config.optimization.as_ref().and_then(|optimization| optimization.graph.as_ref());
+    LoadPlan {
+        backend: config.backend.clone(),
+        version_policy: normalise::version_policy(config),
+        filename: Some(config.default_model_filename.clone()).filter(|name| !name.is_empty()),
+        parameters,
+        graph_level: graph.map_or(0, |graph| graph.level),
+        instances: instance_groups::plan(config),
+        notes,
+    }
+}
+
+fn check_directory_name(config: &ModelConfig, model: &ModelDirectory) -> Result<(), LoadError> {
+    if config.name == model.name {
+        return Ok(());
+    }
+    Err(LoadError::invalid(format!(
+        "unexpected directory name '{}' for model '{}', directory name must equal model name",
+        model.name, config.name
+    )))
+}
+
+fn check_filename(config: &ModelConfig) -> Result<(), LoadError> {
+    let filename = &config.default_model_filename;
+    if !files::escapes(Path::new(filename)) {
+        return Ok(());
+    }
+    Err(LoadError::new(
+        Code::Unsupported,
+        format!("model file path '{filename}' in model '{}' is outside the version's directory", config.name),
+    ))
+}

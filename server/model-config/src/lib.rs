@@ -1,0 +1,25 @@
+//! A model's configuration on its way from the text of `config.pbtxt` to what the core serves:
+//! parsed ([`parse_model_config`]), normalised and checked in itself, completed and checked against what the engine
+//! says of the model, turned into the core's specification.
+
+#![forbid(unsafe_code)]
+
+mod agreement;
+mod backend_kind;
+mod complete;
+mod draft;
+mod files;
+mod instance_groups;
+mod labels;
+mod normalise;
+mod reshape;
+mod source;
+mod spec;
+mod support;
+#[cfg(test)]
+mod tests;
+mod text;
+mod validate;
+
+pub use source::{ModelConfigs, Options};
+pub use text::{MAX_TEXT_SIZE, ParseError, Problem, parse_model_config};

@@ -1,0 +1,46 @@
+use nerite_core::model::VersionPolicy;
+use nerite_proto::inference::model_config::SchedulingChoice;
+use nerite_proto::inference::model_optimization_policy::PinnedMemoryBuffer;
+use nerite_proto::inference::model_version_policy::{Latest, PolicyChoice};
+use nerite_proto::inference::{ModelConfig, ModelDynamicBatching};
+
+/// Writes the defaults of fields that are missing into the configuration, so that what is published says them.
+/// To be repeated when `max_batch_size` or the scheduling has changed; otherwise a second time changes nothing.
+pub(crate) fn normalise(config: &mut ModelConfig) {
+    let policy = config.version_policy.get_or_insert_default();
+    let choice = policy.policy_choice.get_or_insert(PolicyChoice::Latest(Latest { num_versions: 1 }));
+    if let PolicyChoice::Latest(latest) = choice {
+        latest.num_versions = latest.num_versions.max(1);
+    }
+
+    if let Some(SchedulingChoice::DynamicBatching(batching)) = &mut config.scheduling_choice
+        && batching.preferred_batch_size.is_empty()
+        && config.max_batch_size > 0
+    {
+        batching.preferred_batch_size.push(config.max_batch_size);
+    }
+
+    let optimization = config.optimization.get_or_insert_default();
+    optimization.input_pinned_memory.get_or_insert(PinnedMemoryBuffer { enable: true });
+    optimization.output_pinned_memory.get_or_insert(PinnedMemoryBuffer { enable: true });
+}
+
+/// The version policy of a normalised configuration.
+pub(crate) fn version_policy(config: &ModelConfig) -> VersionPolicy {
+    match config.version_policy.as_ref().and_then(|policy| policy.policy_choice.as_ref()) {
+        None => VersionPolicy::default(),
+        Some(PolicyChoice::Latest(latest)) => VersionPolicy::Latest(latest.num_versions),
+        Some(PolicyChoice::All(_)) => VersionPolicy::All,
+        Some(PolicyChoice::Specific(specific)) => VersionPolicy::Specific(
+            specific.versions.iter().filter_map(|&version| u64::try_from(version).ok()).collect(),
+        ),
+    }
+}
+
+/// The configuration's `dynamic_batching`, if it has it.
+pub(crate) fn dynamic_batching(config: &ModelConfig) -> Option<&ModelDynamicBatching> {
+    match &config.scheduling_choice {
+        Some(SchedulingChoice::DynamicBatching(batching)) => Some(batching),
+        _ => None,
+    }
+}

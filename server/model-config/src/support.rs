@@ -1,0 +1,89 @@
+//! What a configuration may ask for that this server does not do.
+
+use nerite_backend::Code;
+use nerite_core::model::LoadError;
+use nerite_proto::inference::model_config::SchedulingChoice;
+use nerite_proto::inference::{
+    ModelConfig, ModelDynamicBatching, ModelInstanceGroup, ModelOptimizationPolicy,
+};
+
+use crate::normalise;
+
+/// Refuses what would change answers, or let files pass unchecked, if it were passed over.
+pub(crate) fn check(config: &ModelConfig) -> Result<(), LoadError> {
+    let ragged = config.input.iter().any(|input| input.allow_ragged_batch);
+    let sequence = matches!(config.scheduling_choice, Some(SchedulingChoice::SequenceBatching(_)));
+    let ensemble = matches!(config.scheduling_choice, Some(SchedulingChoice::EnsembleScheduling(_)));
+    let operations = config.model_operations.as_ref();
+    let agents = config.model_repository_agents.as_ref();
+    let asked = [
+        ("sequence_batching", sequence),
+        ("ensemble_scheduling", ensemble || config.platform == "ensemble"),
+        ("batch_input", !config.batch_input.is_empty()),
+        ("batch_output", !config.batch_output.is_empty()),
+        ("allow_ragged_batch", ragged),
+        ("instance_group.passive", config.instance_group.iter().any(|group| group.passive)),
+        ("model_operations", operations.is_some_and(|operations| !operations.op_library_filename.is_empty())),
+        ("model_repository_agents", agents.is_some_and(|agents| !agents.agents.is_empty())),
+    ];
+    match asked.iter().find(|(_, asked)| *asked) {
+        None => Ok(()),
+        Some((what, _)) => Err(LoadError::new(
+            Code::Unsupported,
+            format!("model '{}' asks for {what}, which is not supported yet", config.name),
+        )),
+    }
+}
+
+/// A sentence for each thing that the configuration, as it was written, asks for without effect. None of them changes
+/// an answer.
+pub(crate) fn notes(config: &ModelConfig) -> Vec<String> {
+    let cache = config.response_cache.is_some_and(|cache| cache.enable);
+    let metrics = config.model_metrics.as_ref().is_some_and(|metrics| !metrics.metric_control.is_empty());
+    let mut asked = vec![
+        ("response_cache", cache),
+        ("model_warmup", !config.model_warmup.is_empty()),
+        ("model_metrics", metrics),
+        ("metric_tags", !config.metric_tags.is_empty()),
+        ("cc_model_filenames", !config.cc_model_filenames.is_empty()),
+        ("runtime", !config.runtime.is_empty()),
+    ];
+    asked.extend(normalise::dynamic_batching(config).into_iter().flat_map(in_dynamic_batching));
+    asked.extend(config.optimization.iter().flat_map(in_optimization));
+    asked.extend(in_instance_groups(&config.instance_group));
+    let without_effect = asked.into_iter().filter(|(_, asked)| *asked);
+    without_effect.map(|(what, _)| format!("{what} is not supported yet and has no effect")).collect()
+}
+
+fn in_dynamic_batching(batching: &ModelDynamicBatching) -> [(&'static str, bool); 6] {
+    [
+        ("dynamic_batching.preferred_batch_size", !batching.preferred_batch_size.is_empty()),
+        ("dynamic_batching.max_queue_delay_microseconds", batching.max_queue_delay_microseconds > 0),
+        ("dynamic_batching.preserve_ordering", batching.preserve_ordering),
+        ("dynamic_batching.priority_levels", batching.priority_levels > 0),
+        ("dynamic_batching.default_queue_policy", batching.default_queue_policy.is_some()),
+        ("dynamic_batching.priority_queue_policy", !batching.priority_queue_policy.is_empty()),
+    ]
+}
+
+fn in_optimization(optimization: &ModelOptimizationPolicy) -> [(&'static str, bool); 5] {
+    let accelerators = optimization.execution_accelerators.as_ref().is_some_and(|accelerators| {
+        !accelerators.cpu_execution_accelerator.is_empty()
+            || !accelerators.gpu_execution_accelerator.is_empty()
+    });
+    [
+        ("optimization.priority", optimization.priority != 0),
+        ("optimization.cuda", optimization.cuda.is_some()),
+        ("optimization.execution_accelerators", accelerators),
+        ("optimization.gather_kernel_buffer_threshold", optimization.gather_kernel_buffer_threshold > 0),
+        ("optimization.eager_batching", optimization.eager_batching),
+    ]
+}
+
+fn in_instance_groups(groups: &[ModelInstanceGroup]) -> [(&'static str, bool); 3] {
+    [
+        ("instance_group.rate_limiter", groups.iter().any(|group| group.rate_limiter.is_some())),
+        ("instance_group.host_policy", groups.iter().any(|group| !group.host_policy.is_empty())),
+        ("instance_group.secondary_devices", groups.iter().any(|group| !group.secondary_devices.is_empty())),
+    ]
+}

@@ -1,0 +1,200 @@
+use nerite_backend::{Code, DType};
+use nerite_core::model::{InstanceGroup, LoadPlan, VersionPolicy};
+
+use super::{Repository, declaration, published, strict, tensor, x_to_y};
+use crate::Options;
+
+fn plan(repository: &Repository, name: &str) -> LoadPlan {
+    repository.read(name, Options::default()).unwrap_or_else(|error| panic!("{error}")).plan().clone()
+}
+
+#[test]
+fn a_model_without_a_configuration_is_read_from_its_files() {
+    let table = [
+        ("m/1/model.onnx", "onnxruntime", "onnxruntime_onnx", "model.onnx"),
+        ("m/1/model.onnx/", "onnxruntime", "onnxruntime_onnx", "model.onnx"),
+        ("m/1/model.plan", "tensorrt", "tensorrt_plan", "model.plan"),
+        ("m/1/model.xml", "openvino", "openvino", "model.xml"),
+        ("m/1/model.pt", "pytorch", "pytorch_libtorch", "model.pt"),
+        ("m/1/model.py", "python", "python", "model.py"),
+    ];
+    for (file, backend, platform, filename) in table {
+        let repository = Repository::new(&[(file, "")]);
+        let plan = plan(&repository, "m");
+        assert_eq!((plan.backend.as_str(), plan.filename.as_deref()), (backend, Some(filename)), "{file}");
+        let spec = repository.served(&x_to_y(&[-1, 2], &[-1, 3])).unwrap();
+        assert_eq!((spec.name.as_str(), spec.platform.as_str()), ("m", platform), "{file}");
+    }
+}
+
+#[test]
+fn the_backend_comes_from_whatever_part_of_the_configuration_says_it() {
+    let table = [
+        ("backend: \"onnxruntime\"", "onnxruntime", Some("model.onnx")),
+        ("platform: \"onnxruntime_onnx\"", "onnxruntime", Some("model.onnx")),
+        ("default_model_filename: \"model.onnx\"", "onnxruntime", Some("model.onnx")),
+        ("platform: \"onnxruntime_onnx\" default_model_filename: \"a.onnx\"", "onnxruntime", Some("a.onnx")),
+        ("backend: \"tensorrt\"", "tensorrt", Some("model.plan")),
+        ("platform: \"tensorrt_plan\"", "tensorrt", Some("model.plan")),
+        ("backend: \"mine\"", "mine", None),
+        ("backend: \"mine\" platform: \"any\" default_model_filename: \"f\"", "mine", Some("f")),
+    ];
+    for (config, backend, filename) in table {
+        let plan = plan(&Repository::new(&[("m/config.pbtxt", config)]), "m");
+        assert_eq!((plan.backend.as_str(), plan.filename.as_deref()), (backend, filename), "{config}");
+    }
+}
+
+#[test]
+fn only_the_lexically_first_version_says_the_backend() {
+    let repository =
+        Repository::new(&[("m/2/model.plan", ""), ("m/10/model.onnx", ""), ("m/1x/model.py", "")]);
+    assert_eq!(plan(&repository, "m").backend, "onnxruntime");
+}
+
+#[test]
+fn a_models_name_may_say_its_backend() {
+    let repository = Repository::new(&[("m.mine/1/data", ""), ("m.a.b/1/", "")]);
+    assert_eq!(plan(&repository, "m.mine").backend, "mine");
+    assert_eq!(plan(&repository, "m.mine").filename.as_deref(), Some("model.mine"));
+    assert_eq!(plan(&repository, "m.a.b").backend, "a.b");
+    let error = Repository::new(&[("m/1/data", "")]).refusal();
+    assert_eq!(error.code, Code::InvalidArgument);
+    assert_eq!(
+        error.message,
+        "Invalid model name: Could not determine backend for model 'm' with no backend in model configuration. \
+         Expected model name of the form 'model.<backend_name>'."
+    );
+}
+
+#[test]
+fn a_named_configuration_is_read_where_there_is_one() {
+    let repository = Repository::new(&[
+        ("m/config.pbtxt", "max_batch_size: 1"),
+        ("m/configs/big.pbtxt", "max_batch_size: 64"),
+        ("m/1/model.onnx", ""),
+    ]);
+    for (name, size) in [(None, 1), (Some("big"), 64), (Some("small"), 1)] {
+        let options = Options { config_name: name.map(str::to_owned), ..Options::default() };
+        let spec = repository.read("m", options).unwrap().complete(&x_to_y(&[-1, 2], &[-1, 3])).unwrap();
+        assert_eq!(spec.max_batch_size, size, "{name:?}");
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_an_internal_error_that_says_where() {
+    let error = Repository::configured("name: \"m\"\ninputs { }").refusal();
+    assert_eq!(error.code, Code::Internal);
+    assert_eq!(
+        error.message,
+        "failed to read text proto from REPO/m/config.pbtxt:2:1: expected a field of ModelConfig, found 'inputs'; the \
+         nearest known field is 'input'"
+    );
+    let repository = Repository::new(&[("m/config.pbtxt/", ""), ("m/1/model.onnx", "")]);
+    let error = repository.refusal();
+    assert_eq!(error.code, Code::Internal);
+    assert!(error.message.starts_with("failed to open text file for read REPO/m/config.pbtxt: "), "{error}");
+}
+
+#[test]
+fn without_auto_completion_a_configuration_is_required() {
+    let error = Repository::new(&[("m/1/model.onnx", "")]).read("m", strict()).err().unwrap();
+    assert_eq!(error.code, Code::Internal);
+    assert!(error.message.contains("failed to open text file for read"), "{error}");
+    assert!(error.message.contains("No such file or directory"), "{error}");
+}
+
+#[test]
+fn the_plan_holds_what_loading_needs() {
+    let repository = Repository::configured(
+        "parameters { key: \"intra_op_thread_count\" value { string_value: \"2\" } }
+         optimization { graph { level: -1 } }
+         version_policy { specific { versions: [ 3, 1 ] } }
+         instance_group [ { count: 3 }, { name: \"other\" kind: KIND_MODEL }, { kind: KIND_CPU } ]",
+    );
+    let plan = plan(&repository, "m");
+    assert_eq!(
+        plan.parameters.into_iter().collect::<Vec<_>>(),
+        [("intra_op_thread_count".into(), "2".into())]
+    );
+    assert_eq!(plan.graph_level, -1);
+    assert_eq!(plan.version_policy, VersionPolicy::Specific(vec![3, 1]));
+    let group = |name: &str, count| InstanceGroup { name: name.into(), count };
+    assert_eq!(plan.instances, [group("m_0", 3), group("other", 1), group("m_2", 2)]);
+    assert!(plan.notes.is_empty());
+}
+
+#[test]
+fn a_model_has_one_group_of_instances_by_default() {
+    let group = |count| [InstanceGroup { name: "m".into(), count }];
+    assert_eq!(plan(&Repository::configured(""), "m").instances, group(2));
+    assert_eq!(plan(&Repository::configured("backend: \"python\""), "m").instances, group(1));
+}
+
+#[test]
+fn version_policies_have_their_defaults() {
+    let table = [
+        ("", VersionPolicy::Latest(1)),
+        ("version_policy { }", VersionPolicy::Latest(1)),
+        ("version_policy { latest { } }", VersionPolicy::Latest(1)),
+        ("version_policy { latest { num_versions: 3 } }", VersionPolicy::Latest(3)),
+        ("version_policy { all { } }", VersionPolicy::All),
+        ("version_policy { specific { versions: [ 2, -1 ] } }", VersionPolicy::Specific(vec![2])),
+    ];
+    for (config, policy) in table {
+        assert_eq!(plan(&Repository::configured(config), "m").version_policy, policy, "{config}");
+    }
+}
+
+#[test]
+fn what_is_published_says_every_default() {
+    let config = "max_batch_size: 8 dynamic_batching { }
+        input { name: \"x\" data_type: TYPE_FP32 dims: 2 } output { name: \"y\" data_type: TYPE_FP32 dims: 3 }";
+    let published = published(&Repository::configured(config).served(&x_to_y(&[-1, 2], &[-1, 3])).unwrap());
+    let expected = crate::parse_model_config(
+        "name: \"m\" platform: \"onnxruntime_onnx\" backend: \"onnxruntime\" default_model_filename: \"model.onnx\"
+         version_policy { latest { num_versions: 1 } } max_batch_size: 8
+         input { name: \"x\" data_type: TYPE_FP32 dims: 2 } output { name: \"y\" data_type: TYPE_FP32 dims: 3 }
+         instance_group { name: \"m\" count: 2 kind: KIND_CPU }
+         optimization { input_pinned_memory { enable: true } output_pinned_memory { enable: true } }
+         dynamic_batching { preferred_batch_size: 8 }",
+        "expected",
+    );
+    assert_eq!(Ok(published), expected);
+}
+
+#[test]
+fn labels_are_the_lines_of_a_file_in_the_models_directory() {
+    let output = "output { name: \"y\" data_type: TYPE_FP32 dims: 3 label_filename: \"LABELS\" }";
+    let model = declaration(&[tensor("x", DType::F32, &[2])], &[tensor("y", DType::F32, &[3])]);
+    let table: [(&str, Result<&[&str], &str>); 6] = [
+        ("labels.txt", Ok(&["cat", "", "dog"])),
+        ("./1/../labels.txt", Ok(&["cat", "", "dog"])),
+        ("windows.txt", Ok(&["cat", "dog"])),
+        ("absent.txt", Err("failed to open text file for read REPO/m/absent.txt: No such file")),
+        ("bad.txt", Err("label file REPO/m/bad.txt is not valid UTF-8 in line 2")),
+        (
+            "../m/labels.txt",
+            Err(
+                "label file path 'REPO/m/../m/labels.txt' for output 'y' in model 'm' is outside model directory",
+            ),
+        ),
+    ];
+    for (file, expected) in table {
+        let repository = Repository::configured(&output.replace("LABELS", file));
+        let directory = repository.0.path().join("m");
+        std::fs::write(directory.join("labels.txt"), "cat\n\ndog\n").unwrap();
+        std::fs::write(directory.join("windows.txt"), "cat\r\ndog").unwrap();
+        std::fs::write(directory.join("bad.txt"), b"cat\n\xff").unwrap();
+        match (repository.served(&model), expected) {
+            (Ok(spec), Ok(expected)) => {
+                assert_eq!(spec.outputs[0].labels.as_deref().unwrap(), expected, "{file}")
+            }
+            (Err(error), Err(expected)) => {
+                let message = error.message.replace(&repository.0.path().display().to_string(), "REPO");
+                assert!(message.starts_with(expected), "{file}: {message}");
+            }
+            (got, expected) => panic!("{file}: {got:?} is not {expected:?}"),
+        }
+    }
+}

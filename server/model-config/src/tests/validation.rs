@@ -1,0 +1,162 @@
+use nerite_backend::Code;
+
+use super::Repository;
+
+#[track_caller]
+fn refused(table: &[(&str, &str)]) {
+    for (config, expected) in table {
+        let error = Repository::configured(config).refusal();
+        assert_eq!((error.code, error.message.as_str()), (Code::InvalidArgument, *expected), "{config}");
+    }
+}
+
+#[test]
+fn a_configuration_is_for_its_directory_and_one_backend() {
+    refused(&[
+        ("name: \"n\"", "unexpected directory name 'm' for model 'n', directory name must equal model name"),
+        ("platform: \"nothing\"", "unexpected platform type 'nothing' for m"),
+        (
+            "platform: \"tensorrt_plan\" backend: \"onnxruntime\"",
+            "unexpected 'platform' and 'backend' pair, got:tensorrt_plan, onnxruntime",
+        ),
+        ("max_batch_size: -1", "'max_batch_size' must be non-negative value for m"),
+    ]);
+    let error =
+        Repository::configured("default_model_filename: \"../../model.onnx\" backend: \"b\"").refusal();
+    assert_eq!(error.code, Code::Unsupported);
+    assert_eq!(
+        error.message,
+        "model file path '../../model.onnx' in model 'm' is outside the version's directory"
+    );
+}
+
+#[test]
+fn dynamic_batching_is_consistent() {
+    refused(&[
+        (
+            "max_batch_size: 4 dynamic_batching { preferred_batch_size: 8 }",
+            "dynamic batching preferred size must be <= max batch size for m",
+        ),
+        (
+            "max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 4, 0 ] }",
+            "dynamic batching preferred size must be positive for m",
+        ),
+        ("dynamic_batching { priority_levels: 2 }", "default priority level must be in range [1, 2] for m"),
+        (
+            "dynamic_batching { priority_levels: 2 default_priority_level: 3 }",
+            "default priority level must be in range [1, 2] for m",
+        ),
+        (
+            "dynamic_batching { priority_levels: 2 default_priority_level: 1
+             priority_queue_policy { key: 3 value { } } }",
+            "priority queue policy must have priority level in range [1, 2] for m",
+        ),
+        (
+            "dynamic_batching { priority_levels: 2 default_priority_level: 1 preserve_ordering: true }",
+            "Only one priority level is allowed when 'preserve_ordering' is true for m",
+        ),
+        (
+            "dynamic_batching { preserve_ordering: true
+             default_queue_policy { timeout_action: DELAY default_timeout_microseconds: 1 } }",
+            "Queue policy can not have DELAY as timeout action when 'preserve_ordering' is true for m",
+        ),
+        (
+            "response_cache { enable: true } model_transaction_policy { decoupled: true }",
+            "Response Cache does not currently support model m with 'decoupled' transaction policy. Please disable the \
+             response cache.",
+        ),
+    ]);
+}
+
+#[test]
+fn instances_run_where_this_build_can_run_them() {
+    refused(&[
+        (
+            "instance_group { kind: KIND_GPU }",
+            "instance group m_0 of model m has kind KIND_GPU but server does not support GPUs: there is no GPU support \
+             in this build; use KIND_CPU or KIND_AUTO",
+        ),
+        (
+            "instance_group { kind: KIND_CPU gpus: 0 }",
+            "instance group m_0 of model m has kind KIND_CPU but specifies one or more GPUs",
+        ),
+        (
+            "instance_group { kind: KIND_MODEL gpus: 0 }",
+            "instance group m_0 of model m has kind KIND_MODEL but specifies one or more GPUs",
+        ),
+        ("instance_group { kind: 7 }", "instance group m_0 of model m has the unknown kind 7"),
+        (
+            "instance_group { profile: \"0\" }",
+            "instance group m_0 of model m and platform onnxruntime_onnx specifies profile field which is only \
+             supported for TensorRT models",
+        ),
+        (
+            "instance_group { count: 1000000 }",
+            "instance group m_0 of model m has count 1000000, which must be <= 4096",
+        ),
+    ]);
+}
+
+#[test]
+fn inputs_and_outputs_are_sound() {
+    let x = "name: \"x\" data_type: TYPE_FP32";
+    let table = [
+        ("0", "", "model input must specify 'name' for m"),
+        ("0", "name: \"x\"", "model input 'x' must specify 'data_type' for m"),
+        ("0", "name: \"x\" data_type: 99 dims: 1", "model input 'x' must specify 'data_type' for m"),
+        ("1", x, "model input 'x' must specify 'dims' for m"),
+        (
+            "1",
+            &format!("{x} dims: [ 2, 0 ]"),
+            "model input 'x' dimension must be integer >= 1, or -1 to indicate a variable-size dimension for m",
+        ),
+        (
+            "0",
+            &format!("{x} dims: -2"),
+            "model input 'x' dimension must be integer >= 0, or -1 to indicate a variable-size dimension for m",
+        ),
+        (
+            "1",
+            &format!("{x} dims: 1 reshape {{ shape: 0 }}"),
+            "model input 'x' reshape dimensions must be integer >= 1, or -1 to indicate a variable-size dimension for m",
+        ),
+        (
+            "1",
+            &format!("{x} dims: 4 reshape {{ shape: [ 2, 3 ] }}"),
+            "model input 'x' has different size for dims and reshape for m",
+        ),
+        (
+            "1",
+            &format!("{x} dims: [ -1, 2, -1 ] reshape {{ shape: [ -1, 2 ] }}"),
+            "model input 'x' has different number of variable-size dimensions for dims and reshape for m",
+        ),
+        (
+            "1",
+            &format!("{x} dims: [ 3, 4 ] format: FORMAT_NHWC"),
+            "model input NHWC/NCHW require 3 dims for m",
+        ),
+        (
+            "1",
+            &format!("{x} dims: 1 is_shape_tensor: true"),
+            "shape tensors are only supported for TensorRT platform for m",
+        ),
+        (
+            "1",
+            &format!("{x} dims: 1 is_non_linear_format_io: true"),
+            "Non-linear IO format is only supported for the TensorRT platform for m",
+        ),
+    ];
+    let y = "output { name: \"y\" data_type: TYPE_FP32 dims: 1 }";
+    for (size, input, expected) in table {
+        refused(&[(&format!("max_batch_size: {size} input {{ {input} }} {y}"), expected)]);
+    }
+    let good = format!("input {{ {x} dims: 1 }}");
+    refused(&[
+        (&format!("{good} {good} {y}"), "model input 'x' is specified more than once for m"),
+        (&format!("{good} {y} {y}"), "model output 'y' is specified more than once for m"),
+        (
+            &format!("{good} output {{ {x} dims: -3 }}"),
+            "model output 'x' dimension must be integer >= 0, or -1 to indicate a variable-size dimension for m",
+        ),
+    ]);
+}

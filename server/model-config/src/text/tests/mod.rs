@@ -1,0 +1,5 @@
+mod positions;
+mod printer;
+mod properties;
+mod random;
+mod spellings;

@@ -1,0 +1,185 @@
+use std::collections::BTreeSet;
+
+use nerite_core::model::LoadError;
+use nerite_proto::inference::model_input::Format;
+use nerite_proto::inference::model_queue_policy::TimeoutAction;
+use nerite_proto::inference::{
+    DataType, ModelConfig, ModelDynamicBatching, ModelInput, ModelOutput, ModelTensorReshape,
+};
+
+use crate::reshape::{self, Mismatch};
+use crate::{backend_kind, normalise};
+
+/// Checks a normalised configuration, its inputs and outputs aside.
+pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
+    let name = &config.name;
+    backend_kind::validate(config)?;
+    if config.max_batch_size < 0 {
+        return Err(LoadError::invalid(format!("'max_batch_size' must be non-negative value for {name}")));
+    }
+    if let Some(batching) = normalise::dynamic_batching(config) {
+        validate_dynamic_batching(batching, config.max_batch_size)
+            .map_err(|what| LoadError::invalid(format!("{what} for {name}")))?;
+    }
+    let decoupled = config.model_transaction_policy.is_some_and(|policy| policy.decoupled);
+    if decoupled && config.response_cache.is_some_and(|cache| cache.enable) {
+        return Err(LoadError::invalid(format!(
+            "Response Cache does not currently support model {name} with 'decoupled' transaction policy. Please \
+             disable the response cache."
+        )));
+    }
+    Ok(())
+}
+
+fn validate_dynamic_batching(batching: &ModelDynamicBatching, max_batch_size: i32) -> Result<(), String> {
+    for &size in &batching.preferred_batch_size {
+        if size <= 0 {
+            return Err("dynamic batching preferred size must be positive".into());
+        }
+        if size > max_batch_size {
+            return Err("dynamic batching preferred size must be <= max batch size".into());
+        }
+    }
+    let levels = batching.priority_levels;
+    if levels > 0 && !(1..=levels).contains(&batching.default_priority_level) {
+        return Err(format!("default priority level must be in range [1, {levels}]"));
+    }
+    if levels > 0 && !batching.priority_queue_policy.keys().all(|level| (1..=levels).contains(level)) {
+        return Err(format!("priority queue policy must have priority level in range [1, {levels}]"));
+    }
+    if !batching.preserve_ordering {
+        return Ok(());
+    }
+    if levels > 1 {
+        return Err("Only one priority level is allowed when 'preserve_ordering' is true".into());
+    }
+    let mut policies = batching.default_queue_policy.iter().chain(batching.priority_queue_policy.values());
+    if policies.any(|policy| {
+        policy.default_timeout_microseconds != 0 && policy.timeout_action() == TimeoutAction::Delay
+    }) {
+        return Err(
+            "Queue policy can not have DELAY as timeout action when 'preserve_ordering' is true".into()
+        );
+    }
+    Ok(())
+}
+
+/// Checks the inputs and outputs.
+pub(crate) fn validate_tensors(config: &ModelConfig) -> Result<(), LoadError> {
+    let tensors = Tensors { max_batch_size: config.max_batch_size, platform: &config.platform };
+    let inputs = config.input.iter().try_for_each(|input| tensors.input(input));
+    let outputs = || config.output.iter().try_for_each(|output| tensors.output(output));
+    inputs
+        .and_then(|()| outputs())
+        .and_then(|()| no_name_twice("input", config.input.iter().map(|input| &input.name)))
+        .and_then(|()| no_name_twice("output", config.output.iter().map(|output| &output.name)))
+        .map_err(|what| LoadError::invalid(format!("{what} for {}", config.name)))
+}
+
+fn no_name_twice<'a>(what: &str, mut names: impl Iterator<Item = &'a String>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    match names.find(|name| !seen.insert(name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(format!("model {what} '{name}' is specified more than once")),
+    }
+}
+
+/// What checking a tensor needs to know of the rest of the configuration.
+struct Tensors<'a> {
+    max_batch_size: i32,
+    platform: &'a str,
+}
+
+/// What inputs and outputs have in common.
+struct Tensor<'a> {
+    /// `model input` or `model output`.
+    what: &'static str,
+    name: &'a str,
+    data_type: i32,
+    dims: &'a [i64],
+    reshape: Option<&'a ModelTensorReshape>,
+    is_shape_tensor: bool,
+    is_non_linear_format_io: bool,
+}
+
+impl Tensors<'_> {
+    fn input(&self, input: &ModelInput) -> Result<(), String> {
+        let tensor = Tensor {
+            what: "model input",
+            name: &input.name,
+            data_type: input.data_type,
+            dims: &input.dims,
+            reshape: input.reshape.as_ref(),
+            is_shape_tensor: input.is_shape_tensor,
+            is_non_linear_format_io: input.is_non_linear_format_io,
+        };
+        self.shape(&tensor)?;
+        if matches!(input.format(), Format::Nhwc | Format::Nchw) && input.dims.len() != 3 {
+            return Err("model input NHWC/NCHW require 3 dims".into());
+        }
+        self.layout(&tensor)
+    }
+
+    fn output(&self, output: &ModelOutput) -> Result<(), String> {
+        let tensor = Tensor {
+            what: "model output",
+            name: &output.name,
+            data_type: output.data_type,
+            dims: &output.dims,
+            reshape: output.reshape.as_ref(),
+            is_shape_tensor: output.is_shape_tensor,
+            is_non_linear_format_io: output.is_non_linear_format_io,
+        };
+        self.shape(&tensor)?;
+        self.layout(&tensor)
+    }
+
+    fn shape(&self, tensor: &Tensor<'_>) -> Result<(), String> {
+        let Tensor { what, name, dims, .. } = tensor;
+        if name.is_empty() {
+            return Err(format!("{what} must specify 'name'"));
+        }
+        if DataType::try_from(tensor.data_type).unwrap_or_default() == DataType::TypeInvalid {
+            return Err(format!("{what} '{name}' must specify 'data_type'"));
+        }
+        if dims.is_empty() && self.max_batch_size > 0 {
+            return Err(format!("{what} '{name}' must specify 'dims'"));
+        }
+        // A batch has rows, and a row has something in it; a model without batching may take anything.
+        let least = if self.max_batch_size > 0 { 1 } else { 0 };
+        let legal = |dims: &[i64]| dims.iter().all(|&dim| dim >= least || dim == -1);
+        let rule = format!("must be integer >= {least}, or -1 to indicate a variable-size dimension");
+        if !legal(dims) {
+            return Err(format!("{what} '{name}' dimension {rule}"));
+        }
+        let Some(reshape) = tensor.reshape else {
+            return Ok(());
+        };
+        if !legal(&reshape.shape) {
+            return Err(format!("{what} '{name}' reshape dimensions {rule}"));
+        }
+        reshape::compare(dims, &reshape.shape).map_err(|mismatch| match mismatch {
+            Mismatch::Size => format!("{what} '{name}' has different size for dims and reshape"),
+            Mismatch::Variable => {
+                format!(
+                    "{what} '{name}' has different number of variable-size dimensions for dims and reshape"
+                )
+            }
+        })
+    }
+
+    fn layout(&self, tensor: &Tensor<'_>) -> Result<(), String> {
+        let tensorrt = self.platform == "tensorrt_plan";
+        if tensor.is_shape_tensor && !tensorrt {
+            return Err("shape tensors are only supported for TensorRT platform".into());
+        }
+        if tensor.is_non_linear_format_io && !tensorrt {
+            return Err("Non-linear IO format is only supported for the TensorRT platform".into());
+        }
+        if tensor.is_non_linear_format_io && tensor.dims.len() != 3 {
+            let which = tensor.what.trim_start_matches("model ");
+            return Err(format!("Non-linear IO format {which} requires 3 dims"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,235 @@
+"""Starting and stopping the daemon."""
+
+import os
+import socket
+import subprocess
+import threading
+import time
+
+import grpc
+import models
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from daemon import BINARY, Daemon, free_ports
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+from wire import fault, request
+
+
+def run(*arguments, environment=None):
+    """A daemon that is expected to end by itself: its status and what it prints."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("NERITE_")}
+    environment = {**clean, **(environment or {})}
+    command = [str(BINARY), *map(str, arguments)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+    return result.returncode, result.stdout + result.stderr
+
+
+def ports():
+    """Flags for ports that nobody uses."""
+    return [f"--{name}-port={port}" for name, port in zip(("grpc", "http", "metrics"), free_ports(3))]
+
+
+@pytest.fixture
+def half_broken(repository):
+    """A repository of one good and two broken models."""
+    repository.add("good", models.identity("FP32", ["b", 4]))
+    repository.add("broken", b"not a model")
+    repository.add("missing")
+    return repository
+
+
+def test_a_broken_model_ends_the_start_with_every_reason(serve, half_broken):
+    daemon = serve(half_broken, wait=False)
+    assert daemon.wait_exit() == 1
+    log = daemon.log_text()
+    for name in ("broken", "missing"):
+        assert f"failed to load '{name}'" in log or f"'{name}'" in log or f" {name} " in log, log
+
+
+def test_without_exit_on_error_the_rest_is_served_but_the_server_is_not_ready(serve, half_broken):
+    daemon = serve(half_broken, "--exit-on-error=false", wait=False)
+    with triton.InferenceServerClient(daemon.url) as client:
+        daemon.wait_until(lambda: daemon.http("/v2/health/live")[0] == 200, 30, "live")
+        daemon.wait_until(lambda: client.is_model_ready("good"), 30, "serve the good model")
+        assert not client.is_server_ready()
+        assert daemon.http("/v2/health/ready")[0] not in (200, None)
+        array = np.ones((1, 4), np.float32)
+        inputs = [triton.InferInput("INPUT0", [1, 4], "FP32").set_data_from_numpy(array)]
+        np.testing.assert_array_equal(client.infer("good", inputs).as_numpy("OUTPUT0"), array)
+
+
+def test_without_strict_readiness_the_server_is_ready_all_the_same(serve, half_broken):
+    daemon = serve(half_broken, "--exit-on-error=false", "--strict-readiness=false")
+    with triton.InferenceServerClient(daemon.url) as client:
+        assert client.is_server_ready()
+        states = {entry.name: (entry.state, bool(entry.reason)) for entry in client.get_model_repository_index().models}
+    assert states == {"good": ("READY", False), "broken": ("UNAVAILABLE", True), "missing": ("UNAVAILABLE", True)}
+
+
+def test_an_empty_repository_is_served(serve, repository):
+    daemon = serve(repository)
+    with triton.InferenceServerClient(daemon.url) as client:
+        assert client.is_server_ready()
+        assert len(client.get_model_repository_index().models) == 0
+
+
+def test_several_repositories_are_served_together(serve, repository, tmp_path):
+    other = models.Repository(tmp_path / "other")
+    repository.add("first", models.identity("FP32", ["b", 4]))
+    other.add("second", models.identity("FP32", ["b", 4]))
+    daemon = serve(repository, "--model-repository", other.folder)
+    with triton.InferenceServerClient(daemon.url) as client:
+        assert client.is_model_ready("first") and client.is_model_ready("second")
+
+
+def start_slow(serve, repository, steps, *flags):
+    """A daemon whose model `slow` needs some 2.5 µs for each step, with one request in execution and one waiting."""
+    vector = ["FP32", [-1, 256]]
+    text = models.config("slow", [("INPUT0", *vector)], [("OUTPUT0", *vector)], extra="instance_group { count: 1 }")
+    repository.add("slow", models.slow(steps), text)
+    daemon = serve(repository, *flags)
+    stub = service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(daemon.url))
+    calls = [stub.ModelInfer.future(slow_request()) for _ in range(2)]
+    daemon.wait_until(lambda: pending(daemon) == 1, 10, "have one request in execution and one waiting")
+    return daemon, stub, calls
+
+
+def slow_request():
+    data = np.arange(256, dtype=np.float32).tobytes()
+    return request("slow", ("INPUT0", "FP32", [1, 256]), raw=[data])
+
+
+def pending(daemon):
+    """The number of requests that wait for the model `slow`."""
+    prefix = "nv_inference_pending_request_count{"
+    lines = [line for line in daemon.metrics().splitlines() if line.startswith(prefix) and '"slow"' in line]
+    return sum(float(line.split()[-1]) for line in lines)
+
+
+def test_a_stop_answers_what_is_in_flight_and_refuses_what_is_new(serve, repository):
+    daemon, stub, calls = start_slow(serve, repository, 400_000)
+    daemon.terminate()
+    daemon.wait_until(lambda: not daemon.is_ready(), 10, "say that it is not ready")
+    code, _ = fault(stub.ServerReady, service_pb2.ServerReadyRequest())
+    assert code == "UNAVAILABLE"
+    code, text = fault(stub.ModelInfer, slow_request())
+    assert code == "UNAVAILABLE" and text
+    assert not any(call.done() for call in calls), "too fast for this test to say anything"
+    for call in calls:
+        answer = call.result(timeout=30)
+        np.testing.assert_array_equal(np.frombuffer(answer.raw_output_contents[0], np.float32), np.arange(256))
+    assert daemon.wait_exit() == 0
+
+
+def test_a_stop_does_not_wait_longer_than_the_exit_timeout(serve, repository):
+    daemon, _, calls = start_slow(serve, repository, 40_000_000, "--exit-timeout-secs=1")
+    begun = time.monotonic()
+    daemon.terminate()
+    daemon.wait_exit(10)
+    assert time.monotonic() - begun < 8
+    for call in calls:
+        assert call.exception(timeout=10) is not None
+
+
+def test_an_idle_daemon_stops_at_once_with_status_zero(serve, repository):
+    daemon = serve(repository)
+    begun = time.monotonic()
+    daemon.terminate()
+    assert daemon.wait_exit() == 0
+    assert time.monotonic() - begun < 2
+
+
+def test_idle_connections_do_not_hold_up_a_stop(serve, repository):
+    daemon = serve(repository)
+    with triton.InferenceServerClient(daemon.url) as client:
+        assert client.is_server_live()
+        daemon.terminate()
+        begun = time.monotonic()
+        assert daemon.wait_exit() == 0
+        assert time.monotonic() - begun < 5
+
+
+def test_a_misspelt_flag_is_an_error_that_names_the_nearest_one(repository):
+    status, printed = run(f"--model-repositry={repository.folder}")
+    assert status not in (0, None)
+    assert "--model-repository" in printed
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--grpc-restricted-protocol=health:key=value",
+        "--http-restricted-api=health:key=value",
+        "--rate-limit=execution_count",
+        "--rate-limit-resource=R:1:0",
+        "--model-namespacing=true",
+        "--repoagent-directory=/nowhere",
+    ],
+)
+def test_a_flag_whose_absence_would_weaken_the_server_stops_it(repository, flag):
+    status, printed = run(f"--model-repository={repository.folder}", *ports(), flag)
+    assert status not in (0, None)
+    assert flag.split("=")[0].lstrip("-") in printed
+
+
+def test_a_flag_that_only_tunes_is_accepted_with_a_warning(serve, repository):
+    daemon = serve(repository, "--pinned-memory-pool-byte-size=1048576", "--http-thread-count", "4")
+    log = daemon.log_text()
+    assert "pinned-memory-pool-byte-size" in log and "http-thread-count" in log
+
+
+@pytest.mark.parametrize("flags", [["--grpc-port=many"], ["--exit-on-error=perhaps"], ["--grpc-port"], ["stray"]])
+def test_a_value_that_makes_no_sense_is_an_error(repository, flags):
+    status, printed = run(f"--model-repository={repository.folder}", *flags)
+    assert status not in (0, None)
+    assert printed.strip()
+
+
+def test_a_missing_repository_is_an_error(tmp_path):
+    status, printed = run(f"--model-repository={tmp_path / 'nowhere'}", *ports())
+    assert status not in (0, None)
+    assert "nowhere" in printed
+
+
+def test_a_port_in_use_is_an_error_that_names_it(repository):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        flags = [f"--model-repository={repository.folder}", "--grpc-address=127.0.0.1", *ports()[1:]]
+        status, printed = run(*flags, f"--grpc-port={port}")
+    assert status not in (0, None)
+    assert str(port) in printed
+
+
+def test_help_is_printed():
+    status, printed = run("--help")
+    assert status == 0
+    for flag in ("--model-repository", "--grpc-port", "--exit-on-error", "check"):
+        assert flag in printed
+
+
+def test_settings_come_from_the_environment_too(repository, tmp_path):
+    with Daemon([], tmp_path / "log", environment={"NERITE_MODEL_REPOSITORY": str(repository.folder)}) as daemon:
+        daemon.wait_ready()
+
+
+def test_many_clients_at_once_are_all_answered_rightly(zoo):
+    wrong = []
+
+    def work(number):
+        with triton.InferenceServerClient(zoo.url) as client:
+            for i in range(50):
+                array = np.full((1 + i % 4, 16), number * 1000 + i, np.float32)
+                inputs = [
+                    triton.InferInput(name, list(array.shape), "FP32").set_data_from_numpy(array)
+                    for name in ("INPUT0", "INPUT1")
+                ]
+                if not np.array_equal(client.infer("simple", inputs).as_numpy("OUTPUT0"), 2 * array):
+                    wrong.append((number, i))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong
