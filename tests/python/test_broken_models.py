@@ -39,7 +39,7 @@ def break_every_way(repository):
         "garbage": r"(?i)parsing failed|not an? .*model",
         "missing_file": r"model\.onnx",
         "unknown_operator": r"NoSuchOperator",
-        "non_tensor_output": r"output_probability",
+        "non_tensor_output": r"probabilities",
         "broken_config": r"config\.pbtxt:2\b.*max_batch_size|config\.pbtxt.*line 2.*max_batch_size",
         "missing_locale": r"xx_YY\.UTF-8",
     }

@@ -124,8 +124,8 @@ FAULTS = [
     ),
     invalid(
         "wrong shape, without the batch dimension",
-        inputs(("FP32", [16]), ("FP32", [16])),
-        TAG + "unexpected shape for input 'INPUT0' for model 'simple'. Expected [-1,16], got [16]. NOTE: …",
+        inputs(("FP32", [8]), ("FP32", [8])),
+        TAG + "unexpected shape for input 'INPUT0' for model 'simple'. Expected [-1,16], got [8]. NOTE: …",
     ),
     invalid(
         "wrong shape of a model without batching",

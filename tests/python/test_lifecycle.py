@@ -108,7 +108,7 @@ def pending(daemon):
 
 
 def test_a_stop_answers_what_is_in_flight_and_refuses_what_is_new(serve, repository):
-    daemon, stub, calls = start_slow(serve, repository, 400_000)
+    daemon, stub, calls = start_slow(serve, repository, 4_000_000)
     daemon.terminate()
     daemon.wait_until(lambda: not daemon.is_ready(), 10, "say that it is not ready")
     code, _ = fault(stub.ServerReady, service_pb2.ServerReadyRequest())

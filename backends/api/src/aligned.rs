@@ -1,10 +1,8 @@
 use bytemuck::{Pod, Zeroable};
 
-const ALIGNMENT: usize = 64;
-
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
-struct Block([u8; ALIGNMENT]);
+struct Block([u8; AlignedBytes::ALIGNMENT]);
 
 /// Bytes that start at a multiple of 64: a cache line, and more than any element type asks for.
 #[derive(Default)]
@@ -14,9 +12,12 @@ pub struct AlignedBytes {
 }
 
 impl AlignedBytes {
+    /// What the address of the first byte is a multiple of.
+    pub const ALIGNMENT: usize = 64;
+
     /// No bytes, with room for `capacity` of them.
     pub fn with_capacity(capacity: usize) -> AlignedBytes {
-        AlignedBytes { blocks: Vec::with_capacity(capacity.div_ceil(ALIGNMENT)), len: 0 }
+        AlignedBytes { blocks: Vec::with_capacity(capacity.div_ceil(Self::ALIGNMENT)), len: 0 }
     }
 
     /// How many bytes are there.
@@ -31,7 +32,7 @@ impl AlignedBytes {
 
     /// How many bytes fit without another allocation.
     pub fn capacity(&self) -> usize {
-        self.blocks.capacity() * ALIGNMENT
+        self.blocks.capacity() * Self::ALIGNMENT
     }
 
     /// Forgets the bytes and keeps the room.
@@ -41,9 +42,9 @@ impl AlignedBytes {
 
     /// Makes it exactly `len` bytes long; the content is whatever was there before, or zeros.
     pub fn resize(&mut self, len: usize) {
-        let blocks = len.div_ceil(ALIGNMENT);
+        let blocks = len.div_ceil(Self::ALIGNMENT);
         if blocks > self.blocks.len() {
-            self.blocks.resize(blocks, Block([0; ALIGNMENT]));
+            self.blocks.resize(blocks, Block([0; Self::ALIGNMENT]));
         }
         self.len = len;
     }
@@ -86,7 +87,7 @@ mod tests {
             expected.extend_from_slice(&piece);
         }
         assert_eq!(bytes.as_slice(), expected);
-        assert_eq!(bytes.as_slice().as_ptr().addr() % ALIGNMENT, 0);
+        assert_eq!(bytes.as_slice().as_ptr().addr() % AlignedBytes::ALIGNMENT, 0);
         bytes.clear();
         assert!(bytes.is_empty() && bytes.capacity() >= expected.len());
     }

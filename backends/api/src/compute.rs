@@ -12,7 +12,12 @@ pub trait Compute: Send {
     /// `inputs` are by slot, `None` where an optional one was left out. Each lies in host memory in one piece, aligned
     /// to its element size. With batching, the first extent of every input is the number of rows. The result has a
     /// tensor for every wanted slot.
-    fn compute(&mut self, inputs: &[Option<Tensor>], wanted: &Slots, run: &Run<'_>) -> Result<Outputs, BackendError>;
+    fn compute(
+        &mut self,
+        inputs: &[Option<Tensor>],
+        wanted: &Slots,
+        run: &Run<'_>,
+    ) -> Result<Outputs, BackendError>;
 }
 
 /// The circumstances of a run.

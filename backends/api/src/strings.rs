@@ -10,7 +10,9 @@ pub enum Truncated {
         available: usize,
     },
     /// The bytes end within an element.
-    #[error("incomplete string data, expecting string of length {expected} but only {available} bytes available")]
+    #[error(
+        "incomplete string data, expecting string of length {expected} but only {available} bytes available"
+    )]
     Content {
         /// How long the element says it is.
         expected: usize,
@@ -64,7 +66,8 @@ impl<'a> Iterator for Elements<'a> {
 /// # Panics
 /// If the element is 4 GiB or longer, which no message can carry.
 pub fn push(into: &mut Vec<u8>, element: &[u8]) {
-    let length = u32::try_from(element.len()).expect("a message, and so a string in it, is shorter than 2 GiB");
+    let length =
+        u32::try_from(element.len()).expect("a message, and so a string in it, is shorter than 2 GiB");
     into.extend_from_slice(&length.to_le_bytes());
     into.extend_from_slice(element);
 }

@@ -1,3 +1,8 @@
+//! The models that are served, and what became of the others.
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

@@ -54,7 +54,11 @@ enum CheckError {
     Write(#[from] io::Error),
 }
 
-fn check_model(loader: &Loader, directory: ModelDirectory, out: &mut dyn Write) -> Result<Outcome, CheckError> {
+fn check_model(
+    loader: &Loader,
+    directory: ModelDirectory,
+    out: &mut dyn Write,
+) -> Result<Outcome, CheckError> {
     let name = directory.name.clone();
     for ignored in &directory.ignored {
         writeln!(out, "{name}: note: directory '{ignored}' is not a version: versions are whole numbers")?;

@@ -5,8 +5,8 @@
 pub mod check;
 pub mod frontend;
 pub mod logging;
-// pub mod net;
-// pub mod serve;
+pub mod net;
+pub mod serve;
 pub mod serving;
 pub mod settings;
 mod wiring;

@@ -1,1 +1,36 @@
-fn main() {}
+//! `nerite`: serves the models of a repository over gRPC.
+
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use nerite::settings::{self, Command};
+use nerite::{check, logging, serve};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(status) => status,
+        Err(error) => {
+            // Standard error may be closed; there is nowhere else to say it.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
+    match settings::parse(std::env::args_os(), std::env::vars_os())? {
+        Command::Print(text) => {
+            write!(io::stdout(), "{text}")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check(options) => check::check(&options, &mut io::stdout().lock()),
+        Command::Serve(settings) => {
+            logging::init(&settings.log).context("the log cannot be opened")?;
+            settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            serve::serve(&settings)
+        }
+    }
+}

@@ -75,7 +75,8 @@ pub(crate) fn fill_in(config: &mut ModelConfig, model: &ModelDirectory) -> Resul
         let Some((_, backend)) = model.name.split_once('.').filter(|(_, backend)| !backend.is_empty()) else {
             return Err(LoadError::invalid(format!(
                 "Invalid model name: Could not determine backend for model '{}' with no backend in model \
-                 configuration. Expected model name of the form 'model.<backend_name>'.",
+                 configuration. Expected model name of the form 'model.<backend_name>', or a model file (model.onnx for ONNX \
+                 Runtime) in its first version directory.",
                 model.name
             )));
         };

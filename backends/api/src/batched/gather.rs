@@ -62,13 +62,14 @@ impl Gather {
     }
 }
 
-/// Whether an engine can take the tensor as it is: in one piece, at an address that suits its type.
+/// Whether an engine can take the tensor as it is: in one piece, and aligned like a gathered one. An engine may round
+/// differently where its vector loops have to begin with an odd piece; answers must not depend on where in a message
+/// the bytes lay.
 fn is_usable(tensor: &Tensor) -> bool {
-    let alignment = tensor.dtype.size().unwrap_or(1);
+    let alignment = if tensor.dtype.size().is_some() { AlignedBytes::ALIGNMENT } else { 1 };
     tensor.data.contiguous().is_some_and(|bytes| bytes.as_ptr().addr().is_multiple_of(alignment))
 }
 
 fn mixed() -> BackendError {
     BackendError::internal("a batch mixes requests with and without an optional input")
 }
-

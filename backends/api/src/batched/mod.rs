@@ -11,7 +11,8 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::{
-    BackendError, Batch, Compute, Executions, Instance, InstanceSpec, Outputs, Phases, Request, Response, Run, Slots,
+    BackendError, Batch, Compute, Executions, Instance, InstanceSpec, Outputs, Phases, Request, Response,
+    Run, Slots,
 };
 use gather::Gather;
 

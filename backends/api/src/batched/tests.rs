@@ -59,15 +59,28 @@ struct Identity {
 }
 
 impl Compute for Identity {
-    fn compute(&mut self, inputs: &[Option<Tensor>], wanted: &Slots, _run: &Run<'_>) -> Result<Outputs, BackendError> {
+    fn compute(
+        &mut self,
+        inputs: &[Option<Tensor>],
+        wanted: &Slots,
+        _run: &Run<'_>,
+    ) -> Result<Outputs, BackendError> {
         for tensor in inputs.iter().flatten() {
             let bytes = tensor.data.contiguous().expect("Compute is given one piece");
-            assert_eq!(bytes.as_ptr().addr() % tensor.dtype.size().unwrap_or(1), 0, "Compute is given aligned memory");
+            assert_eq!(
+                bytes.as_ptr().addr() % tensor.dtype.size().unwrap_or(1),
+                0,
+                "Compute is given aligned memory"
+            );
             if self.poison.is_some_and(|poison| bytes.contains(&poison)) {
                 return Err(BackendError::invalid("poisoned"));
             }
         }
-        Ok(inputs.iter().enumerate().map(|(slot, tensor)| tensor.clone().filter(|_| wanted.contains(slot))).collect())
+        Ok(inputs
+            .iter()
+            .enumerate()
+            .map(|(slot, tensor)| tensor.clone().filter(|_| wanted.contains(slot)))
+            .collect())
     }
 }
 
@@ -103,7 +116,10 @@ fn unaligned(rows: u32, seed: u8, texts: &[Vec<u8>]) -> (Tensor, Tensor) {
     let mut wire = Vec::new();
     texts.iter().for_each(|text| strings::push(&mut wire, text));
     let rows = i64::from(rows);
-    (Tensor::new(DType::F32, Shape::new(&[rows, 2]), floats), Tensor::new(DType::Bytes, Shape::new(&[rows, 1]), Bytes::from(wire)))
+    (
+        Tensor::new(DType::F32, Shape::new(&[rows, 2]), floats),
+        Tensor::new(DType::Bytes, Shape::new(&[rows, 1]), Bytes::from(wire)),
+    )
 }
 
 proptest! {

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor, strings};
 use smallvec::smallvec;
@@ -35,8 +37,12 @@ fn check(
     given: Vec<InferInput>,
     outputs: &[InferOutput],
 ) -> Result<(Inputs, Slots, u32), Fault> {
-    no_duplicates(given.iter().map(|input| &input.name))?;
-    no_duplicates(outputs.iter().map(|output| &output.name))?;
+    if let Some(input) = duplicate(given.iter().map(|input| &input.name)) {
+        return Err(Fault::DuplicateInput { input });
+    }
+    if let Some(output) = duplicate(outputs.iter().map(|output| &output.name)) {
+        return Err(Fault::DuplicateOutput { output });
+    }
     if let Some(bare) = given.iter().find(|input| input.data.is_none()) {
         return Err(Fault::NoData { input: bare.name.clone() });
     }
@@ -54,14 +60,19 @@ fn check(
     Ok((inputs, wanted, rows))
 }
 
-fn no_duplicates<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Result<(), Fault> {
-    let mut rest = names;
-    while let Some(name) = rest.next() {
-        if rest.clone().any(|other| other == name) {
-            return Err(Fault::Duplicate { tensor: name.clone() });
+/// A name that comes twice.
+fn duplicate<'a>(mut names: impl ExactSizeIterator<Item = &'a String> + Clone) -> Option<String> {
+    // Comparing each with each costs nothing for a few, and everything for what a hostile client may send.
+    if names.len() > 16 {
+        let mut seen = HashSet::with_capacity(names.len());
+        return names.find(|name| !seen.insert(*name)).cloned();
+    }
+    while let Some(name) = names.next() {
+        if names.clone().any(|other| other == name) {
+            return Some(name.clone());
         }
     }
-    Ok(())
+    None
 }
 
 fn wanted(spec: &ModelSpec, outputs: &[InferOutput]) -> Result<Slots, Fault> {

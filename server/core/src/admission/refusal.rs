@@ -39,8 +39,8 @@ impl std::error::Error for Refusal {}
 /// What is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// An input or output is named twice.
-    Duplicate { tensor: String },
+    DuplicateInput { input: String },
+    DuplicateOutput { output: String },
     UnknownInput { input: String },
     UnknownOutput { output: String },
     InputCount { least: usize, most: usize, got: Vec<String>, missing: Vec<String> },
@@ -69,7 +69,8 @@ impl Fault {
     fn write(&self, model: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Fault::*;
         match self {
-            Duplicate { tensor } => write!(f, "input (or output) '{tensor}' already exists in request"),
+            DuplicateInput { input } => write!(f, "input '{input}' already exists in request"),
+            DuplicateOutput { output } => write!(f, "output '{output}' already exists in request"),
             UnknownInput { input } => write!(f, "unexpected inference input '{input}' for model '{model}'"),
             UnknownOutput { output } => write!(f, "unexpected inference output '{output}' for model '{model}'"),
             InputCount { least, most, got, missing } => write_input_count(f, model, (*least, *most), got, missing),
@@ -127,7 +128,7 @@ impl Fault {
             StringContent { input, want, available } => write!(
                 f,
                 "incomplete string data for inference input '{input}' for model '{model}', expecting string of length \
-                 {want} but only {available} bytes available. Please make sure the string is in one buffer."
+                 {want} but only {available} bytes available"
             ),
         }
     }

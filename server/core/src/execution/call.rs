@@ -46,6 +46,7 @@ struct State {
 
 /// `Waiting → Answered → Over`, or `Waiting → Over` if the caller went away. Whoever leaves `Waiting` accounts for the
 /// request: it is counted once.
+#[expect(clippy::large_enum_variant, reason = "one per request, made in place: a box would be one more allocation")]
 enum Stage {
     Waiting(Option<Waker>),
     Answered(Response),

@@ -1,24 +1,24 @@
 /// How a model forms batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub(super) struct Policy {
     /// The largest number of rows in a batch.
-    pub max_rows: u32,
+    pub(super) max_rows: u32,
     /// Whether several requests may share a batch.
-    pub combine: bool,
+    pub(super) combine: bool,
 }
 
 /// A waiting request, as far as deciding needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// How many rows it has.
-    pub rows: u32,
+    pub(super) rows: u32,
     /// Whether its tensors agree with those of the first in the queue.
-    pub like_first: bool,
+    pub(super) like_first: bool,
 }
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(super) enum Decision {
     /// Execute the first so many requests as one batch.
     Dispatch(usize),
     /// Nothing, until a request comes or an instance is free.
@@ -27,7 +27,7 @@ pub enum Decision {
 
 /// Decides what a model with so many free instances does with its queue, whose first requests come first. A request is
 /// never split, and none overtakes another.
-pub fn decide(mut queue: impl Iterator<Item = Candidate>, free: usize, policy: &Policy) -> Decision {
+pub(super) fn decide(mut queue: impl Iterator<Item = Candidate>, free: usize, policy: &Policy) -> Decision {
     let Some(first) = queue.next().filter(|_| free > 0) else { return Decision::Idle };
     let mut rows = first.rows;
     let others = queue.take_while(|candidate| {

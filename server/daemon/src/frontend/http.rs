@@ -12,7 +12,9 @@ pub fn health<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Bytes
     let healthy = match request.uri().path() {
         "/v2/health/live" => serving.stage() != Stage::Exiting,
         "/v2/health/ready" => serving.stage() == Stage::Ready,
-        _ => return answer(StatusCode::NOT_FOUND, "this port answers /v2/health/live and /v2/health/ready\n"),
+        _ => {
+            return answer(StatusCode::NOT_FOUND, "this port answers /v2/health/live and /v2/health/ready\n");
+        }
     };
     if !is_read(request) {
         return answer(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");

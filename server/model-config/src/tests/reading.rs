@@ -63,7 +63,8 @@ fn a_models_name_may_say_its_backend() {
     assert_eq!(
         error.message,
         "Invalid model name: Could not determine backend for model 'm' with no backend in model configuration. \
-         Expected model name of the form 'model.<backend_name>'."
+         Expected model name of the form 'model.<backend_name>', or a model file (model.onnx for ONNX \
+         Runtime) in its first version directory."
     );
 }
 

@@ -11,7 +11,13 @@ pub(super) struct Classes {
 
 /// The `count` largest elements of each of `rows` rows as `value:index` or `value:index:label`, largest first; `None` if
 /// elements of that type have no order.
-pub(super) fn classify(dtype: DType, bytes: &[u8], rows: usize, count: usize, labels: &[String]) -> Option<Classes> {
+pub(super) fn classify(
+    dtype: DType,
+    bytes: &[u8],
+    rows: usize,
+    count: usize,
+    labels: &[String],
+) -> Option<Classes> {
     match dtype {
         DType::U8 => Some(top(bytes, rows, count, labels, u8::from_le_bytes, u8::cmp)),
         DType::U16 => Some(top(bytes, rows, count, labels, u16::from_le_bytes, u16::cmp)),
@@ -76,7 +82,8 @@ mod tests {
     fn classes(dtype: DType, bytes: &[u8], rows: usize, count: usize, labels: &[&str]) -> Vec<String> {
         let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
         let classes = classify(dtype, bytes, rows, count, &labels).expect("the type has an order");
-        let read = strings::elements(&classes.wire).map(|element| String::from_utf8(element.unwrap().into()).unwrap());
+        let read = strings::elements(&classes.wire)
+            .map(|element| String::from_utf8(element.unwrap().into()).unwrap());
         read.collect()
     }
 

@@ -22,7 +22,8 @@ pub(super) fn to_raw(contents: &InferTensorContents, dtype: DType) -> Result<Byt
         DType::F64 => little_endian(&contents.fp64_contents, f64::to_le_bytes),
         DType::F16 | DType::BF16 => Bytes::new(),
         DType::Bytes => {
-            let mut wire = Vec::with_capacity(contents.bytes_contents.iter().map(|element| element.len() + 4).sum());
+            let mut wire =
+                Vec::with_capacity(contents.bytes_contents.iter().map(|element| element.len() + 4).sum());
             contents.bytes_contents.iter().for_each(|element| strings::push(&mut wire, element));
             wire.into()
         }
@@ -58,7 +59,8 @@ mod tests {
         assert_eq!(to_raw(&contents, DType::I8).unwrap(), [255, 2][..]);
         assert_eq!(to_raw(&contents, DType::I16).unwrap(), [255, 255, 2, 0][..]);
         assert_eq!(to_raw(&contents, DType::I32).unwrap(), [255, 255, 255, 255, 2, 0, 0, 0][..]);
-        let contents = InferTensorContents { bytes_contents: vec![Bytes::from_static(b"a\0")], ..Default::default() };
+        let contents =
+            InferTensorContents { bytes_contents: vec![Bytes::from_static(b"a\0")], ..Default::default() };
         assert_eq!(to_raw(&contents, DType::Bytes).unwrap(), [2, 0, 0, 0, b'a', 0][..]);
     }
 

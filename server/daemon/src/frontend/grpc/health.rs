@@ -1,6 +1,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use nerite_backend::Code;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
@@ -8,6 +9,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use super::status;
 use crate::serving::{Serving, Stage};
 
 /// `grpc.health.v1.Health` of the server as a whole, which is what the empty service name and the inference service's
@@ -23,18 +25,24 @@ fn response(stage: Stage) -> HealthCheckResponse {
 
 #[tonic::async_trait]
 impl Health for ServerHealth {
-    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
         let service = request.into_inner().service;
         if SERVICES.contains(&service.as_str()) {
             Ok(Response::new(response(self.0.stage())))
         } else {
-            Err(Status::not_found(format!("unknown service '{service}'")))
+            Err(status::status(Code::NotFound, format!("unknown service '{service}'")))
         }
     }
 
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
-    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
         if !SERVICES.contains(&request.get_ref().service.as_str()) {
             // The protocol keeps the stream of an unknown service open: it may come to be.
             let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
@@ -44,7 +52,8 @@ impl Health for ServerHealth {
         // The last state ends the stream, which would otherwise hold up the server's exit.
         let stages = WatchStream::new(self.0.watch());
         let mut exiting = false;
-        let stages = stages.take_while(move |stage| !std::mem::replace(&mut exiting, *stage == Stage::Exiting));
+        let stages =
+            stages.take_while(move |stage| !std::mem::replace(&mut exiting, *stage == Stage::Exiting));
         Ok(Response::new(Box::pin(stages.map(|stage| Ok(response(stage))))))
     }
 }

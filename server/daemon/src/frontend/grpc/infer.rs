@@ -11,13 +11,17 @@ use super::{inputs, parameters, status, version};
 use crate::serving::Serving;
 
 /// The way of a request: decode, validate, look up, queue, wait, encode.
-pub(super) async fn infer(serving: &Serving, request: ModelInferRequest) -> Result<ModelInferResponse, Status> {
+pub(super) async fn infer(
+    serving: &Serving,
+    request: ModelInferRequest,
+) -> Result<ModelInferResponse, Status> {
     let received = Instant::now();
     if serving.is_exiting() {
         return Err(status::exiting());
     }
     let number = version::parse(&request.model_version)?;
-    let model = serving.registry.lookup(&request.model_name, number).map_err(|error| status::of_lookup(&error))?;
+    let model =
+        serving.registry.lookup(&request.model_name, number).map_err(|error| status::of_lookup(&error))?;
     let id = request.id.clone();
     let (request, wanted) = decode(&model, request).inspect_err(|_| model.refused(received))?;
     let admitted = admit(&model.spec, request).map_err(|refusal| {
@@ -32,10 +36,15 @@ pub(super) async fn infer(serving: &Serving, request: ModelInferRequest) -> Resu
 }
 
 /// The request in the core's terms, and what its answer is to look like.
-fn decode(model: &Arc<ModelVersion>, request: ModelInferRequest) -> Result<(InferRequest, Vec<Wanted>), Status> {
+fn decode(
+    model: &Arc<ModelVersion>,
+    request: ModelInferRequest,
+) -> Result<(InferRequest, Vec<Wanted>), Status> {
     let spec = &model.spec;
     if spec.decoupled {
-        return Err(Status::unimplemented("ModelInfer RPC doesn't support models with decoupled transaction policy"));
+        return Err(status::unsupported(
+            "ModelInfer RPC doesn't support models with decoupled transaction policy",
+        ));
     }
     let parameters = parameters::custom(request.parameters)?;
     let inputs = inputs::inputs(&spec.name, request.inputs, request.raw_input_contents)?;

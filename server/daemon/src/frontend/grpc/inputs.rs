@@ -4,10 +4,14 @@ use nerite_core::admission::InferInput;
 use nerite_proto::inference::model_infer_request::InferInputTensor;
 use tonic::Status;
 
-use super::{contents, parameters};
+use super::{contents, parameters, status};
 
 /// A request's inputs with their bytes: each has its typed contents, or the next of the raw ones.
-pub(super) fn inputs(model: &str, tensors: Vec<InferInputTensor>, raw: Vec<Bytes>) -> Result<Vec<InferInput>, Status> {
+pub(super) fn inputs(
+    model: &str,
+    tensors: Vec<InferInputTensor>,
+    raw: Vec<Bytes>,
+) -> Result<Vec<InferInput>, Status> {
     let (expected, got) = (tensors.len(), raw.len());
     let any_raw = got > 0;
     let mut raw = raw.into_iter();
@@ -30,7 +34,7 @@ pub(super) fn inputs(model: &str, tensors: Vec<InferInputTensor>, raw: Vec<Bytes
         inputs.push(InferInput { name, datatype, shape, data });
     }
     if raw.next().is_some() {
-        return Err(Status::invalid_argument(format!(
+        return Err(status::invalid(format!(
             "expected {expected} raw_input_contents for the {expected} inputs of the request for model '{model}', got {got}"
         )));
     }
@@ -38,13 +42,13 @@ pub(super) fn inputs(model: &str, tensors: Vec<InferInputTensor>, raw: Vec<Bytes
 }
 
 fn raw_and_typed(input: &str, model: &str) -> Status {
-    Status::invalid_argument(format!(
+    status::invalid(format!(
         "contents field must not be specified when using raw_input_contents for '{input}' for model '{model}'"
     ))
 }
 
 fn wrong_contents(input: &str, model: &str, held: &str, dtype: DType) -> Status {
-    Status::invalid_argument(format!(
+    status::invalid(format!(
         "unexpected explicit tensor data for input tensor '{input}' for model '{model}' of type '{held}', expected \
          datatype '{dtype}'"
     ))

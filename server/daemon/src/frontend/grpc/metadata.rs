@@ -1,7 +1,9 @@
 use nerite_backend::{DType, Shape};
 use nerite_core::model::ModelSpec;
 use nerite_proto::inference::model_metadata_response::TensorMetadata;
-use nerite_proto::inference::{ModelConfig, ModelConfigResponse, ModelMetadataResponse, ServerMetadataResponse};
+use nerite_proto::inference::{
+    ModelConfig, ModelConfigResponse, ModelMetadataResponse, ServerMetadataResponse,
+};
 use prost::Message;
 use tonic::Status;
 
@@ -9,7 +11,8 @@ use super::{status, version};
 use crate::serving::Serving;
 
 /// The extensions of the protocol that work.
-const EXTENSIONS: [&str; 4] = ["classification", "model_configuration", "parameters", "statistics"];
+const EXTENSIONS: [&str; 5] =
+    ["classification", "model_configuration", "binary_tensor_data", "parameters", "statistics"];
 
 pub(super) fn server(serving: &Serving) -> ServerMetadataResponse {
     ServerMetadataResponse {
@@ -49,7 +52,8 @@ fn tensor(spec: &ModelSpec, name: &str, dtype: DType, dims: &Shape) -> TensorMet
 pub(super) fn config(serving: &Serving, name: &str, number: &str) -> Result<ModelConfigResponse, Status> {
     let number = version::parse(number)?;
     let model = serving.registry.lookup(name, number).map_err(|error| status::of_lookup(&error))?;
-    let config = ModelConfig::decode(model.spec.published.clone())
-        .map_err(|error| Status::internal(format!("the configuration of model '{name}' cannot be read: {error}")))?;
+    let config = ModelConfig::decode(model.spec.published.clone()).map_err(|error| {
+        status::internal(format!("the configuration of model '{name}' cannot be read: {error}"))
+    })?;
     Ok(ModelConfigResponse { config: Some(config) })
 }

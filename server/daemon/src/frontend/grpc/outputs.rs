@@ -7,7 +7,7 @@ use nerite_proto::inference::model_infer_request::InferRequestedOutputTensor;
 use nerite_proto::inference::model_infer_response::InferOutputTensor;
 use tonic::Status;
 
-use super::{classification, parameters};
+use super::{classification, parameters, status};
 
 /// An output asked for by name, and how it is to be given.
 pub(super) struct Wanted {
@@ -40,7 +40,7 @@ pub(super) fn encode(
     };
     let mut add = |output: &OutputSpec, classes: Option<usize>| -> Result<(), Status> {
         let Some(place) = given.iter().position(|(slot, _)| *slot == output.slot) else {
-            return Err(Status::internal(format!("model '{}' gave no output '{}'", spec.name, output.name)));
+            return Err(status::internal(format!("model '{}' gave no output '{}'", spec.name, output.name)));
         };
         let (_, tensor) = given.swap_remove(place);
         let tensor = as_configured(output, tensor, spec.batching());
@@ -82,15 +82,17 @@ fn classify(
     count: usize,
     batching: bool,
 ) -> Result<(DType, Shape, Bytes), Status> {
-    let rows = if batching { tensor.shape.first().and_then(|&rows| usize::try_from(rows).ok()) } else { None };
+    let rows =
+        if batching { tensor.shape.first().and_then(|&rows| usize::try_from(rows).ok()) } else { None };
     let labels = output.labels.as_deref().unwrap_or_default();
     let bytes = tensor.data.into_bytes();
-    let classes = classification::classify(tensor.dtype, &bytes, rows.unwrap_or(1), count, labels).ok_or_else(|| {
-        Status::invalid_argument(format!(
-            "class result not available for output due to unsupported type '{}'",
-            tensor.dtype
-        ))
-    })?;
+    let classes = classification::classify(tensor.dtype, &bytes, rows.unwrap_or(1), count, labels)
+        .ok_or_else(|| {
+            status::invalid(format!(
+                "class result not available for output due to unsupported type '{}'",
+                tensor.dtype
+            ))
+        })?;
     let width = classes.width as i64;
     let shape = rows.map_or_else(|| Shape::new(&[width]), |rows| Shape::new(&[rows as i64, width]));
     Ok((DType::Bytes, shape, classes.wire.into()))

@@ -5,11 +5,15 @@ use nerite_proto::inference::InferParameter;
 use nerite_proto::inference::infer_parameter::ParameterChoice;
 use tonic::Status;
 
+use super::status;
+
 /// The only parameter of the reserved names that a caller may set.
 const EMPTY_FINAL_RESPONSE: &str = "triton_enable_empty_final_response";
 
 /// Checks a request's parameters and gives those that are the backend's to interpret.
-pub(super) fn custom(parameters: HashMap<String, InferParameter>) -> Result<Vec<(String, Parameter)>, Status> {
+pub(super) fn custom(
+    parameters: HashMap<String, InferParameter>,
+) -> Result<Vec<(String, Parameter)>, Status> {
     let mut custom = Vec::new();
     for (name, parameter) in parameters {
         let Some(value) = parameter.parameter_choice else {
@@ -23,7 +27,7 @@ pub(super) fn custom(parameters: HashMap<String, InferParameter>) -> Result<Vec<
                 return Err(wrong_type(&name, "bool_param"));
             }
             ("priority", ParameterChoice::Int64Param(priority)) if priority < 0 => {
-                return Err(Status::invalid_argument("invalid value for 'priority' parameter, expected >= 0"));
+                return Err(status::invalid("invalid value for 'priority' parameter, expected >= 0"));
             }
             ("priority", ParameterChoice::Int64Param(_) | ParameterChoice::Uint64Param(_)) => {}
             ("priority", _) => return Err(wrong_type(&name, "int64_param or uint64_param")),
@@ -45,7 +49,9 @@ fn to_backend(name: &str, value: ParameterChoice) -> Result<Parameter, Status> {
         ParameterChoice::Int64Param(value) => Ok(Parameter::Int(value)),
         ParameterChoice::StringParam(value) => Ok(Parameter::String(value)),
         ParameterChoice::DoubleParam(value) => Ok(Parameter::Double(value)),
-        ParameterChoice::Uint64Param(_) => Err(wrong_type(name, "int64_param, bool_param, string_param or double_param")),
+        ParameterChoice::Uint64Param(_) => {
+            Err(wrong_type(name, "int64_param, bool_param, string_param or double_param"))
+        }
     }
 }
 
@@ -67,7 +73,7 @@ pub(super) fn no_shared_memory(parameters: &HashMap<String, InferParameter>) -> 
 }
 
 pub(super) fn shared_memory_disabled() -> Status {
-    Status::unimplemented(
+    status::unsupported(
         "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable.",
     )
 }
@@ -78,18 +84,18 @@ pub(super) fn classes(parameters: &HashMap<String, InferParameter>) -> Result<Op
         None => Ok(None),
         Some(Some(ParameterChoice::Int64Param(count))) => match usize::try_from(*count) {
             Ok(count) if count > 0 => Ok(Some(count)),
-            _ => Err(Status::invalid_argument("invalid value for 'classification' parameter, expected >= 0")),
+            _ => Err(status::invalid("invalid value for 'classification' parameter, expected >= 0")),
         },
         Some(_) => Err(wrong_type("classification", "int64_param")),
     }
 }
 
 fn wrong_type(name: &str, expected: &str) -> Status {
-    Status::invalid_argument(format!("invalid value type for '{name}' parameter, expected {expected}."))
+    status::invalid(format!("invalid value type for '{name}' parameter, expected {expected}."))
 }
 
 fn reserved_name() -> Status {
-    Status::invalid_argument(format!(
+    status::invalid(format!(
         "parameter keys starting with 'triton_' are reserved for Triton usage. Only the following keys starting with \
          'triton_' are allowed: {EMPTY_FINAL_RESPONSE}"
     ))

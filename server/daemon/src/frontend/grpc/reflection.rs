@@ -20,7 +20,8 @@ pub(super) struct Handlers {
 pub(super) fn handlers() -> &'static Handlers {
     static HANDLERS: LazyLock<Handlers> = LazyLock::new(|| {
         let v1 = builder().build_v1().expect("the descriptors are compiled in and a test reads them");
-        let v1alpha = builder().build_v1alpha().expect("the descriptors are compiled in and a test reads them");
+        let v1alpha =
+            builder().build_v1alpha().expect("the descriptors are compiled in and a test reads them");
         Handlers {
             v1: Box::new(move |request| v1.clone().call(request)),
             v1alpha: Box::new(move |request| v1alpha.clone().call(request)),

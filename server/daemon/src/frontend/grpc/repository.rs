@@ -3,11 +3,16 @@ use nerite_proto::inference::repository_index_response::ModelIndex;
 use nerite_proto::inference::{RepositoryIndexRequest, RepositoryIndexResponse};
 use tonic::Status;
 
+use super::status;
+
 use crate::serving::Serving;
 
-pub(super) fn index(serving: &Serving, request: &RepositoryIndexRequest) -> Result<RepositoryIndexResponse, Status> {
+pub(super) fn index(
+    serving: &Serving,
+    request: &RepositoryIndexRequest,
+) -> Result<RepositoryIndexResponse, Status> {
     if !request.repository_name.is_empty() {
-        return Err(Status::unimplemented("'repository_name' specification is not supported"));
+        return Err(status::unsupported("'repository_name' specification is not supported"));
     }
     let entries = serving.registry.entries();
     let models = entries.iter().flat_map(|(name, entry)| rows(name, entry, request.ready));
@@ -21,7 +26,8 @@ fn rows(name: &str, entry: &ModelEntry, only_ready: bool) -> Vec<ModelIndex> {
         state: status.map(|status| status.state.name().to_owned()).unwrap_or_default(),
         reason: status.map(|status| status.reason.clone()).unwrap_or_default(),
     };
-    let versions = entry.versions.iter().filter(|(_, status)| !only_ready || status.state == PublicState::Ready);
+    let versions =
+        entry.versions.iter().filter(|(_, status)| !only_ready || status.state == PublicState::Ready);
     let mut rows: Vec<_> = versions.map(|(version, status)| row(version.to_string(), Some(status))).collect();
     if entry.versions.is_empty() && !only_ready {
         rows.push(row(String::new(), entry.model.as_ref()));

@@ -7,15 +7,14 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use nerite_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic_health::pb::health_server::HealthServer;
 use tower_service::Service;
 
 use super::health::ServerHealth;
-use super::reflection;
 use super::service::InferenceService;
+use super::{reflection, status};
 use crate::serving::Serving;
 
 /// The largest message in either direction, in bytes; as in Triton.
@@ -67,7 +66,7 @@ impl Service<Request<Incoming>> for Services {
             Some("grpc.reflection.v1.ServerReflection") => (reflection::handlers().v1)(request),
             Some("grpc.reflection.v1alpha.ServerReflection") => (reflection::handlers().v1alpha)(request),
             _ => {
-                let status = Status::unimplemented(format!("unknown service or method '{path}'"));
+                let status = status::unsupported(format!("unknown service or method '{path}'"));
                 Box::pin(async move { Ok(status.into_http()) })
             }
         }

@@ -17,7 +17,7 @@ impl InferenceService {
 }
 
 fn later(what: &str) -> Status {
-    Status::unimplemented(format!("this server does not support {what} yet"))
+    status::unsupported(format!("this server does not support {what} yet"))
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -68,11 +68,17 @@ impl GrpcInferenceService for InferenceService {
         metadata::config(self.serving()?, &name, &version).map(Response::new)
     }
 
-    async fn model_statistics(&self, request: Request<ModelStatisticsRequest>) -> Answer<ModelStatisticsResponse> {
+    async fn model_statistics(
+        &self,
+        request: Request<ModelStatisticsRequest>,
+    ) -> Answer<ModelStatisticsResponse> {
         statistics::statistics(self.serving()?, request.get_ref()).map(Response::new)
     }
 
-    async fn repository_index(&self, request: Request<RepositoryIndexRequest>) -> Answer<RepositoryIndexResponse> {
+    async fn repository_index(
+        &self,
+        request: Request<RepositoryIndexRequest>,
+    ) -> Answer<RepositoryIndexResponse> {
         repository::index(self.serving()?, request.get_ref()).map(Response::new)
     }
 

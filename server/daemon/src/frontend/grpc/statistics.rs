@@ -8,6 +8,8 @@ use nerite_proto::inference::{
 };
 use tonic::Status;
 
+use super::status;
+
 use super::version;
 use crate::serving::Serving;
 
@@ -27,14 +29,14 @@ pub(super) fn statistics(
 fn of_model(serving: &Serving, name: &str, number: Option<u64>) -> Result<Vec<Arc<ModelVersion>>, Status> {
     let ready = serving.registry.entry(name).map(|entry| entry.ready.clone()).unwrap_or_default();
     if ready.is_empty() {
-        return Err(Status::invalid_argument(format!("requested model '{name}' is not available")));
+        return Err(status::invalid(format!("requested model '{name}' is not available")));
     }
     let versions: Vec<_> = match number {
         None => ready.into_values().collect(),
         Some(number) => ready.get(&number).cloned().into_iter().collect(),
     };
     if versions.is_empty() {
-        return Err(Status::invalid_argument(format!("requested model version is not available for model '{name}'")));
+        return Err(status::invalid(format!("requested model version is not available for model '{name}'")));
     }
     Ok(versions)
 }

@@ -5,6 +5,10 @@ use nerite_core::admission::Refusal;
 use nerite_core::registry::LookupError;
 use tonic::Status;
 
+/// The longest message, in bytes. It travels in a header, which clients limit (gRPC's C core to 8 KiB in all), and may
+/// quote what a client sent.
+const LONGEST: usize = 2_000;
+
 /// The gRPC status of a kind of failure.
 pub(super) fn status(code: Code, message: impl Into<String>) -> Status {
     let code = match code {
@@ -17,7 +21,30 @@ pub(super) fn status(code: Code, message: impl Into<String>) -> Status {
         Code::AlreadyExists => tonic::Code::AlreadyExists,
         Code::Cancelled => tonic::Code::Cancelled,
     };
-    Status::new(code, message)
+    Status::new(code, shortened(message.into()))
+}
+
+fn shortened(mut message: String) -> String {
+    if message.len() > LONGEST {
+        message.truncate(message.floor_char_boundary(LONGEST));
+        message.push('…');
+    }
+    message
+}
+
+/// The caller's mistake.
+pub(super) fn invalid(message: impl Into<String>) -> Status {
+    status(Code::InvalidArgument, message)
+}
+
+/// Something that this server does not do.
+pub(super) fn unsupported(message: impl Into<String>) -> Status {
+    status(Code::Unsupported, message)
+}
+
+/// A failure that is not the caller's.
+pub(super) fn internal(message: impl Into<String>) -> Status {
+    status(Code::Internal, message)
 }
 
 pub(super) fn of_lookup(error: &LookupError) -> Status {
@@ -34,4 +61,16 @@ pub(super) fn of_backend(error: BackendError) -> Status {
 
 pub(super) fn exiting() -> Status {
     Status::unavailable("Server exiting")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_too_long_for_a_header_is_cut_between_characters() {
+        let status = invalid("é".repeat(5_000));
+        assert!(status.message().len() < 2_100 && status.message().ends_with("é…"));
+        assert_eq!(invalid("short").message(), "short");
+    }
 }

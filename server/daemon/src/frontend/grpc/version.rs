@@ -1,5 +1,7 @@
 use tonic::Status;
 
+use super::status;
+
 /// The version that a request names, if any.
 pub(super) fn parse(version: &str) -> Result<Option<u64>, Status> {
     if version.is_empty() {
@@ -7,11 +9,11 @@ pub(super) fn parse(version: &str) -> Result<Option<u64>, Status> {
     }
     match version.parse::<i64>() {
         Ok(number) => u64::try_from(number).map(Some).map_err(|_| {
-            Status::invalid_argument(format!(
+            status::invalid(format!(
                 "invalid model version specified '{version}' , version should be an integral value > 0"
             ))
         }),
-        Err(_) => Err(Status::invalid_argument(format!(
+        Err(_) => Err(status::invalid(format!(
             "failed to get model version from specified version string '{version}' (details: stol), version should be \
              an integral value > 0"
         ))),

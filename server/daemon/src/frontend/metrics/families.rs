@@ -35,15 +35,19 @@ pub(super) const FAILURES: FailureFamily = FailureFamily {
 
 /// The metrics with one series per model version.
 pub(super) const FAMILIES: [Family; 10] = [
-    counter("nv_inference_request_success", "Number of successful inference requests, all batch sizes", |s| {
-        count(s.success.count())
-    }),
+    counter(
+        "nv_inference_request_success",
+        "Number of successful inference requests, all batch sizes",
+        |s| count(s.success.count()),
+    ),
     counter("nv_inference_count", "Number of inferences performed (does not include cached requests)", |s| {
         count(s.inferences())
     }),
-    counter("nv_inference_exec_count", "Number of model executions performed (does not include cached requests)", |s| {
-        count(s.executions())
-    }),
+    counter(
+        "nv_inference_exec_count",
+        "Number of model executions performed (does not include cached requests)",
+        |s| count(s.executions()),
+    ),
     counter(
         "nv_inference_request_duration_us",
         "Cumulative inference request duration in microseconds (includes cached requests)",

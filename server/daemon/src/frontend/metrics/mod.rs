@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nerite_core::{ModelVersion, Registry};
 
-use families::{FAMILIES, FAILURES};
+use families::{FAILURES, FAMILIES};
 use text::Labels;
 
 /// The media type of what [`render`] writes.
@@ -30,7 +30,13 @@ pub fn render(registry: &Registry) -> String {
         for reason in nerite_core::statistics::FailureReason::ALL {
             let failures = version.statistics().failures(reason);
             let name = FAILURES.name;
-            let _ = writeln!(text, "{name}{{{},reason=\"{}\",{}}} {failures}", labels.model, reason.label(), labels.version);
+            let _ = writeln!(
+                text,
+                "{name}{{{},reason=\"{}\",{}}} {failures}",
+                labels.model,
+                reason.label(),
+                labels.version
+            );
         }
     }
     for family in &FAMILIES {

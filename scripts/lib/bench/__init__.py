@@ -1,0 +1,1 @@
+"""The benchmarks: startup, load and idle. `scripts/bench --help` says what each measures."""

@@ -1,0 +1,26 @@
+"""How results are shown."""
+
+from statistics import median
+
+
+def table(header, rows):
+    """Prints rows under a header, the first column to the left, the others to the right."""
+    rows = [header, *rows]
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(header))]
+    for row in rows:
+        first, *others = (str(cell) for cell in row)
+        cells = [first.ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(others, widths[1:])]
+        print("  ".join(cells), flush=True)
+    print()
+
+
+def target(what, value, limit, unit):
+    """The line that says whether a value is within its limit."""
+    verdict = "reached" if value <= limit else "missed"
+    shown = f"{value:.2f}".rstrip("0").rstrip(".")
+    return f"target {what}: {shown} {unit}, at most {limit:g}: {verdict}".replace(" ,", ",")
+
+
+def spread(values, digits=0):
+    """The median of some values, with the least and the most."""
+    return f"{median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"

@@ -1,0 +1,92 @@
+//! A future beside a busy one.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// Polls the future within only after that future itself was woken.
+    ///
+    /// A connection's task wakes several times a request. What it waits for besides, an order or a timer,
+    /// sits behind locks that all connections share, and must not be asked every time.
+    pub(super) struct Aside<F> {
+        #[pin]
+        inner: F,
+        bell: Option<Arc<Bell>>,
+    }
+}
+
+struct Bell {
+    rung: AtomicBool,
+    task: Waker,
+}
+
+impl<F> Aside<F> {
+    pub(super) fn new(inner: F) -> Self {
+        Self { inner, bell: None }
+    }
+}
+
+impl<F: Future> Future for Aside<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let bell = match this.bell {
+            Some(bell) if bell.task.will_wake(cx.waker()) => bell,
+            // New, or moved to another task: whatever was registered before would wake the wrong one.
+            stale => stale.insert(Arc::new(Bell { rung: AtomicBool::new(true), task: cx.waker().clone() })),
+        };
+        if !bell.rung.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        // Before the poll, so that a wake during it is not lost.
+        bell.rung.store(false, Ordering::Release);
+        let waker = Waker::from(Arc::clone(bell));
+        this.inner.poll(&mut Context::from_waker(&waker))
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_stands_aside_is_polled_when_it_was_woken_and_not_otherwise() {
+        let (tx, rx) = oneshot::channel();
+        let polls = Cell::new(0);
+        let mut rx = pin!(rx);
+        let counted = poll_fn(|cx| {
+            polls.set(polls.get() + 1);
+            rx.as_mut().poll(cx)
+        });
+        let mut aside = pin!(Aside::new(counted));
+        for _ in 0..100 {
+            assert!(poll_fn(|cx| Poll::Ready(aside.as_mut().poll(cx).is_pending())).await);
+        }
+        assert_eq!(polls.get(), 1);
+        tx.send(7).unwrap();
+        assert_eq!(aside.await, Ok(7));
+        assert_eq!(polls.get(), 2);
+    }
+}

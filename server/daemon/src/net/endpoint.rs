@@ -1,0 +1,101 @@
+//! The handle on a port that is being served, and the orders that it gives to the port's tasks.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// A port that is being served. Dropping it cuts every connection.
+#[derive(Debug)]
+pub struct Endpoint {
+    addr: SocketAddr,
+    phase: watch::Sender<Phase>,
+}
+
+/// How an endpoint came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Every connection ended by itself.
+    Drained,
+    /// This many connections were cut at the limit, with whatever was in flight on them.
+    Cut(usize),
+}
+
+/// ```text
+/// Serving ──drain──▶ Draining ──cut──▶ Cut        (never back)
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Serving,
+    Draining,
+    Cut,
+}
+
+/// What a task of the endpoint obeys. The endpoint counts as drained when the last of them is dropped.
+#[derive(Debug, Clone)]
+pub(super) struct Orders(watch::Receiver<Phase>);
+
+impl Endpoint {
+    /// The handle on the tasks that hold clones of these orders.
+    pub(super) fn new(addr: SocketAddr) -> (Self, Orders) {
+        let (phase, orders) = watch::channel(Phase::Serving);
+        (Self { addr, phase }, Orders(orders))
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Stops listening and tells every client to go (HTTP/2: GOAWAY); requests in flight go on.
+    pub fn drain(&self) {
+        self.advance(Phase::Draining);
+    }
+
+    /// Ends every connection at once. Handlers of requests in flight are dropped.
+    pub fn cut(&self) {
+        self.advance(Phase::Cut);
+    }
+
+    /// Waits until nothing listens and every connection has ended; only of use after [`drain`](Self::drain).
+    pub async fn drained(&self) {
+        self.phase.closed().await;
+    }
+
+    /// Drains for at most `limit`, then cuts the rest.
+    pub async fn stop(&self, limit: Duration) -> Stopped {
+        self.drain();
+        if tokio::time::timeout(limit, self.drained()).await.is_ok() {
+            return Stopped::Drained;
+        }
+        let rest = self.phase.receiver_count();
+        self.cut();
+        self.drained().await;
+        Stopped::Cut(rest)
+    }
+
+    fn advance(&self, to: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let later = *phase < to;
+            *phase = (*phase).max(to);
+            later
+        });
+    }
+}
+
+impl Orders {
+    /// Waits for the order to finish what is in flight, and to begin nothing more.
+    pub(super) async fn drain(&mut self) {
+        self.reach(Phase::Draining).await;
+    }
+
+    /// Waits for the order to end at once.
+    pub(super) async fn cut(&mut self) {
+        self.reach(Phase::Cut).await;
+    }
+
+    async fn reach(&mut self, phase: Phase) {
+        // An error says that the handle is gone, which is an order as well.
+        let _ = self.0.wait_for(|now| *now >= phase).await;
+    }
+}

@@ -1,0 +1,30 @@
+//! The daemon's ports: gRPC over HTTP/2, and small HTTP/1.1 endpoints. Knows nothing of models.
+//!
+//! ```text
+//! Bound::bind ──▶ serve_grpc / serve_http ──▶ Endpoint (the handle: drain, drained, stop)
+//!                   accept loop ──▶ one task a connection: [TLS] ──▶ hyper ──▶ the caller's service
+//! ```
+//!
+//! The loop is ours, and not tonic's `Server`, for the sake of frame sizes, of the limits on resets, of a
+//! drain that can be awaited and cut, and of deadlines that answer DEADLINE_EXCEEDED ([`Deadline`]).
+
+mod accept;
+mod aside;
+mod bound;
+mod deadline;
+mod endpoint;
+mod grpc;
+mod http1;
+mod impatient;
+mod lifetime;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::bound::{BindError, Bound};
+pub use self::deadline::{Deadline, DeadlineBody, DeadlineFuture};
+pub use self::endpoint::{Endpoint, Stopped};
+pub use self::grpc::{GrpcOptions, serve_grpc};
+pub use self::http1::serve_http;
+pub use self::tls::TlsError;

@@ -1,0 +1,132 @@
+//! TLS for the gRPC port, from PEM files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+
+use crate::settings::Tls;
+
+const CERTIFICATE: &str = "grpc-server-cert";
+const KEY: &str = "grpc-server-key";
+const CLIENT_ROOTS: &str = "grpc-root-cert";
+
+/// Why TLS cannot be served. The text is a sentence for the user and names flag and file.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that is not there or may not be read.
+    #[error("--{flag}: cannot read {}: {source}", file.display())]
+    Read {
+        /// The flag that named it.
+        flag: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that is not PEM, or holds something else.
+    #[error("--{flag}: {} holds no {expected} in PEM form", file.display())]
+    NotPem {
+        /// The flag that named it.
+        flag: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// PEM, but what is in it cannot be used.
+    #[error("--{flag}: {} cannot be used: {source}", file.display())]
+    Unusable {
+        /// The flag that named it.
+        flag: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A private key of another certificate.
+    #[error(
+        "--{KEY}: the private key in {} does not fit the certificate in {} (--{CERTIFICATE})",
+        key.display(),
+        certificate.display()
+    )]
+    KeyDoesNotFit {
+        /// The file of the key.
+        key: PathBuf,
+        /// The file of the certificate.
+        certificate: PathBuf,
+    },
+}
+
+/// Reads the files and prepares for handshakes; clients that speak ALPN must speak `h2`.
+pub(super) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks the default versions");
+    let builder = match &tls.client_roots {
+        None => builder.with_no_client_auth(),
+        Some(file) => {
+            let roots = Arc::new(roots(file)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+            builder.with_client_cert_verifier(verifier.map_err(|e| unusable(CLIENT_ROOTS, file, e))?)
+        }
+    };
+    let chain = certificates(CERTIFICATE, &tls.certificate)?;
+    let key = key(&tls.key)?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| refused(tls, error))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn refused(tls: &Tls, error: rustls::Error) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::KeyDoesNotFit { key: tls.key.clone(), certificate: tls.certificate.clone() }
+        }
+        rustls::Error::InvalidCertificate(_) => unusable(CERTIFICATE, &tls.certificate, error),
+        error => unusable(KEY, &tls.key, error),
+    }
+}
+
+fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(CLIENT_ROOTS, file)? {
+        roots.add(certificate).map_err(|error| unusable(CLIENT_ROOTS, file, error))?;
+    }
+    Ok(roots)
+}
+
+/// All certificates of a file, of which there is at least one.
+fn certificates(flag: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .and_then(|all| if all.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(all) });
+    found.map_err(|error| unreadable(flag, file, "certificate", error))
+}
+
+fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(file).map_err(|error| unreadable(KEY, file, "private key", error))
+}
+
+fn unreadable(flag: &'static str, file: &Path, expected: &'static str, error: pem::Error) -> TlsError {
+    let file = file.to_owned();
+    match error {
+        pem::Error::Io(source) => TlsError::Read { flag, file, source },
+        _ => TlsError::NotPem { flag, file, expected },
+    }
+}
+
+fn unusable(
+    flag: &'static str,
+    file: &Path,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> TlsError {
+    TlsError::Unusable { flag, file: file.to_owned(), source: Box::new(error) }
+}

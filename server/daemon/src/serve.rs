@@ -1,0 +1,180 @@
+//! The daemon's life: bind, load, serve until a signal, drain.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use nerite_core::Registry;
+use nerite_core::lifecycle::{LoadFailure, Manager};
+use nerite_core::repository::scan;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::frontend::grpc::Services;
+use crate::frontend::http;
+use crate::net::{Bound, Deadline, Endpoint, GrpcOptions, Stopped, serve_grpc, serve_http};
+use crate::serving::{Serving, Stage};
+use crate::settings::{Compression, Listener, Settings};
+use crate::wiring;
+
+/// Serves until SIGTERM or SIGINT. The status is a failure if models that had to load did not, or if requests were
+/// still in flight when the time to drain was over.
+pub fn serve(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("nerite-net").build()?;
+    let status = runtime.block_on(bind(settings)?.run(settings));
+    // A load that is still under way, or an engine that hangs, must not hold up the exit.
+    Runtime::shutdown_background(runtime);
+    status
+}
+
+/// The ports are taken, and clients can connect; nobody answers yet.
+struct BoundPorts {
+    grpc: Option<Bound>,
+    http: Option<Bound>,
+    metrics: Option<Bound>,
+}
+
+/// Takes every port before anything is loaded: one in use is to be found out at once.
+fn bind(settings: &Settings) -> anyhow::Result<BoundPorts> {
+    let bind =
+        |listener: &Listener, flags| listener.enabled.then(|| Bound::bind(listener, flags)).transpose();
+    Ok(BoundPorts {
+        grpc: bind(&settings.grpc.listener, "grpc")?,
+        http: bind(&settings.http, "http")?,
+        metrics: bind(&settings.metrics, "metrics")?,
+    })
+}
+
+impl BoundPorts {
+    async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+        let mut signals = Signals::listen()?;
+        let found = scan(&settings.repository.paths)?;
+        let registry = Arc::new(Registry::default());
+        let serving = Arc::new(Serving::new(settings.server.id.clone(), Arc::clone(&registry)));
+        let endpoints = Endpoints::open(self, settings, &serving)?;
+
+        let loader = Arc::new(wiring::loader(&settings.repository, &settings.backends));
+        let mut manager = Manager::new(loader, registry, settings.repository.load_threads.get());
+        let loading = tokio::task::spawn_blocking(move || {
+            let failures = manager.load_all(found);
+            (manager, failures)
+        });
+        let (manager, failures) = tokio::select! {
+            // A signal that comes with the end of loading still ends the daemon, a moment later.
+            loaded = loading => loaded.context("loading the models failed")?,
+            () = signals.any() => return Ok(ExitCode::SUCCESS),
+        };
+        if !failures.is_empty() && settings.repository.exit_on_error {
+            return Err(start_failed(&failures));
+        }
+        let ready = failures.is_empty() || !settings.repository.strict_readiness;
+        serving.enter(if ready { Stage::Ready } else { Stage::NotReady });
+
+        signals.any().await;
+        tracing::info!("exiting: waiting up to {:?} for requests in flight", settings.server.exit_timeout);
+        serving.enter(Stage::Exiting);
+        Ok(endpoints.drain(manager, settings.server.exit_timeout).await)
+    }
+}
+
+fn start_failed(failures: &[LoadFailure]) -> anyhow::Error {
+    let reasons: Vec<String> = failures.iter().map(|failure| format!("\n  {failure}")).collect();
+    anyhow::anyhow!(
+        "failed to load all models; --exit-on-error=false serves those that can be loaded:{}",
+        reasons.concat()
+    )
+}
+
+/// The signals that end the daemon.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Signals> {
+        let listen = |kind| signal(kind).context("signals cannot be listened for");
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The ports that are being served.
+struct Endpoints {
+    grpc: Option<Endpoint>,
+    /// For probes and scrapers, which go on being answered while requests drain.
+    aside: Vec<Endpoint>,
+}
+
+impl Endpoints {
+    fn open(bound: BoundPorts, settings: &Settings, serving: &Arc<Serving>) -> anyhow::Result<Endpoints> {
+        let grpc = match bound.grpc {
+            None => None,
+            Some(bound) => {
+                let options = GrpcOptions::new(&settings.grpc)?;
+                let compress = settings.grpc.response_compression != Compression::None;
+                let services = Deadline::new(Services::new(serving, compress));
+                tracing::info!("Started GRPCInferenceService at {}", bound.local_addr());
+                Some(serve_grpc(bound, services, options)?)
+            }
+        };
+        let mut aside = Vec::new();
+        if let Some(bound) = bound.http {
+            tracing::info!("Started HTTPService at {}", bound.local_addr());
+            aside.push(serve_http(bound, handler(serving, http::health))?);
+        }
+        if let Some(bound) = bound.metrics {
+            tracing::info!("Started Metrics Service at {}", bound.local_addr());
+            aside.push(serve_http(bound, handler(serving, http::metrics))?);
+        }
+        Ok(Endpoints { grpc, aside })
+    }
+
+    /// Lets requests in flight end, unloads the models, and closes the ports, in at most `limit`.
+    async fn drain(self, mut manager: Manager, limit: Duration) -> ExitCode {
+        let until = Instant::now() + limit;
+        let mut status = ExitCode::SUCCESS;
+        if let Some(grpc) = &self.grpc
+            && let Stopped::Cut(connections) = grpc.stop(limit).await
+        {
+            tracing::error!(
+                "exit timeout expired: {connections} connections were cut with requests in flight"
+            );
+            status = ExitCode::FAILURE;
+        }
+        // What was cancelled above is let go of at once, unless an engine hangs.
+        let rest = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
+        if tokio::time::timeout(rest, manager.unload_all()).await.is_err() {
+            tracing::error!("exit timeout expired: models are still executing");
+            status = ExitCode::FAILURE;
+        }
+        self.aside.iter().for_each(Endpoint::cut);
+        status
+    }
+}
+
+type Answer = Response<Full<Bytes>>;
+
+/// The handler of an HTTP port, which answers at once.
+fn handler(
+    serving: &Arc<Serving>,
+    answer: fn(&Serving, &Request<Incoming>) -> Answer,
+) -> impl Fn(Request<Incoming>) -> std::future::Ready<Answer> + Send + Sync + 'static {
+    let serving = Arc::clone(serving);
+    move |request| std::future::ready(answer(&serving, &request))
+}
