@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import models
+import tritonclient.grpc as triton
 from bench import process
 from bench.report import table, target
 from daemon import Daemon
@@ -27,6 +28,7 @@ def run():
         with Daemon([f"--model-repository={repository.folder}"], Path(scratch) / "nerite.log") as daemon:
             daemon.wait_ready(300)
             loaded = time.monotonic() - begun
+            check_all_are_loaded(daemon)
             pid = daemon.process.pid
             threads_then = process.status(pid, "Threads")
             time.sleep(SETTLE_SECONDS)
@@ -47,3 +49,11 @@ def run():
         target(f"{MODELS:,} idle models, threads", threads, 2 * cores + 16, ""),
         target(f"{MODELS:,} idle models, CPU in {WATCH_SECONDS} s", ticks, 0, "ticks"),
     ]
+
+
+def check_all_are_loaded(daemon):
+    """Raises unless every model is ready."""
+    with triton.InferenceServerClient(daemon.url) as client:
+        states = [model.state for model in client.get_model_repository_index().models]
+    if states != ["READY"] * MODELS:
+        raise RuntimeError(f"{states.count('READY')} of {MODELS} models are loaded")

@@ -59,9 +59,9 @@ def run():
 
 
 def add(repository, name, batch):
-    """The MLP as a model of one instance."""
+    """The MLP as a model of its own."""
     rows = [] if batch else [-1]
-    extra = "instance_group [ { count: 2 } ]\n" + ("dynamic_batching { }" if batch else "")
+    extra = "dynamic_batching { }" if batch else ""
     config = models.config(
         name, [("pixels", "FP32", [*rows, 64])], [("probabilities", "FP32", [*rows, 10])], batch, extra
     )

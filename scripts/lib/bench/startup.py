@@ -11,7 +11,6 @@ from wheels import TARGET
 
 ROUNDS = 15
 TOOLS = Path(os.environ.get("NERITE_BENCH_TOOLS", TARGET / "release"))
-LIBRARY = TARGET / "onnxruntime" / "lib" / "libonnxruntime.so"
 
 
 def run():
@@ -60,7 +59,6 @@ def time_daemon(repository):
 def stopwatch(until, *command):
     """The numbers that the stopwatch prints."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("NERITE_")}
-    environment["ORT_DYLIB_PATH"] = str(LIBRARY)
     arguments = [str(TOOLS / "stopwatch"), until, *map(str, command)]
     result = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
     return [int(number) for number in result.stdout.split()]

@@ -8,6 +8,8 @@
 pub mod admission;
 pub mod execution;
 pub mod lifecycle;
+#[cfg(test)]
+mod mock;
 pub mod model;
 pub mod registry;
 pub mod repository;

@@ -34,6 +34,12 @@ impl ModelVersion {
         &self.statistics
     }
 
+    /// How many instances have nothing to do.
+    #[cfg(test)]
+    pub(crate) fn free_instances(&self) -> usize {
+        self.scheduler.free_instances()
+    }
+
     /// Queues a request for execution. Dropping the answer cancels it.
     pub fn infer(self: &Arc<Self>, admitted: Admitted, received: Instant) -> Answer {
         let Admitted { inputs, wanted, rows, meta } = admitted;

@@ -150,10 +150,10 @@ impl Endpoints {
         let until = Instant::now() + limit;
         let mut status = ExitCode::SUCCESS;
         if let Some(grpc) = &self.grpc
-            && let Stopped::Cut(connections) = grpc.stop(limit).await
+            && grpc.stop(limit).await == Stopped::Cut
         {
             tracing::error!(
-                "exit timeout expired: {connections} connections were cut with requests in flight"
+                "exit timeout expired: connections were cut with requests in flight"
             );
             status = ExitCode::FAILURE;
         }

@@ -25,7 +25,10 @@ impl Executor {
         }
         tracing::error!("instance '{}' panicked and is replaced", self.spec.name);
         let Executor { spec, instance } = self;
-        drop(instance);
-        Executor::new(model, spec)
+        let replaced = catch_unwind(AssertUnwindSafe(|| {
+            drop(instance);
+            Executor::new(model, spec)
+        }));
+        replaced.unwrap_or_else(|_| Err(BackendError::internal("the model's engine panicked again when it was replaced")))
     }
 }

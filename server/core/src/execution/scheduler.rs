@@ -100,6 +100,12 @@ impl Scheduler {
         waiting.into_iter().for_each(|request| request.fail(reason.clone()));
     }
 
+    /// How many instances have nothing to do.
+    #[cfg(test)]
+    pub(crate) fn free_instances(&self) -> usize {
+        self.state.lock().free.len()
+    }
+
     fn finished(&self, executed: Result<Executor, BackendError>) -> Option<(Executor, Batch)> {
         let mut state = self.state.lock();
         match executed {
@@ -144,9 +150,11 @@ impl Scheduler {
     fn candidates<'a>(&self, queue: &'a VecDeque<Request>) -> impl Iterator<Item = Candidate> + 'a {
         let likeness = self.likeness;
         let first = queue.front();
-        queue.iter().map(move |request| Candidate {
-            rows: request.rows(),
-            like_first: likeness == Likeness::Given || first.is_some_and(|first| alike(first, request)),
+        queue.iter().map(move |request| {
+            // One that nobody waits for takes no room and keeps nobody apart: it is dropped on the way.
+            let dead = request.cancel().is_cancelled();
+            let alike = || likeness == Likeness::Given || first.is_some_and(|first| alike(first, request));
+            Candidate { rows: if dead { 0 } else { request.rows() }, like_first: dead || alike() }
         })
     }
 }

@@ -1,4 +1,6 @@
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,7 +45,7 @@ impl Loader {
         for ignored in &directory.ignored {
             tracing::debug!("model '{name}': directory '{ignored}' is not a version and is ignored");
         }
-        let draft = self.configs.read(&directory)?;
+        let draft = guarded("reading the configuration", || self.configs.read(&directory))?;
         let plan = draft.plan();
         plan.notes.iter().for_each(|note| tracing::warn!("model '{name}': {note}"));
         let backend = self.backends.get(&plan.backend).cloned().ok_or_else(|| self.no_backend(plan))?;
@@ -60,10 +62,11 @@ impl Loader {
     pub fn load(&self, model: &LoadedModel, version: u64) -> VersionOutcome {
         let plan = model.draft.plan();
         let directory = model.directory.version_path(version);
-        let engine_model = model.backend.load(&artifact(model, plan, version, &directory), &Cancel::default())?;
-        let spec = model.draft.complete(engine_model.declaration())?;
+        let artifact = artifact(model, plan, version, &directory);
+        let engine_model = guarded("the engine", || Ok(model.backend.load(&artifact, &Cancel::default())?))?;
+        let spec = guarded("completing the configuration", || model.draft.complete(engine_model.declaration()))?;
         let statistics = Arc::new(Statistics::default());
-        let executors = make_executors(&*engine_model, &spec, plan, &statistics)?;
+        let executors = guarded("the engine", || make_executors(&*engine_model, &spec, plan, &statistics))?;
         let pool = Arc::clone(&self.pool);
         let scheduler = Scheduler::new(&spec, engine_model, executors, Arc::clone(&statistics), pool);
         Ok(Arc::new(ModelVersion::new(version, spec, scheduler, statistics)))
@@ -77,6 +80,17 @@ impl Loader {
             format!("unable to find backend library for backend '{}'; this server has: {}", plan.backend, known.join(", ")),
         )
     }
+}
+
+/// Turns a panic of `what` into an error: one bad model must not take the process down.
+fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(LoadError::internal(format!("{what} panicked: {}", panic_text(&*panic)))))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it did not say why")
 }
 
 fn artifact<'a>(model: &'a LoadedModel, plan: &'a LoadPlan, version: u64, directory: &'a Path) -> Artifact<'a> {

@@ -4,6 +4,8 @@ mod loader;
 mod manager;
 mod parallel;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use loader::{LoadedModel, Loader, VersionOutcome};
 pub use manager::{LoadFailure, Manager};

@@ -17,8 +17,8 @@ pub struct Endpoint {
 pub enum Stopped {
     /// Every connection ended by itself.
     Drained,
-    /// This many connections were cut at the limit, with whatever was in flight on them.
-    Cut(usize),
+    /// Some had to be cut at the limit, with whatever was in flight on them.
+    Cut,
 }
 
 /// ```text
@@ -68,10 +68,9 @@ impl Endpoint {
         if tokio::time::timeout(limit, self.drained()).await.is_ok() {
             return Stopped::Drained;
         }
-        let rest = self.phase.receiver_count();
         self.cut();
         self.drained().await;
-        Stopped::Cut(rest)
+        Stopped::Cut
     }
 
     fn advance(&self, to: Phase) {

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ where
         let (io, spoke) = Impatient::new(io, FIRST_BYTES, self.options.handshake_limit);
         let service = TowerToHyperService::new(self.service.clone());
         let connection = pin!(self.http.serve_connection(TokioIo::new(io), service));
-        let farewell = |connection: std::pin::Pin<&mut http2::Connection<_, _, _>>| {
+        let farewell = |connection: Pin<&mut http2::Connection<_, _, _>>| {
             connection.graceful_shutdown();
             // Who has said nothing yet has nothing in flight, and would not hear the farewell either.
             spoke.get()

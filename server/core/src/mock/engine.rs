@@ -1,0 +1,112 @@
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{Sender, channel};
+
+use nerite_backend::{
+    Artifact, Backend, BackendError, Batch, Cancel, Declaration, Instance, InstanceSpec, Model,
+};
+use parking_lot::Mutex;
+
+use super::handle::{End, Execution, Handle};
+
+/// An engine whose [`Handle`] does the work.
+pub(crate) struct MockEngine {
+    declaration: Declaration,
+    shared: Arc<Shared>,
+}
+
+/// How a call of the engine goes wrong.
+#[derive(Clone)]
+pub(crate) enum Fault {
+    Error(BackendError),
+    Panic(&'static str),
+}
+
+impl Fault {
+    pub(super) fn strike(self) -> BackendError {
+        match self {
+            Fault::Error(error) => error,
+            // Unlike `panic!`, this prints nothing.
+            Fault::Panic(text) => resume_unwind(Box::new(text)),
+        }
+    }
+}
+
+pub(super) struct Shared {
+    arrivals: Sender<Execution>,
+    pub(super) load_faults: Mutex<HashMap<(String, u64), Fault>>,
+    pub(super) instance_fault: Mutex<Option<Fault>>,
+    pub(super) executions: AtomicUsize,
+    running: AtomicUsize,
+    pub(super) most_running: AtomicUsize,
+    pub(super) instances: AtomicUsize,
+}
+
+impl MockEngine {
+    pub(crate) fn new(declaration: Declaration) -> (MockEngine, Handle) {
+        let (arrivals, arrived) = channel();
+        let shared = Arc::new(Shared {
+            arrivals,
+            load_faults: Mutex::default(),
+            instance_fault: Mutex::default(),
+            executions: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            most_running: AtomicUsize::new(0),
+            instances: AtomicUsize::new(0),
+        });
+        (MockEngine { declaration, shared: Arc::clone(&shared) }, Handle::new(arrived, shared))
+    }
+}
+
+impl Backend for MockEngine {
+    fn load(&self, artifact: &Artifact<'_>, _cancel: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
+        let fault = self.shared.load_faults.lock().get(&(artifact.model.to_owned(), artifact.version)).cloned();
+        match fault {
+            Some(fault) => Err(fault.strike()),
+            None => Ok(Arc::new(MockModel { declaration: self.declaration.clone(), shared: Arc::clone(&self.shared) })),
+        }
+    }
+}
+
+struct MockModel {
+    declaration: Declaration,
+    shared: Arc<Shared>,
+}
+
+impl Model for MockModel {
+    fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError> {
+        let fault = self.shared.instance_fault.lock().clone();
+        if let Some(fault) = fault {
+            return Err(fault.strike());
+        }
+        self.shared.instances.fetch_add(1, SeqCst);
+        Ok(Box::new(MockInstance { spec: spec.clone(), shared: Arc::clone(&self.shared) }))
+    }
+}
+
+struct MockInstance {
+    spec: InstanceSpec,
+    shared: Arc<Shared>,
+}
+
+impl Instance for MockInstance {
+    /// Hands the batch to the handle and stays busy until that lets it go.
+    fn execute(&mut self, batch: Batch) {
+        let running = self.shared.running.fetch_add(1, SeqCst) + 1;
+        self.shared.most_running.fetch_max(running, SeqCst);
+        self.shared.executions.fetch_add(1, SeqCst);
+        let (end, ended) = channel();
+        let execution = Execution::new(&self.spec, batch, end);
+        let outcome = if self.shared.arrivals.send(execution).is_ok() { ended.recv().ok() } else { None };
+        self.shared.running.fetch_sub(1, SeqCst);
+        if let Some(End::Panic(_unwound)) = outcome {
+            resume_unwind(Box::new("the mock engine was told to panic"));
+        }
+    }
+}

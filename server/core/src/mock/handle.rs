@@ -1,0 +1,145 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::time::{Duration, Instant};
+
+use nerite_backend::{BackendError, Batch, Executions, InstanceSpec, Phases, Request, Response};
+
+use super::Fault;
+use super::engine::Shared;
+
+/// Longer than anything here takes on the slowest machine; reached only where a test fails.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The test's end of a [`MockEngine`](super::MockEngine).
+pub(crate) struct Handle {
+    arrived: Receiver<Execution>,
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    pub(super) fn new(arrived: Receiver<Execution>, shared: Arc<Shared>) -> Handle {
+        Handle { arrived, shared }
+    }
+
+    /// The next batch that the server executes.
+    #[track_caller]
+    pub(crate) fn next(&self) -> Execution {
+        self.arrived.recv_timeout(LIMIT).expect("the server executes another batch")
+    }
+
+    /// Whether a batch has arrived that the test has not seen.
+    pub(crate) fn has_next(&self) -> bool {
+        // What is taken here is let go, unanswered, so that a wrong test fails and does not hang.
+        !matches!(self.arrived.try_recv(), Err(TryRecvError::Empty))
+    }
+
+    /// How many batches were executed so far.
+    pub(crate) fn executions(&self) -> usize {
+        self.shared.executions.load(SeqCst)
+    }
+
+    /// How many were executed at once, at most.
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.shared.most_running.load(SeqCst)
+    }
+
+    /// How many instances were made so far.
+    pub(crate) fn instances(&self) -> usize {
+        self.shared.instances.load(SeqCst)
+    }
+
+    /// Makes every later load of that version go wrong.
+    pub(crate) fn fail_load(&self, model: &str, version: u64, fault: Fault) {
+        self.shared.load_faults.lock().insert((model.to_owned(), version), fault);
+    }
+
+    /// Makes every later instance go wrong.
+    pub(crate) fn fail_instances(&self, fault: Fault) {
+        *self.shared.instance_fault.lock() = Some(fault);
+    }
+}
+
+/// A batch that an instance is busy with. Dropping it frees the instance and releases the requests unanswered.
+pub(crate) struct Execution {
+    pub(crate) instance: String,
+    requests: Vec<Request>,
+    executions: Arc<dyn Executions>,
+    end: Sender<End>,
+}
+
+/// What `execute` is told to do.
+pub(super) enum End {
+    Return,
+    /// Panic while it has the batch.
+    Panic(#[expect(dead_code, reason = "held while the stack unwinds")] Vec<Request>),
+}
+
+impl Execution {
+    pub(super) fn new(spec: &InstanceSpec, batch: Batch, end: Sender<End>) -> Execution {
+        let executions = Arc::clone(&spec.executions);
+        Execution { instance: spec.name.clone(), requests: batch.into_requests(), executions, end }
+    }
+
+    /// The ids of the requests, in the order of the batch.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.requests.iter().map(|request| request.meta().id.clone()).collect()
+    }
+
+    /// The requests, to be looked at.
+    pub(crate) fn requests(&self) -> &[Request] {
+        &self.requests
+    }
+
+    /// Answers every request with its own inputs, releases it, and then returns from `execute`.
+    pub(crate) fn succeed(mut self) {
+        self.account();
+        self.requests.drain(..).for_each(|request| answer(&request));
+    }
+
+    /// Answers every request with an error, releases it, and then returns from `execute`.
+    pub(crate) fn fail(mut self, error: &BackendError) {
+        for request in self.requests.drain(..) {
+            request.report(&phases(), Err(error));
+            request.fail(error.clone());
+        }
+    }
+
+    /// Returns from `execute` while the requests live on.
+    pub(crate) fn leave(mut self) -> Vec<Request> {
+        self.account();
+        std::mem::take(&mut self.requests)
+    }
+
+    /// Panics in `execute`, which still has the requests.
+    pub(crate) fn panic(mut self) {
+        let requests = std::mem::take(&mut self.requests);
+        self.end.send(End::Panic(requests)).expect("the instance waits");
+    }
+
+    fn account(&self) {
+        self.executions.executed(self.requests.iter().map(Request::rows).sum(), &phases());
+    }
+}
+
+impl Drop for Execution {
+    fn drop(&mut self) {
+        self.requests.clear();
+        // It may have been told to panic, or be gone, already.
+        drop(self.end.send(End::Return));
+    }
+}
+
+/// Answers a request with its own inputs, and does not release it.
+pub(crate) fn answer(request: &Request) {
+    request.report(&phases(), Ok(()));
+    let given = request.inputs().iter().enumerate();
+    let outputs = given.filter_map(|(slot, tensor)| Some((slot, tensor.clone()?))).collect();
+    request.responder().send(Response::complete(outputs));
+}
+
+/// An execution in no time.
+pub(crate) fn phases() -> Phases {
+    let now = Instant::now();
+    Phases { start: now, input_end: now, infer_end: now, end: now }
+}

@@ -1,0 +1,14 @@
+//! A mock engine as `(MockEngine, Handle)`: the test that holds the handle sees every batch as it arrives, and decides
+//! when, from which thread and how it is answered and released.
+
+mod configs;
+mod engine;
+mod handle;
+mod requests;
+mod specs;
+
+pub(crate) use configs::MockConfigs;
+pub(crate) use engine::{Fault, MockEngine};
+pub(crate) use handle::{Execution, Handle, answer, phases};
+pub(crate) use requests::{of_shapes, poll, request, until, wait};
+pub(crate) use specs::{Stage, declaration, directory, input, model, output, plan, serve};
