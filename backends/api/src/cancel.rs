@@ -102,7 +102,7 @@ mod tests {
         let _guard = cancel.on_cancel(watcher);
         assert_eq!(count.load(Ordering::SeqCst), 0);
         cancel.cancel();
-        cancel.clone().cancel();
+        cancel.cancel();
         assert_eq!(count.load(Ordering::SeqCst), 1);
     }
 

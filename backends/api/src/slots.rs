@@ -83,9 +83,9 @@ mod tests {
             let mut slots: Slots = a.iter().copied().collect();
             slots.extend(&b.iter().copied().collect());
             let expected: BTreeSet<usize> = a.union(&b).copied().collect();
-            prop_assert_eq!(slots.iter().collect::<BTreeSet<_>>(), expected.clone());
             prop_assert_eq!(slots.len(), expected.len());
             prop_assert_eq!(slots.is_empty(), expected.is_empty());
+            prop_assert_eq!(slots.iter().collect::<BTreeSet<_>>(), expected);
         }
 
         #[test]

@@ -204,7 +204,8 @@ mod tests {
         let at = |micros| start + Duration::from_micros(micros);
         let phases = Phases { start, input_end: at(10), infer_end: at(40), end: at(60) };
         statistics.executed(3, &phases);
-        let journey = Journey { total: Duration::from_micros(100), queued: Duration::from_micros(30), phases, rows: 3 };
+        let journey =
+            Journey { total: Duration::from_micros(100), queued: Duration::from_micros(30), phases, rows: 3 };
         statistics.succeeded(&journey);
         assert_eq!((statistics.success.count(), statistics.success.nanos()), (1, 100_000));
         assert_eq!(statistics.queue.nanos(), 30_000);

@@ -24,9 +24,21 @@ pub struct ModelVersion {
 
 impl ModelVersion {
     /// A version over its scheduler; both account to `statistics`.
-    pub fn new(version: u64, spec: ModelSpec, scheduler: Scheduler, statistics: Arc<Statistics>) -> ModelVersion {
+    pub fn new(
+        version: u64,
+        spec: ModelSpec,
+        scheduler: Scheduler,
+        statistics: Arc<Statistics>,
+    ) -> ModelVersion {
         let scheduler = Arc::new(scheduler);
-        ModelVersion { version, spec, statistics, scheduler, unreleased: AtomicUsize::new(0), released: Notify::new() }
+        ModelVersion {
+            version,
+            spec,
+            statistics,
+            scheduler,
+            unreleased: AtomicUsize::new(0),
+            released: Notify::new(),
+        }
     }
 
     /// The running account.

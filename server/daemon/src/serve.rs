@@ -152,9 +152,7 @@ impl Endpoints {
         if let Some(grpc) = &self.grpc
             && grpc.stop(limit).await == Stopped::Cut
         {
-            tracing::error!(
-                "exit timeout expired: connections were cut with requests in flight"
-            );
+            tracing::error!("exit timeout expired: connections were cut with requests in flight");
             status = ExitCode::FAILURE;
         }
         // What was cancelled above is let go of at once, unless an engine hangs.

@@ -110,7 +110,9 @@ fn find_input<'a>(spec: &'a ModelSpec, given: &InferInput) -> Result<&'a InputSp
 fn batch_rows(spec: &ModelSpec, given: &[InferInput]) -> Result<u32, Fault> {
     let mut batch = None;
     for input in given {
-        let Some(&rows) = input.shape.first() else { return Err(Fault::NoShape { input: input.name.clone() }) };
+        let Some(&rows) = input.shape.first() else {
+            return Err(Fault::NoShape { input: input.name.clone() });
+        };
         match batch {
             Some(others) if others != rows => return Err(Fault::BatchMismatch { input: input.name.clone() }),
             _ => batch = Some(rows),

@@ -39,26 +39,83 @@ impl std::error::Error for Refusal {}
 /// What is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    DuplicateInput { input: String },
-    DuplicateOutput { output: String },
-    UnknownInput { input: String },
-    UnknownOutput { output: String },
-    InputCount { least: usize, most: usize, got: Vec<String>, missing: Vec<String> },
-    NoData { input: String },
-    NoShape { input: String },
-    BatchMismatch { input: String },
-    BatchTooLarge { most: u32 },
-    EmptyBatch { input: String },
-    DType { input: String, got: String, want: &'static str },
-    OpenDimension { input: String, shape: Shape },
+    DuplicateInput {
+        input: String,
+    },
+    DuplicateOutput {
+        output: String,
+    },
+    UnknownInput {
+        input: String,
+    },
+    UnknownOutput {
+        output: String,
+    },
+    InputCount {
+        least: usize,
+        most: usize,
+        got: Vec<String>,
+        missing: Vec<String>,
+    },
+    NoData {
+        input: String,
+    },
+    NoShape {
+        input: String,
+    },
+    BatchMismatch {
+        input: String,
+    },
+    BatchTooLarge {
+        most: u32,
+    },
+    EmptyBatch {
+        input: String,
+    },
+    DType {
+        input: String,
+        got: String,
+        want: &'static str,
+    },
+    OpenDimension {
+        input: String,
+        shape: Shape,
+    },
     /// `batching` adds a note on the batch dimension.
-    WrongShape { input: String, want: Shape, got: Shape, batching: bool },
-    TooManyElements { input: String, shape: Shape },
-    ByteSize { input: String, want: usize, got: usize },
-    TooFewStrings { input: String, want: usize, got: usize },
-    TooManyStrings { input: String, want: usize, got: usize },
-    StringLength { input: String, available: usize },
-    StringContent { input: String, want: usize, available: usize },
+    WrongShape {
+        input: String,
+        want: Shape,
+        got: Shape,
+        batching: bool,
+    },
+    TooManyElements {
+        input: String,
+        shape: Shape,
+    },
+    ByteSize {
+        input: String,
+        want: usize,
+        got: usize,
+    },
+    TooFewStrings {
+        input: String,
+        want: usize,
+        got: usize,
+    },
+    TooManyStrings {
+        input: String,
+        want: usize,
+        got: usize,
+    },
+    StringLength {
+        input: String,
+        available: usize,
+    },
+    StringContent {
+        input: String,
+        want: usize,
+        available: usize,
+    },
 }
 
 impl Fault {
@@ -72,8 +129,12 @@ impl Fault {
             DuplicateInput { input } => write!(f, "input '{input}' already exists in request"),
             DuplicateOutput { output } => write!(f, "output '{output}' already exists in request"),
             UnknownInput { input } => write!(f, "unexpected inference input '{input}' for model '{model}'"),
-            UnknownOutput { output } => write!(f, "unexpected inference output '{output}' for model '{model}'"),
-            InputCount { least, most, got, missing } => write_input_count(f, model, (*least, *most), got, missing),
+            UnknownOutput { output } => {
+                write!(f, "unexpected inference output '{output}' for model '{model}'")
+            }
+            InputCount { least, most, got, missing } => {
+                write_input_count(f, model, (*least, *most), got, missing)
+            }
             NoData { input } => {
                 write!(f, "unable to find data for input tensor '{input}' for model '{model}' in request.")
             }
@@ -83,9 +144,14 @@ impl Fault {
             BatchMismatch { input } => {
                 write!(f, "input '{input}' batch size does not match other inputs for '{model}'")
             }
-            BatchTooLarge { most } => write!(f, "inference request batch-size must be <= {most} for '{model}'"),
+            BatchTooLarge { most } => {
+                write!(f, "inference request batch-size must be <= {most} for '{model}'")
+            }
             EmptyBatch { input } => {
-                write!(f, "inference request batch-size must be >= 1 for '{model}', but that of input '{input}' is 0")
+                write!(
+                    f,
+                    "inference request batch-size must be >= 1 for '{model}', but that of input '{input}' is 0"
+                )
             }
             DType { input, got, want } => write!(
                 f,
@@ -96,7 +162,10 @@ impl Fault {
                 "All input dimensions should be specified for input '{input}' for model '{model}', got {shape}"
             ),
             WrongShape { input, want, got, batching } => {
-                write!(f, "unexpected shape for input '{input}' for model '{model}'. Expected {want}, got {got}.")?;
+                write!(
+                    f,
+                    "unexpected shape for input '{input}' for model '{model}'. Expected {want}, got {got}."
+                )?;
                 if *batching {
                     f.write_str(BATCH_NOTE)?;
                 }
@@ -150,11 +219,18 @@ fn write_input_count(
     if least == most {
         write!(f, "expected {most} inputs but got {count} inputs for model '{model}'.")?;
     } else {
-        write!(f, "expected number of inputs between {least} and {most} but got {count} inputs for model '{model}'.")?;
+        write!(
+            f,
+            "expected number of inputs between {least} and {most} but got {count} inputs for model '{model}'."
+        )?;
     }
     write!(f, " Got input(s) [{}]", quoted(got))?;
     if !missing.is_empty() {
-        write!(f, ", but missing required input(s) [{}]. Please provide all required input(s).", quoted(missing))?;
+        write!(
+            f,
+            ", but missing required input(s) [{}]. Please provide all required input(s).",
+            quoted(missing)
+        )?;
     }
     Ok(())
 }

@@ -46,7 +46,10 @@ struct State {
 
 /// `Waiting → Answered → Over`, or `Waiting → Over` if the caller went away. Whoever leaves `Waiting` accounts for the
 /// request: it is counted once.
-#[expect(clippy::large_enum_variant, reason = "one per request, made in place: a box would be one more allocation")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per request, made in place: a box would be one more allocation"
+)]
 enum Stage {
     Waiting(Option<Waker>),
     Answered(Response),
@@ -118,7 +121,9 @@ impl Exchange for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.0.answer(Response::error(BackendError::internal("the model's engine gave up the request unanswered")));
+        self.0.answer(Response::error(BackendError::internal(
+            "the model's engine gave up the request unanswered",
+        )));
     }
 }
 

@@ -29,6 +29,8 @@ impl Executor {
             drop(instance);
             Executor::new(model, spec)
         }));
-        replaced.unwrap_or_else(|_| Err(BackendError::internal("the model's engine panicked again when it was replaced")))
+        replaced.unwrap_or_else(|_| {
+            Err(BackendError::internal("the model's engine panicked again when it was replaced"))
+        })
     }
 }

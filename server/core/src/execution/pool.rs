@@ -120,7 +120,7 @@ mod tests {
     fn a_job_that_blocks_does_not_hold_up_the_next() {
         let pool = Pool::new();
         let (release, blocked) = mpsc::channel::<()>();
-        pool.run(Call(Box::new(move || drop(blocked.recv()))));
+        pool.run(Call(Box::new(move || assert!(blocked.recv().is_err(), "nothing is sent"))));
         let (done, finished) = mpsc::channel();
         pool.run(Call(Box::new(move || done.send(()).expect("the test waits"))));
         finished.recv().unwrap();

@@ -65,7 +65,8 @@ impl Scheduler {
         statistics: Arc<Statistics>,
         pool: Arc<Pool<Dispatch>>,
     ) -> Scheduler {
-        let policy = Policy { max_rows: spec.max_batch_size, combine: spec.dynamic_batching && spec.batching() };
+        let policy =
+            Policy { max_rows: spec.max_batch_size, combine: spec.dynamic_batching && spec.batching() };
         let fixed = spec.inputs.iter().all(|input| !input.optional && !input.dims.is_dynamic());
         let likeness = if fixed { Likeness::Given } else { Likeness::Compared };
         let instances = executors.len();
@@ -133,11 +134,14 @@ impl Scheduler {
                 next.dead.extend(state.queue.pop_front());
                 self.statistics.pending_changed(-1);
             }
-            let Decision::Dispatch(count) = decide(self.candidates(&state.queue), state.free.len(), &self.policy) else {
+            let Decision::Dispatch(count) =
+                decide(self.candidates(&state.queue), state.free.len(), &self.policy)
+            else {
                 break;
             };
             self.statistics.pending_changed(-(count as i64));
-            let (dead, batch) = state.queue.drain(..count).partition::<Vec<_>, _>(|r| r.cancel().is_cancelled());
+            let (dead, batch) =
+                state.queue.drain(..count).partition::<Vec<_>, _>(|r| r.cancel().is_cancelled());
             next.dead.extend(dead);
             // A request may be cancelled at any moment, and so may all of a batch: then look again.
             if !batch.is_empty() {

@@ -63,8 +63,10 @@ impl Loader {
         let plan = model.draft.plan();
         let directory = model.directory.version_path(version);
         let artifact = artifact(model, plan, version, &directory);
-        let engine_model = guarded("the engine", || Ok(model.backend.load(&artifact, &Cancel::default())?))?;
-        let spec = guarded("completing the configuration", || model.draft.complete(engine_model.declaration()))?;
+        let engine_model =
+            guarded("the engine", || Ok(model.backend.load(&artifact, &Cancel::default())?))?;
+        let spec =
+            guarded("completing the configuration", || model.draft.complete(engine_model.declaration()))?;
         let statistics = Arc::new(Statistics::default());
         let executors = guarded("the engine", || make_executors(&*engine_model, &spec, plan, &statistics))?;
         let pool = Arc::clone(&self.pool);
@@ -77,7 +79,11 @@ impl Loader {
         known.sort_unstable();
         LoadError::new(
             Code::InvalidArgument,
-            format!("unable to find backend library for backend '{}'; this server has: {}", plan.backend, known.join(", ")),
+            format!(
+                "unable to find backend library for backend '{}'; this server has: {}",
+                plan.backend,
+                known.join(", ")
+            ),
         )
     }
 }
@@ -93,7 +99,12 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it did not say why")
 }
 
-fn artifact<'a>(model: &'a LoadedModel, plan: &'a LoadPlan, version: u64, directory: &'a Path) -> Artifact<'a> {
+fn artifact<'a>(
+    model: &'a LoadedModel,
+    plan: &'a LoadPlan,
+    version: u64,
+    directory: &'a Path,
+) -> Artifact<'a> {
     Artifact {
         model: &model.directory.name,
         version,
@@ -110,7 +121,8 @@ fn make_executors(
     plan: &LoadPlan,
     statistics: &Arc<Statistics>,
 ) -> Result<Vec<Executor>, LoadError> {
-    let names = plan.instances.iter().flat_map(|group| (0..group.count).map(move |i| format!("{}_{i}", group.name)));
+    let names =
+        plan.instances.iter().flat_map(|group| (0..group.count).map(move |i| format!("{}_{i}", group.name)));
     let executors = names.map(|name| {
         let executions = Arc::clone(statistics) as Arc<dyn Executions>;
         Executor::new(model, InstanceSpec { name, batching: spec.batching(), executions })

@@ -33,7 +33,10 @@ impl fmt::Display for LoadFailure {
         let LoadFailure { model, version, error } = self;
         match version {
             Some(version) => {
-                write!(f, "load failed for model '{model}': version {version} is at UNAVAILABLE state: {error};")
+                write!(
+                    f,
+                    "load failed for model '{model}': version {version} is at UNAVAILABLE state: {error};"
+                )
             }
             None => write!(f, "failed to load '{model}': {error}"),
         }
@@ -99,7 +102,8 @@ impl Manager {
                 VersionState::Ready(ready)
             }
             Err(error) => {
-                let failure = LoadFailure { model: name.to_owned(), version: Some(version), error: error.clone() };
+                let failure =
+                    LoadFailure { model: name.to_owned(), version: Some(version), error: error.clone() };
                 tracing::error!("{failure}");
                 failures.push(failure);
                 VersionState::Failed(error)

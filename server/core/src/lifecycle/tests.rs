@@ -7,7 +7,9 @@ use std::task::{Context, Waker};
 use nerite_backend::{Backend, BackendError, Code, DType};
 
 use super::*;
-use crate::mock::{Fault, Handle, MockConfigs, MockEngine, declaration, input, model, plan, poll, request, wait};
+use crate::mock::{
+    Fault, Handle, MockConfigs, MockEngine, declaration, input, model, plan, poll, request, wait,
+};
 use crate::model::{LoadError, LoadPlan, ModelSpec, VersionPolicy};
 use crate::registry::{PublicState, Registry};
 use crate::repository::{Scanned, scan};
@@ -29,7 +31,8 @@ impl World {
         let (engine, handle) = MockEngine::new(declaration(&spec("any")));
         let backends = HashMap::from([("mock".to_owned(), Arc::new(engine) as Arc<dyn Backend>)]);
         let registry = Arc::new(Registry::default());
-        let manager = Manager::new(Arc::new(Loader::new(Box::new(configs), backends)), Arc::clone(&registry), 3);
+        let manager =
+            Manager::new(Arc::new(Loader::new(Box::new(configs), backends)), Arc::clone(&registry), 3);
         World { root, manager, registry, handle }
     }
 
@@ -39,7 +42,8 @@ impl World {
 
     /// Loads what is in the repository and returns the failures as texts, sorted.
     fn load(&mut self) -> Vec<String> {
-        let mut failures: Vec<String> = self.manager.load_all(self.scan()).iter().map(ToString::to_string).collect();
+        let mut failures: Vec<String> =
+            self.manager.load_all(self.scan()).iter().map(ToString::to_string).collect();
         failures.sort();
         failures
     }
@@ -99,7 +103,8 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_the_others_from_serving(
     let directories = ["good/1", "half/1", "half/2", "unreadable/1", "incomplete/1", "foreign/1", "empty"];
     let mut world = World::new(&directories, configs);
     world.handle.fail_load("half", 2, broken("truncated file"));
-    let no_version = "Invalid argument: at least one version must be available under the version policy of model 'empty'";
+    let no_version =
+        "Invalid argument: at least one version must be available under the version policy of model 'empty'";
     let no_backend =
         "Invalid argument: unable to find backend library for backend 'other'; this server has: mock";
     assert_eq!(
@@ -122,7 +127,10 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_the_others_from_serving(
     assert_eq!(world.index("foreign"), [unavailable(None, no_backend)]);
     assert_eq!(world.index("empty"), [unavailable(None, no_version)]);
     assert_eq!(world.registry.lookup("half", None).unwrap().version, 1);
-    assert_eq!(world.registry.lookup("half", Some(2)).map(|v| v.version).unwrap_err().code(), Code::Unavailable);
+    assert_eq!(
+        world.registry.lookup("half", Some(2)).map(|v| v.version).unwrap_err().code(),
+        Code::Unavailable
+    );
     assert_eq!(world.registry.lookup("empty", None).map(|v| v.version).unwrap_err().code(), Code::NotFound);
 }
 
@@ -152,11 +160,13 @@ fn exactly_the_versions_that_the_policy_selects_are_loaded() {
         (VersionPolicy::All, vec![1, 3, 10]),
         (VersionPolicy::Specific(vec![1, 4, 10]), vec![1, 10]),
     ] {
-        let mut world = World::new(&["m/1", "m/3", "m/10"], configs().with(versions(policy.clone()), spec("m")));
+        let mut world =
+            World::new(&["m/1", "m/3", "m/10"], configs().with(versions(policy.clone()), spec("m")));
         assert_eq!(world.load(), [] as [&str; 0]);
         assert_eq!(world.index("m"), expected.iter().map(|&v| ready(v)).collect::<Vec<_>>(), "{policy:?}");
     }
-    let mut world = World::new(&["m/1"], configs().with(versions(VersionPolicy::Specific(vec![2])), spec("m")));
+    let mut world =
+        World::new(&["m/1"], configs().with(versions(VersionPolicy::Specific(vec![2])), spec("m")));
     assert_eq!(world.load().len(), 1, "a policy that selects nothing is a failure");
 }
 
@@ -174,8 +184,11 @@ fn a_panic_while_loading_is_a_failure_of_that_model_alone() {
     assert_eq!(
         world.load(),
         [
-            "failed to load 'config': Internal: reading the configuration panicked: index out of bounds".to_owned(),
-            format!("load failed for model 'completion': {version_1} completing the configuration panicked: no such tensor;"),
+            "failed to load 'config': Internal: reading the configuration panicked: index out of bounds"
+                .to_owned(),
+            format!(
+                "load failed for model 'completion': {version_1} completing the configuration panicked: no such tensor;"
+            ),
             format!("load failed for model 'engine': {version_1} the engine panicked: segments overlap;"),
         ]
     );

@@ -62,10 +62,14 @@ impl MockEngine {
 
 impl Backend for MockEngine {
     fn load(&self, artifact: &Artifact<'_>, _cancel: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
-        let fault = self.shared.load_faults.lock().get(&(artifact.model.to_owned(), artifact.version)).cloned();
+        let fault =
+            self.shared.load_faults.lock().get(&(artifact.model.to_owned(), artifact.version)).cloned();
         match fault {
             Some(fault) => Err(fault.strike()),
-            None => Ok(Arc::new(MockModel { declaration: self.declaration.clone(), shared: Arc::clone(&self.shared) })),
+            None => Ok(Arc::new(MockModel {
+                declaration: self.declaration.clone(),
+                shared: Arc::clone(&self.shared),
+            })),
         }
     }
 }

@@ -72,7 +72,7 @@ pub(crate) struct Execution {
 pub(super) enum End {
     Return,
     /// Panic while it has the batch.
-    Panic(#[expect(dead_code, reason = "held while the stack unwinds")] Vec<Request>),
+    Panic(Vec<Request>),
 }
 
 impl Execution {

@@ -39,7 +39,8 @@ pub(crate) fn poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
 /// Waits for an answer as a caller does, woken when it is there.
 #[track_caller]
 pub(crate) fn wait(answer: impl Future<Output = Response>) -> Response {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be made");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be made");
     runtime.block_on(async { tokio::time::timeout(LIMIT, answer).await.expect("the request is answered") })
 }
 

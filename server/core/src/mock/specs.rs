@@ -23,8 +23,10 @@ pub(crate) fn output(name: &str, dtype: DType, dims: &[i64], slot: Slot) -> Outp
 
 /// A model of these inputs that gives each of them back, with dynamic batching if it has batches.
 pub(crate) fn model(name: &str, max_batch_size: u32, inputs: Vec<InputSpec>) -> ModelSpec {
-    let outputs: Vec<OutputSpec> =
-        inputs.iter().map(|input| output(&format!("{}_OUT", input.name), input.dtype, &input.dims, input.slot)).collect();
+    let outputs: Vec<OutputSpec> = inputs
+        .iter()
+        .map(|input| output(&format!("{}_OUT", input.name), input.dtype, &input.dims, input.slot))
+        .collect();
     ModelSpec {
         name: name.to_owned(),
         platform: "mock".to_owned(),
@@ -39,8 +41,11 @@ pub(crate) fn model(name: &str, max_batch_size: u32, inputs: Vec<InputSpec>) -> 
 }
 
 pub(crate) fn declaration(spec: &ModelSpec) -> Declaration {
-    let tensor = |name: &str, dtype, dims: &Shape| {
-        TensorDeclaration { name: name.to_owned(), dtype, shape: spec.full_shape(dims), optional: false }
+    let tensor = |name: &str, dtype, dims: &Shape| TensorDeclaration {
+        name: name.to_owned(),
+        dtype,
+        shape: spec.full_shape(dims),
+        optional: false,
     };
     Declaration {
         inputs: spec.inputs.iter().map(|input| tensor(&input.name, input.dtype, &input.dims)).collect(),

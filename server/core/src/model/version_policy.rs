@@ -22,7 +22,9 @@ impl VersionPolicy {
         versions.sort_unstable();
         versions.dedup();
         match self {
-            VersionPolicy::Latest(count) => versions.split_off(versions.len().saturating_sub(*count as usize)),
+            VersionPolicy::Latest(count) => {
+                versions.split_off(versions.len().saturating_sub(*count as usize))
+            }
             VersionPolicy::All => versions,
             VersionPolicy::Specific(wanted) => {
                 versions.retain(|version| wanted.contains(version));

@@ -30,7 +30,13 @@ fn a_lookup_that_finds_nothing_says_whether_model_or_version_is_unknown_or_not_r
     known(&registry, &["M"]);
     refused(&registry, "M", None, Code::NotFound, "Request for unknown model: 'M' has no available versions");
     registry.update("M", |entry| drop(entry.versions.insert(1, failed("broken"))));
-    refused(&registry, "M", Some(1), Code::Unavailable, "Request for unknown model: 'M' version 1 is not at ready state");
+    refused(
+        &registry,
+        "M",
+        Some(1),
+        Code::Unavailable,
+        "Request for unknown model: 'M' version 1 is not at ready state",
+    );
     refused(&registry, "M", Some(9), Code::NotFound, "Request for unknown model: 'M' version 9 is not found");
     refused(&registry, "M", None, Code::NotFound, "Request for unknown model: 'M' has no available versions");
 }

@@ -46,13 +46,15 @@ pub struct ScanError {
 pub fn scan(repositories: &[PathBuf]) -> Result<Scanned, ScanError> {
     let mut scanned = Scanned::default();
     for repository in repositories {
-        let directories = subdirectories(repository)
-            .map_err(|source| ScanError { path: repository.clone(), source })?;
+        let directories =
+            subdirectories(repository).map_err(|source| ScanError { path: repository.clone(), source })?;
         for directory in directories {
             match directory {
                 Ok(name) => scanned.add(repository, name),
                 Err(lossy) => {
-                    scanned.refused.insert(lossy, "the name of a model's directory must be valid UTF-8".into());
+                    scanned
+                        .refused
+                        .insert(lossy, "the name of a model's directory must be valid UTF-8".into());
                 }
             }
         }
@@ -136,7 +138,8 @@ mod tests {
 
     #[test]
     fn versions_are_whole_numbers_and_anything_else_is_noted() {
-        let root = repository(&["m/3", "m/10", "m/01", "m/v1", "m/-1", "m/99999999999999999999", "m/0", ".git/1"]);
+        let root =
+            repository(&["m/3", "m/10", "m/01", "m/v1", "m/-1", "m/99999999999999999999", "m/0", ".git/1"]);
         fs::write(root.path().join("README.md"), "").unwrap();
         fs::write(root.path().join("m/4"), "").unwrap();
         let scanned = scan(&[root.path().into()]).unwrap();
@@ -147,7 +150,8 @@ mod tests {
 
     #[test]
     fn a_name_in_two_repositories_is_served_from_neither() {
-        let (first, second, third) = (repository(&["a/1", "b/1"]), repository(&["b/1"]), repository(&["b/1"]));
+        let (first, second, third) =
+            (repository(&["a/1", "b/1"]), repository(&["b/1"]), repository(&["b/1"]));
         let paths = [&first, &second, &third].map(|root| root.path().to_owned());
         let scanned = scan(&paths).unwrap();
         assert_eq!(scanned.models.keys().collect::<Vec<_>>(), ["a"]);

@@ -99,7 +99,8 @@ async fn a_drain_finishes_the_request_in_flight_and_closes_idle_connections() {
 #[tokio::test]
 async fn a_body_that_nobody_reads_does_no_harm() {
     let (endpoint, _gate) = start();
-    let mut request = b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\nConnection: close\r\n\r\n".to_vec();
+    let mut request =
+        b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\nConnection: close\r\n\r\n".to_vec();
     request.resize(request.len() + 200_000, b'x');
     let mut stream = within(TcpStream::connect(endpoint.local_addr())).await.unwrap();
     let _ = stream.write_all(&request).await;

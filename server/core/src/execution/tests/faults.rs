@@ -1,0 +1,166 @@
+//! Callers that go away, engines that panic, and models that stop.
+
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use nerite_backend::{BackendError, Code};
+
+use super::{batches_of_8, send};
+use crate::execution::Answer;
+use crate::mock::{Fault, poll, serve, until, wait};
+use crate::statistics::FailureReason;
+
+const STOPPING: &str = "Server is stopping, scheduler for model has stopped accepting new inference requests";
+
+#[test]
+fn a_request_whose_caller_went_away_is_never_executed_and_is_counted_once() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let first = send(&version, "first", 1);
+    let busy = handle.next();
+    let gone = [send(&version, "gone", 1), send(&version, "gone too", 1)];
+    let last = send(&version, "last", 1);
+    gone.into_iter().for_each(drop);
+    assert_eq!(version.statistics().failures(FailureReason::Canceled), 2, "counted at once");
+    busy.succeed();
+    let execution = handle.next();
+    assert_eq!(execution.ids(), ["last"]);
+    execution.succeed();
+    assert!([first, last].into_iter().all(|answer| wait(answer).error.is_none()));
+    let statistics = version.statistics();
+    assert_eq!(statistics.failures(FailureReason::Canceled), 2);
+    assert_eq!((statistics.failure.count(), statistics.success.count(), statistics.pending()), (2, 2, 0));
+}
+
+#[test]
+fn a_request_whose_caller_went_away_takes_no_room_in_a_batch() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let _first = send(&version, "first", 1);
+    let busy = handle.next();
+    let (_a, gone, _b) = (send(&version, "a", 4), send(&version, "gone", 3), send(&version, "b", 4));
+    drop(gone);
+    busy.succeed();
+    assert_eq!(handle.next().ids(), ["a", "b"]);
+}
+
+#[test]
+fn a_caller_that_goes_away_during_the_execution_is_seen_by_the_engine() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let caller = send(&version, "a", 1);
+    let execution = handle.next();
+    assert!(!execution.requests()[0].cancel().is_cancelled());
+    drop(caller);
+    assert!(execution.requests()[0].cancel().is_cancelled());
+    execution.succeed();
+    let statistics = version.statistics();
+    assert_eq!((statistics.failures(FailureReason::Canceled), statistics.success.count()), (1, 0));
+}
+
+#[test]
+fn an_answer_that_was_taken_is_not_counted_as_cancelled_when_it_is_dropped() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let (mut taken, unclaimed) = (send(&version, "taken", 1), send(&version, "unclaimed", 1));
+    handle.next().succeed();
+    handle.next().succeed();
+    assert!(poll(&mut taken).is_some());
+    drop((taken, unclaimed));
+    assert_eq!((version.statistics().success.count(), version.statistics().failure.count()), (2, 0));
+}
+
+#[test]
+fn a_panic_of_the_engine_fails_its_batch_and_the_instance_is_replaced() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let first = send(&version, "first", 1);
+    let busy = handle.next();
+    let batch = [send(&version, "a", 1), send(&version, "b", 1)];
+    busy.succeed();
+    let execution = handle.next();
+    assert_eq!(execution.ids(), ["a", "b"]);
+    let next = send(&version, "next", 1);
+    execution.panic();
+    for answer in batch {
+        assert_eq!(wait(answer).error.map(|error| error.code), Some(Code::Internal));
+    }
+    handle.next().succeed();
+    assert!([first, next].into_iter().all(|answer| wait(answer).error.is_none()));
+    assert_eq!(handle.instances(), 2);
+    assert_eq!(version.statistics().failures(FailureReason::Backend), 2);
+    until(|| version.free_instances() == 1);
+}
+
+#[test]
+fn where_no_instance_is_left_requests_are_answered_as_unavailable() {
+    for (fault, reason) in [
+        (Fault::Error(BackendError::internal("the device is gone")), "the device is gone"),
+        (Fault::Panic("again"), "the model's engine panicked again when it was replaced"),
+    ] {
+        let (version, handle) = serve(batches_of_8(), 1);
+        let executing = send(&version, "executing", 1);
+        let execution = handle.next();
+        let waiting = send(&version, "waiting", 1);
+        handle.fail_instances(fault);
+        execution.panic();
+        assert_eq!(wait(executing).error.map(|error| error.code), Some(Code::Internal));
+        let expected =
+            BackendError::new(Code::Unavailable, format!("no instance of the model is left: {reason}"));
+        assert_eq!(wait(waiting).error.as_ref(), Some(&expected));
+        assert_eq!(wait(send(&version, "later", 1)).error, Some(expected));
+        let statistics = version.statistics();
+        assert_eq!(statistics.failures(FailureReason::Rejected), 2);
+        assert_eq!((statistics.pending(), handle.executions()), (0, 1));
+    }
+}
+
+#[test]
+fn a_model_that_lost_one_of_its_instances_serves_with_the_others() {
+    let (version, handle) = serve(batches_of_8(), 2);
+    let lost = send(&version, "lost", 1);
+    let first = handle.next();
+    let kept = send(&version, "kept", 1);
+    let second = handle.next();
+    let waiting = send(&version, "waiting", 1);
+    handle.fail_instances(Fault::Error(BackendError::internal("the device is gone")));
+    first.panic();
+    assert!(wait(lost).error.is_some());
+    second.succeed();
+    handle.next().succeed();
+    assert!([kept, waiting].into_iter().all(|answer| wait(answer).error.is_none()));
+    until(|| version.free_instances() == 1);
+}
+
+#[test]
+fn closing_answers_what_waits_and_lets_what_is_executed_complete() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let mut executing = send(&version, "executing", 1);
+    let execution = handle.next();
+    let waiting: Vec<Answer> = ["a", "b", "c"].map(|id| send(&version, id, 1)).into();
+    assert_eq!(version.statistics().pending(), 3);
+
+    let mut drain = pin!(version.drain());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(drain.as_mut().poll(&mut context).is_pending());
+    let stopping = BackendError::new(Code::Unavailable, STOPPING);
+    for mut answer in waiting {
+        assert_eq!(poll(&mut answer).expect("answered at once").error.as_ref(), Some(&stopping));
+    }
+    assert_eq!(poll(&mut send(&version, "late", 1)).expect("answered at once").error, Some(stopping));
+    assert!(poll(&mut executing).is_none());
+    assert_eq!(version.statistics().pending(), 0);
+    execution.succeed();
+    assert_eq!(wait(executing).error, None);
+    assert!(drain.as_mut().poll(&mut context).is_ready());
+    let statistics = version.statistics();
+    assert_eq!((statistics.success.count(), statistics.failures(FailureReason::Rejected)), (1, 4));
+}
+
+#[test]
+fn a_drain_that_waits_is_woken_by_the_last_release() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let _caller = send(&version, "a", 1);
+    let execution = handle.next();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut drain = pin!(version.drain());
+    assert!(drain.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let releasing = std::thread::spawn(move || execution.succeed());
+    runtime.block_on(drain);
+    releasing.join().unwrap();
+}
