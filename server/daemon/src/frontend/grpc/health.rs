@@ -50,10 +50,8 @@ impl Health for ServerHealth {
             return Ok(Response::new(Box::pin(stream)));
         }
         // The last state ends the stream, which would otherwise hold up the server's exit.
-        let stages = WatchStream::new(self.0.watch());
-        let mut exiting = false;
-        let stages =
-            stages.take_while(move |stage| !std::mem::replace(&mut exiting, *stage == Stage::Exiting));
-        Ok(Response::new(Box::pin(stages.map(|stage| Ok(response(stage))))))
+        let stages = WatchStream::new(self.0.watch()).take_while(|stage| *stage != Stage::Exiting);
+        let last = tokio_stream::once(Ok(response(Stage::Exiting)));
+        Ok(Response::new(Box::pin(stages.map(|stage| Ok(response(stage))).chain(last))))
     }
 }
