@@ -1,5 +1,8 @@
+mod acceptance;
+mod refusals;
+
 use bytes::Bytes;
-use nerite_backend::{DType, Shape};
+use nerite_backend::{Code, DType, Shape};
 use proptest::prelude::*;
 
 use super::*;
