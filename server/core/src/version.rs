@@ -70,6 +70,11 @@ impl ModelVersion {
     pub async fn drain(&self) {
         let stopping = "Server is stopping, scheduler for model has stopped accepting new inference requests";
         self.scheduler.close(&BackendError::new(Code::Unavailable, stopping));
+        self.settled().await;
+    }
+
+    /// Returns when every request that was taken was released; it goes on taking others.
+    pub async fn settled(&self) {
         loop {
             let released = self.released.notified();
             if self.unreleased.load(Ordering::Acquire) == 0 {

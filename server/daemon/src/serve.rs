@@ -149,8 +149,12 @@ impl Endpoints {
     async fn drain(self, mut manager: Manager, limit: Duration) -> ExitCode {
         let until = Instant::now() + limit;
         let mut status = ExitCode::SUCCESS;
+        // A connection that is told to go makes its client fail new requests in words of the client's own. So that they
+        // hear UNAVAILABLE from here, connections stay until what is in flight has been executed. What outlasts the
+        // limit is found by the next step, which then has no time left.
+        let _ = tokio::time::timeout(limit, manager.settled()).await;
         if let Some(grpc) = &self.grpc
-            && grpc.stop(limit).await == Stopped::Cut
+            && grpc.stop(until.saturating_duration_since(Instant::now())).await == Stopped::Cut
         {
             tracing::error!("exit timeout expired: connections were cut with requests in flight");
             status = ExitCode::FAILURE;

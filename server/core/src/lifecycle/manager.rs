@@ -74,6 +74,15 @@ impl Manager {
         failures
     }
 
+    /// Returns when every request that was taken was released. Others are still taken: who wants none refuses them first.
+    pub async fn settled(&self) {
+        for state in self.models.values().flat_map(BTreeMap::values) {
+            if let VersionState::Ready(ready) = state {
+                ready.settled().await;
+            }
+        }
+    }
+
     /// Stops serving: what waits is answered with an error, what is being executed is waited for, models are unloaded.
     pub async fn unload_all(&mut self) {
         for (name, versions) in &mut self.models {
