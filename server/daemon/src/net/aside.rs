@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 
 pin_project! {
@@ -21,7 +22,8 @@ pin_project! {
 
 struct Bell {
     rung: AtomicBool,
-    task: Waker,
+    /// The task to wake, which is the one that polled last.
+    task: Mutex<Waker>,
 }
 
 impl<F> Aside<F> {
@@ -36,15 +38,20 @@ impl<F: Future> Future for Aside<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let bell = match this.bell {
-            Some(bell) if bell.task.will_wake(cx.waker()) => bell,
-            // New, or moved to another task: whatever was registered before would wake the wrong one.
-            stale => stale.insert(Arc::new(Bell { rung: AtomicBool::new(true), task: cx.waker().clone() })),
+            Some(bell) => {
+                // Before the look at the bell: who rings it after that look wakes this task.
+                bell.task.lock().clone_from(cx.waker());
+                bell
+            }
+            None => {
+                let task = Mutex::new(cx.waker().clone());
+                this.bell.insert(Arc::new(Bell { rung: AtomicBool::new(true), task }))
+            }
         };
-        if !bell.rung.load(Ordering::Acquire) {
+        // Silenced before the poll, so that a wake during it is not lost.
+        if !bell.rung.swap(false, Ordering::AcqRel) {
             return Poll::Pending;
         }
-        // Before the poll, so that a wake during it is not lost.
-        bell.rung.store(false, Ordering::Release);
         let waker = Waker::from(Arc::clone(bell));
         this.inner.poll(&mut Context::from_waker(&waker))
     }
@@ -57,7 +64,7 @@ impl Wake for Bell {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.rung.store(true, Ordering::Release);
-        self.task.wake_by_ref();
+        self.task.lock().wake_by_ref();
     }
 }
 
@@ -71,7 +78,6 @@ mod tests {
 
     use super::*;
 
-    #[ignore = "fails in some builds, where a task's wakers do not compare equal: see the changelog"]
     #[tokio::test]
     async fn what_stands_aside_is_polled_when_it_was_woken_and_not_otherwise() {
         let (tx, rx) = oneshot::channel();
