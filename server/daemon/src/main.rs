@@ -9,6 +9,11 @@ use anyhow::Context;
 use nerite::settings::{self, Command};
 use nerite::{check, logging, serve};
 
+/// Requests are allocated by the network's threads and freed by the engine's, which glibc's allocator answers with
+/// locks; ARCHITECTURE.md has the figures.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run() {
         Ok(status) => status,

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor, strings};
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use super::refusal::Fault;
 use super::{InferInput, InferOutput, InferRequest, Refusal};
@@ -48,7 +48,7 @@ fn check(
     }
     let wanted = wanted(spec, outputs)?;
     check_count(spec, &given)?;
-    let specs = given.iter().map(|input| find_input(spec, input)).collect::<Result<Vec<_>, _>>()?;
+    let specs = given.iter().map(|input| find_input(spec, input)).collect::<Result<SmallVec<[_; 4]>, _>>()?;
     let rows = if spec.batching() { batch_rows(spec, &given)? } else { 1 };
     let mut inputs: Inputs = smallvec![None; spec.slots.inputs];
     for (input, input_spec) in given.into_iter().zip(specs) {

@@ -7,6 +7,16 @@ pub(super) struct Policy {
     pub(super) combine: bool,
 }
 
+impl Policy {
+    /// How many batches so many waiting requests make at least.
+    pub(super) fn batches(&self, requests: usize, rows: u64) -> usize {
+        match self.combine {
+            true => usize::try_from(rows.div_ceil(u64::from(self.max_rows.max(1)))).unwrap_or(usize::MAX),
+            false => requests,
+        }
+    }
+}
+
 /// A waiting request, as far as deciding needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {

@@ -58,8 +58,9 @@ fn a_caller_that_goes_away_during_the_execution_is_seen_by_the_engine() {
 #[test]
 fn an_answer_that_was_taken_is_not_counted_as_cancelled_when_it_is_dropped() {
     let (version, handle) = serve(batches_of_8(), 1);
-    let (mut taken, unclaimed) = (send(&version, "taken", 1), send(&version, "unclaimed", 1));
+    let mut taken = send(&version, "taken", 1);
     handle.next().succeed();
+    let unclaimed = send(&version, "unclaimed", 1);
     handle.next().succeed();
     assert!(poll(&mut taken).is_some());
     drop((taken, unclaimed));
