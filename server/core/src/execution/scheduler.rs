@@ -216,7 +216,9 @@ impl Job for Dispatch {
             let executed = executor.execute(batch, &*scheduler.model);
             // On a busy machine this lets the network bring what it has: a larger batch, and no sleep and wake-up of
             // this thread in between. Where nothing else wants the core it returns at once.
-            thread::yield_now();
+            if scheduler.policy.combine {
+                thread::yield_now();
+            }
             work = scheduler.finished(executed);
         }
     }
