@@ -66,11 +66,10 @@ impl ModelVersion {
         self.statistics.failed(FailureReason::Other, received.elapsed());
     }
 
-    /// Answers what waits with an error, takes nothing more, and returns when every request was released.
-    pub async fn drain(&self) {
+    /// Answers what waits with an error and takes nothing more; what is being executed goes on.
+    pub fn close(&self) {
         let stopping = "Server is stopping, scheduler for model has stopped accepting new inference requests";
         self.scheduler.close(&BackendError::new(Code::Unavailable, stopping));
-        self.settled().await;
     }
 
     /// Returns when every request that was taken was released; it goes on taking others.

@@ -85,15 +85,22 @@ impl Manager {
 
     /// Stops serving: what waits is answered with an error, what is being executed is waited for, models are unloaded.
     pub async fn unload_all(&mut self) {
+        let mut draining = Vec::new();
         for (name, versions) in &mut self.models {
-            for (version, state) in versions {
-                if let VersionState::Ready(ready) = std::mem::replace(state, VersionState::Draining) {
-                    self.registry.update(name, |entry| state.publish(*version, entry));
-                    ready.drain().await;
-                    *state = VersionState::Unloaded;
-                    self.registry.update(name, |entry| state.publish(*version, entry));
-                }
+            for (&version, state) in versions {
+                let VersionState::Ready(ready) = state else { continue };
+                // All are closed before any is waited for: an engine that hangs holds up no other model's callers.
+                let ready = Arc::clone(ready);
+                ready.close();
+                *state = VersionState::Draining;
+                self.registry.update(name, |entry| state.publish(version, entry));
+                draining.push((name.clone(), version, ready));
             }
+        }
+        for (name, version, ready) in draining {
+            ready.settled().await;
+            drop(ready);
+            self.enter(&name, version, VersionState::Unloaded);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Settings from variables: `NERITE_GRPC_PORT` is `--grpc-port`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use super::error::{Origin, SettingsError};
 use super::flags;
@@ -18,7 +18,7 @@ pub(super) fn read(
 ) -> Result<Layer, SettingsError> {
     let mut layer = Layer::default();
     for (name, value) in variables {
-        if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+        if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) || is_service_link(&name) {
             continue;
         }
         let name = name.into_string().map_err(|name| not_utf8(&name.to_string_lossy()))?;
@@ -37,6 +37,14 @@ pub(super) fn read(
         }
     }
     Ok(layer)
+}
+
+/// Whether Kubernetes, and not a person, has set the variable: every container is told so where the services of its
+/// namespace are, and one of them may be called `nerite`.
+fn is_service_link(name: &OsStr) -> bool {
+    let links = ["NERITE_SERVICE_HOST", "NERITE_SERVICE_PORT", "NERITE_PORT"];
+    name.to_str()
+        .is_some_and(|name| links.iter().any(|link| name == *link || name.starts_with(&format!("{link}_"))))
 }
 
 fn not_utf8(name: &str) -> SettingsError {

@@ -51,10 +51,7 @@ pub enum SettingsError {
         flag: &'static str,
     },
     /// A variable with our prefix that sets nothing.
-    #[error(
-        "unknown variable {variable}; the nearest known variable is {nearest}{}",
-        service_links_hint(variable)
-    )]
+    #[error("unknown variable {variable}; the nearest known variable is {nearest}")]
     UnknownVariable {
         /// Its name.
         variable: String,
@@ -164,15 +161,6 @@ pub enum SettingsError {
     /// The sources do not add up. Each value was checked before, so that this is a fault of ours.
     #[error("settings: {0}")]
     Merge(#[from] config::ConfigError),
-}
-
-/// Kubernetes puts such variables into every pod beside a Service of that name.
-fn service_links_hint(variable: &str) -> &'static str {
-    if variable.starts_with("NERITE_SERVICE_") || variable.starts_with("NERITE_PORT") {
-        " (Kubernetes sets such variables for a Service named 'nerite': give the pod 'enableServiceLinks: false')"
-    } else {
-        ""
-    }
 }
 
 /// Something that was accepted but will not do what it says. The text is a sentence for the log.

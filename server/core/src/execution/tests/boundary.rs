@@ -33,7 +33,8 @@ fn an_engine_may_answer_from_another_thread_after_execute_returned_and_release_l
     assert!(poll(&mut next).is_none(), "the other request is still being executed");
     second.succeed();
 
-    let mut drain = pin!(version.drain());
+    version.close();
+    let mut drain = pin!(version.settled());
     let mut context = Context::from_waker(Waker::noop());
     assert!(drain.as_mut().poll(&mut context).is_pending(), "an answered request was not released yet");
     let releasing = thread::spawn(move || drop(requests));

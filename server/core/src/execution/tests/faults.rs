@@ -136,7 +136,8 @@ fn closing_answers_what_waits_and_lets_what_is_executed_complete() {
     let waiting: Vec<Answer> = ["a", "b", "c"].map(|id| send(&version, id, 1)).into();
     assert_eq!(version.statistics().pending(), 3);
 
-    let mut drain = pin!(version.drain());
+    version.close();
+    let mut drain = pin!(version.settled());
     let mut context = Context::from_waker(Waker::noop());
     assert!(drain.as_mut().poll(&mut context).is_pending());
     let stopping = BackendError::new(Code::Unavailable, STOPPING);
@@ -159,7 +160,8 @@ fn a_drain_that_waits_is_woken_by_the_last_release() {
     let _caller = send(&version, "a", 1);
     let execution = handle.next();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut drain = pin!(version.drain());
+    version.close();
+    let mut drain = pin!(version.settled());
     assert!(drain.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let releasing = std::thread::spawn(move || execution.succeed());
     runtime.block_on(drain);

@@ -128,7 +128,8 @@ impl<'a> World<'a> {
     }
 
     fn close(&mut self) {
-        let pending = pin!(self.version.drain()).poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        self.version.close();
+        let pending = pin!(self.version.settled()).poll(&mut Context::from_waker(Waker::noop())).is_pending();
         assert!(self.executing.is_empty() || pending, "a version has drained only when nothing is executed");
         self.closed = true;
         for id in self.queue.drain(..) {
@@ -192,7 +193,8 @@ impl<'a> World<'a> {
         assert_eq!(statistics.inferences(), rows.sum::<u64>());
         assert_eq!(statistics.executions(), self.executions);
         assert_eq!(statistics.batches().values().map(|batch| batch.executions).sum::<u64>(), self.executions);
-        let drained = pin!(self.version.drain()).poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        self.version.close();
+        let drained = pin!(self.version.settled()).poll(&mut Context::from_waker(Waker::noop())).is_ready();
         assert!(drained, "every request was released");
     }
 }

@@ -199,9 +199,8 @@ fn mistakes_in_variables_name_the_variable() {
     ] {
         assert_eq!(error("--model-repository=models --grpc-port=1", variables), sentence);
     }
-    let hint = error("--model-repository=models", "NERITE_SERVICE_HOST=10.0.0.1");
-    assert!(hint.contains("enableServiceLinks: false"), "{hint}");
     served("", "GRPC_PORT=x XNERITE_FOO=1 NERITE=1");
+    served("", "NERITE_SERVICE_HOST=10.0.0.1 NERITE_SERVICE_PORT_GRPC=8001 NERITE_PORT=tcp://10.0.0.1:8001");
 }
 
 #[test]
