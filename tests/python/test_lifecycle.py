@@ -84,7 +84,7 @@ def test_several_repositories_are_served_together(serve, repository, tmp_path):
 
 
 def start_slow(serve, repository, steps, *flags):
-    """A daemon whose model `slow` needs some 2.5 µs for each step, with one request in execution and one waiting."""
+    """A daemon whose model `slow` needs 2 to 5 µs for each step, with one request in execution and one waiting."""
     vector = ["FP32", [-1, 256]]
     text = models.config("slow", [("INPUT0", *vector)], [("OUTPUT0", *vector)], extra="instance_group { count: 1 }")
     repository.add("slow", models.slow(steps), text)
@@ -108,7 +108,7 @@ def pending(daemon):
 
 
 def test_a_stop_answers_what_is_in_flight_and_refuses_what_is_new(serve, repository):
-    daemon, stub, calls = start_slow(serve, repository, 4_000_000)
+    daemon, stub, calls = start_slow(serve, repository, 600_000)
     daemon.terminate()
     daemon.wait_until(lambda: not daemon.is_ready(), 10, "say that it is not ready")
     code, _ = fault(stub.ServerReady, service_pb2.ServerReadyRequest())
