@@ -68,6 +68,7 @@ def test_only_the_outputs_asked_for_come_and_in_that_order(client):
     result = client.infer("simple", inputs, outputs=wanted[:1])
     assert [output.name for output in result.get_response().outputs] == ["OUTPUT1"]
     result = client.infer("simple", inputs, outputs=wanted)
+    assert [output.name for output in result.get_response().outputs] == ["OUTPUT1", "OUTPUT0"]
     np.testing.assert_array_equal(result.as_numpy("OUTPUT0"), first + second)
     np.testing.assert_array_equal(result.as_numpy("OUTPUT1"), first - second)
 

@@ -1,8 +1,8 @@
 //! ARCHITECTURE.md and SEMANTICS.md, held against the tree.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, mem};
 
 use anyhow::Context;
 
@@ -112,7 +112,7 @@ fn is_name(text: &str) -> bool {
     text.contains('_') && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// The names of all functions of the workspace's crates, and of the Python tests: tests among them.
+/// The names of all tests of the workspace's crates, and of the Python tests.
 fn tests() -> anyhow::Result<BTreeSet<String>> {
     let mut files = Vec::new();
     for member in members()? {
@@ -121,12 +121,32 @@ fn tests() -> anyhow::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for file in files {
         let text = fs::read_to_string(&file)?;
-        let keyword =
-            if file.extension().is_some_and(|extension| extension == "py") { "def " } else { "fn " };
-        let functions = text.split(keyword).skip(1).filter_map(|rest| rest.split_once('('));
-        names.extend(functions.map(|(name, _)| name.to_owned()).filter(|name| is_name(name)));
+        let python = file.extension().is_some_and(|extension| extension == "py");
+        names.extend(if python { python_tests(&text) } else { rust_tests(&text) });
     }
     Ok(names)
+}
+
+fn python_tests(text: &str) -> Vec<String> {
+    let functions = text.lines().filter_map(|line| line.strip_prefix("def ")?.split_once('('));
+    functions.map(|(name, _)| name.to_owned()).filter(|name| name.starts_with("test_")).collect()
+}
+
+/// The functions with an attribute that makes them tests: `#[test]`, `#[tokio::test(…)]`.
+fn rust_tests(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut test = false;
+    for line in text.lines().map(str::trim) {
+        let signature = line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ");
+        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            test = true;
+        } else if let Some((name, _)) = signature.and_then(|rest| rest.split_once('('))
+            && mem::take(&mut test)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// Every Rust and Python file below a folder.

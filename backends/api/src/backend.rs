@@ -24,7 +24,8 @@ pub struct Artifact<'a> {
     pub filename: Option<&'a str>,
     /// The configuration's `parameters`, whose meaning is the backend's own.
     pub parameters: &'a BTreeMap<String, String>,
-    /// The configuration's `optimization.graph.level`: -1 basic, 0 the default, 1 more, and so on.
+    /// The configuration's `optimization.graph.level`: 0 is the backend's default, and what the others mean is its
+    /// own business.
     pub graph_level: i32,
 }
 

@@ -1,4 +1,4 @@
-//! Giving a run up from another thread.
+//! The options of a run, and giving a run up from another thread.
 #![allow(unsafe_code)]
 
 use std::ptr::{NonNull, null_mut};

@@ -191,7 +191,7 @@ fn an_initializer_that_is_an_input_too_is_optional_and_comes_last() {
 }
 
 #[test]
-fn instances_of_one_model_run_at_the_same_time() {
+fn instances_that_share_a_session_do_not_mix_their_answers() {
     let model = load(&identity(element::INT64, &[-1]));
     thread::scope(|scope| {
         for seed in 0..4 {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 /// Why a request failed, as metrics tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureReason {
-    /// The queue did not take it, or it waited too long there.
+    /// It was not executed: the model stops, or has no instance left.
     Rejected,
     /// Its caller gave up.
     Canceled,

@@ -1,6 +1,7 @@
 //! Which engines and which configuration format the core is given.
 
 use std::collections::HashMap;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use nerite_backend::Backend;
@@ -23,13 +24,10 @@ pub(crate) fn loader(repository: &Repository, backends: &Backends) -> Loader {
 
 fn onnxruntime_options(backends: &Backends) -> nerite_onnxruntime::Options {
     let settings = &backends.onnxruntime;
-    let threads = |count: Option<std::num::NonZeroU32>| {
-        count.map_or(0, |count| u16::try_from(count.get()).unwrap_or(u16::MAX))
-    };
     nerite_onnxruntime::Options {
         library: settings.library.clone(),
         global_thread_pool: settings.global_thread_pool.unwrap_or(true),
-        intra_op_threads: threads(settings.intra_op_threads),
-        inter_op_threads: threads(settings.inter_op_threads),
+        intra_op_threads: settings.intra_op_threads.map_or(0, NonZeroU16::get),
+        inter_op_threads: settings.inter_op_threads.map_or(0, NonZeroU16::get),
     }
 }

@@ -46,7 +46,6 @@ fn input(
         dims: Shape::new(&config.dims),
         reshape,
         optional: config.optional,
-        ragged: config.allow_ragged_batch,
         slot,
     })
 }

@@ -22,7 +22,7 @@ pub struct Admitted {
     pub meta: Meta,
 }
 
-/// Checks a request against its model, in the order in which Triton does: outputs, count and names of inputs, batch,
+/// Checks a request against its model, in the order in which Triton does: names given twice, missing data, outputs, count and names of inputs, batch,
 /// element type, shape, size.
 pub fn admit(spec: &ModelSpec, request: InferRequest) -> Result<Admitted, Refusal> {
     let InferRequest { id, inputs, outputs, parameters } = request;

@@ -9,7 +9,7 @@ use crate::model::LoadError;
 use crate::registry::{PublicState, Registry, Status};
 use crate::repository::Scanned;
 
-/// The one owner of every version's state. It changes them as events come, and publishes each change to the registry.
+/// The one owner of every version's state. It publishes each change to the registry.
 pub struct Manager {
     loader: Arc<Loader>,
     registry: Arc<Registry>,

@@ -14,7 +14,7 @@ use crate::version::ModelVersion;
 /// A required input.
 pub(crate) fn input(name: &str, dtype: DType, dims: &[i64], slot: Slot) -> InputSpec {
     let (name, dims) = (name.to_owned(), Shape::new(dims));
-    InputSpec { name, dtype, dims, reshape: None, optional: false, ragged: false, slot }
+    InputSpec { name, dtype, dims, reshape: None, optional: false, slot }
 }
 
 pub(crate) fn output(name: &str, dtype: DType, dims: &[i64], slot: Slot) -> OutputSpec {

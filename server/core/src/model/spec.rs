@@ -48,8 +48,6 @@ pub struct InputSpec {
     pub reshape: Option<Shape>,
     /// Whether a request may leave it out.
     pub optional: bool,
-    /// Whether requests that differ in its shape may share a batch.
-    pub ragged: bool,
     /// Its place in the engine's declaration.
     pub slot: Slot,
 }

@@ -1,4 +1,4 @@
-//! What clients talk to. Protocols are known here and nowhere else.
+//! What clients talk to. Protocols are known here and, as far as ports and deadlines need it, in `net`.
 
 pub mod grpc;
 pub mod http;

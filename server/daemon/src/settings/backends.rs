@@ -1,18 +1,16 @@
 //! `--backend-config=[BACKEND,]KEY=VALUE`.
 
-use std::num::NonZeroU32;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use super::error::{Origin, SettingsError, Warning};
 use super::kind::{Kind, NOT_NEGATIVE, boolean};
 
 /// The settings of all backends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Backends {
     /// ONNX Runtime's.
     pub onnxruntime: OnnxRuntime,
-    /// Those of backends that the daemon does not know, in the order given.
-    pub others: Vec<BackendSetting>,
 }
 
 /// The settings of ONNX Runtime.
@@ -25,21 +23,18 @@ pub struct OnnxRuntime {
     pub default_max_batch_size: u32,
     /// `enable-global-threadpool`: whether models share one pool of threads. Nobody set it if `None`.
     pub global_thread_pool: Option<bool>,
-    /// `intra_op_thread_count`: threads within an operator; ONNX Runtime decides if `None`.
-    pub intra_op_threads: Option<NonZeroU32>,
-    /// `inter_op_thread_count`: operators that run at a time; ONNX Runtime decides if `None`.
-    pub inter_op_threads: Option<NonZeroU32>,
+    /// `intra_op_thread_count`: threads within an operator; as many as the process may use CPUs if `None`.
+    pub intra_op_threads: Option<NonZeroU16>,
+    /// `inter_op_thread_count`: operators that run at a time; as many as the process may use CPUs if `None`.
+    pub inter_op_threads: Option<NonZeroU16>,
 }
 
 /// One `--backend-config`, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BackendSetting {
+struct BackendSetting {
     /// Whose; everyone's if `None`.
-    pub backend: Option<String>,
-    /// Which.
-    pub key: String,
-    /// How it is set.
-    pub value: String,
+    backend: Option<String>,
+    key: String,
+    value: String,
 }
 
 const ONNXRUNTIME: &str = "onnxruntime";
@@ -48,6 +43,9 @@ const DEFAULT_MAX_BATCH_SIZE: &str = "default-max-batch-size";
 const GLOBAL_THREAD_POOL: &str = "enable-global-threadpool";
 const INTRA_OP_THREADS: &str = "intra_op_thread_count";
 const INTER_OP_THREADS: &str = "inter_op_thread_count";
+
+/// As for a model's own parameter of the same name: no machine needs more, and a slip must not bring the process down.
+const MAX_THREADS: u16 = 1024;
 
 /// What Triton takes where nobody says otherwise.
 const TRITONS_MAX_BATCH_SIZE: u32 = 4;
@@ -61,7 +59,7 @@ impl Backends {
     ) -> Result<Self, SettingsError> {
         let mut for_all = None;
         let mut for_onnxruntime = None;
-        let mut this = Self { onnxruntime: OnnxRuntime::default(), others: Vec::new() };
+        let mut this = Self::default();
         for text in settings {
             let setting = BackendSetting::read(text).ok_or_else(|| SettingsError::Value {
                 origin: origin.clone(),
@@ -77,7 +75,6 @@ impl Backends {
                 (Some(backend), _) => {
                     let (origin, backend) = (origin.clone(), backend.to_owned());
                     warnings.push(Warning::UnknownBackend { origin, backend });
-                    this.others.push(setting);
                 }
             }
         }
@@ -105,8 +102,8 @@ impl OnnxRuntime {
         match at.setting.key.as_str() {
             LIBRARY => self.library = Some(PathBuf::from(&at.setting.value)),
             GLOBAL_THREAD_POOL => self.global_thread_pool = Some(at.boolean()?),
-            INTRA_OP_THREADS => self.intra_op_threads = NonZeroU32::new(at.count()?),
-            INTER_OP_THREADS => self.inter_op_threads = NonZeroU32::new(at.count()?),
+            INTRA_OP_THREADS => self.intra_op_threads = NonZeroU16::new(at.threads()?),
+            INTER_OP_THREADS => self.inter_op_threads = NonZeroU16::new(at.threads()?),
             _ => {
                 let known =
                     [LIBRARY, DEFAULT_MAX_BATCH_SIZE, GLOBAL_THREAD_POOL, INTRA_OP_THREADS, INTER_OP_THREADS];
@@ -142,6 +139,11 @@ impl At<'_> {
     fn count(&self) -> Result<u32, SettingsError> {
         let count = self.setting.value.parse::<i32>().ok().and_then(|count| u32::try_from(count).ok());
         count.ok_or_else(|| self.wrong(NOT_NEGATIVE))
+    }
+
+    fn threads(&self) -> Result<u16, SettingsError> {
+        let count = self.setting.value.parse().ok().filter(|count| *count <= MAX_THREADS);
+        count.ok_or_else(|| self.wrong(Kind::Integer { min: 0, max: MAX_THREADS.into() }))
     }
 
     fn boolean(&self) -> Result<bool, SettingsError> {

@@ -59,7 +59,7 @@ pub(super) enum Group {
     Log,
     /// Everything whose standing is `Tunes`.
     Tuning,
-    /// Everything whose standing is `Refused`.
+    /// Every other flag whose standing is `Refused`.
     NotYet,
 }
 

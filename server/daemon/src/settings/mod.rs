@@ -32,7 +32,7 @@ use std::path::PathBuf;
 use self::arguments::Line;
 use self::layer::{Layer, Layers};
 
-pub use self::backends::{BackendSetting, Backends, OnnxRuntime};
+pub use self::backends::{Backends, OnnxRuntime};
 pub use self::error::{Origin, SettingsError, Warning};
 pub use self::host::{Host, NotAHost};
 pub use self::values::{Compression, Grpc, Listener, Log, LogFormat, Repository, Server, Tls};

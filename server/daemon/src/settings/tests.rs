@@ -246,16 +246,10 @@ fn backend_settings_go_to_their_backend_and_the_particular_wins_over_the_general
         library: Some(PathBuf::from("/a,b=c.so")),
         default_max_batch_size: 8,
         global_thread_pool: Some(true),
-        intra_op_threads: std::num::NonZeroU32::new(3),
+        intra_op_threads: std::num::NonZeroU16::new(3),
         inter_op_threads: None,
     };
     assert_eq!(settings.backends.onnxruntime, onnxruntime);
-    let other = BackendSetting {
-        backend: Some("tensorrt".into()),
-        key: "version-compatible".into(),
-        value: "true".into(),
-    };
-    assert_eq!(settings.backends.others, [other]);
     assert_eq!(
         settings.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["--backend-config has no effect: there is no backend 'tensorrt'"]

@@ -10,7 +10,7 @@ use super::outputs::{self, Wanted};
 use super::{inputs, parameters, status, version};
 use crate::serving::Serving;
 
-/// The way of a request: decode, validate, look up, queue, wait, encode.
+/// The way of a request that prost has decoded: look up, read, validate, queue, wait, encode.
 pub(super) async fn infer(
     serving: &Serving,
     request: ModelInferRequest,

@@ -166,7 +166,7 @@ fn settings_that_do_not_go_together_are_refused() {
         ),
         (
             "--backend-config=onnxruntime,intra_op_thread_count=-1",
-            "--backend-config: expected a whole number from 0 to 2147483647 for 'intra_op_thread_count', found '-1'",
+            "--backend-config: expected a whole number from 0 to 1024 for 'intra_op_thread_count', found '-1'",
         ),
         (
             "--backend-config=max-batch=1",
