@@ -1,14 +1,36 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::Response;
+use hyper::body::Incoming;
 use nerite_core::ModelVersion;
 use nerite_core::admission::{InferOutput, InferRequest, admit};
 use nerite_proto::inference::{ModelInferRequest, ModelInferResponse};
+use prost::Message;
 use tonic::Status;
+use tonic::body::Body;
 
 use super::outputs::{self, Wanted};
-use super::{inputs, parameters, status, version};
+use super::{incoming, inputs, outgoing, parameters, status, version};
 use crate::serving::Serving;
+
+/// A whole call: reads the message of a body that is not compressed, and writes the answer. `limit` is the longest
+/// message either way, in bytes.
+///
+/// It does what tonic does for the other calls, with less: at 4×16 tonic's streams and codecs are a fifth of what a small
+/// request costs, and copy a large answer once more.
+pub(super) async fn call(serving: &Serving, body: Incoming, limit: usize) -> Response<Body> {
+    let answer = async {
+        let message = incoming::read(body, limit).await?;
+        let request =
+            ModelInferRequest::decode(message).map_err(|error| Status::internal(error.to_string()))?;
+        infer(serving, request).await
+    };
+    match answer.await {
+        Ok(answer) => outgoing::reply(answer, limit),
+        Err(status) => status.into_http(),
+    }
+}
 
 /// The way of a request that prost has decoded: look up, read, validate, queue, wait, encode.
 pub(super) async fn infer(

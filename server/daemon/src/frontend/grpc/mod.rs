@@ -3,9 +3,11 @@
 mod classification;
 mod contents;
 mod health;
+mod incoming;
 mod infer;
 mod inputs;
 mod metadata;
+mod outgoing;
 mod outputs;
 mod parameters;
 mod reflection;

@@ -14,7 +14,7 @@ use tower_service::Service;
 
 use super::health::ServerHealth;
 use super::service::InferenceService;
-use super::{reflection, status};
+use super::{infer, reflection, status};
 use crate::serving::Serving;
 
 /// The largest message in either direction, in bytes; as in Triton.
@@ -26,6 +26,9 @@ const ENCODINGS: [CompressionEncoding; 3] =
 /// Every gRPC service of the daemon, by the path of a call.
 #[derive(Clone)]
 pub struct Services {
+    serving: Arc<Serving>,
+    /// Whether answers are compressed for those who accept it.
+    compress: bool,
     inference: GrpcInferenceServiceServer<InferenceService>,
     health: HealthServer<ServerHealth>,
 }
@@ -45,7 +48,8 @@ impl Services {
                 inference = inference.send_compressed(encoding);
             }
         }
-        Services { inference, health: HealthServer::new(ServerHealth(Arc::clone(serving))) }
+        let health = HealthServer::new(ServerHealth(Arc::clone(serving)));
+        Services { serving: Arc::clone(serving), compress, inference, health }
     }
 }
 
@@ -60,6 +64,12 @@ impl Service<Request<Incoming>> for Services {
 
     fn call(&mut self, request: Request<Incoming>) -> Answered {
         let path = request.uri().path().strip_prefix('/').unwrap_or_default();
+        if path == "inference.GRPCInferenceService/ModelInfer" && !self.compress && is_plain(&request) {
+            let serving = Arc::clone(&self.serving);
+            return Box::pin(
+                async move { Ok(infer::call(&serving, request.into_body(), LARGEST_MESSAGE).await) },
+            );
+        }
         match path.split_once('/').map(|(service, _)| service) {
             Some("inference.GRPCInferenceService") => self.inference.call(request),
             Some("grpc.health.v1.Health") => self.health.call(request),
@@ -71,4 +81,9 @@ impl Service<Request<Incoming>> for Services {
             }
         }
     }
+}
+
+/// Whether the messages of a request come without compression.
+fn is_plain(request: &Request<Incoming>) -> bool {
+    request.headers().get("grpc-encoding").is_none_or(|encoding| encoding == "identity")
 }

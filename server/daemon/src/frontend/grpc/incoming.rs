@@ -1,0 +1,200 @@
+//! The message of a unary call, as it comes.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::Body;
+use tonic::Status;
+
+/// A flag that says whether the message is compressed, and its length in four bytes, the highest first.
+pub(super) const PREFIX: usize = 5;
+
+/// How much is reserved for a message before its bytes have come: a client may announce what it likes.
+const RESERVED: usize = 16 << 20;
+
+/// Reads the one message of a call that names no compression, and then to the end of the body.
+///
+/// A message that came in one piece, as small ones do, is not copied. `limit` is the longest, in bytes. The texts of the
+/// errors are tonic's, which reads all other calls.
+pub(super) async fn read<B>(mut body: B, limit: usize) -> Result<Bytes, Status>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut first = Bytes::new();
+    while first.is_empty() {
+        first = next(&mut body).await?.ok_or_else(|| Status::internal("Missing request message."))?;
+    }
+    let mut pieces = Pieces::One(first);
+    let length = loop {
+        if let Some(prefix) = pieces.as_ref().first_chunk() {
+            break length(prefix, limit)?;
+        }
+        let piece = next(&mut body).await?.ok_or_else(ended)?;
+        pieces.add(&piece, PREFIX);
+    };
+    let whole = PREFIX + length;
+    while pieces.as_ref().len() < whole {
+        let piece = next(&mut body).await?.ok_or_else(ended)?;
+        pieces.add(&piece, whole);
+    }
+    // The client ends its side when it has sent the message. What else it may send is not looked at.
+    while next(&mut body).await?.is_some() {}
+    let mut message = pieces.into_bytes();
+    message.truncate(whole);
+    message.advance(PREFIX);
+    Ok(message)
+}
+
+/// What has come so far.
+enum Pieces {
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Pieces {
+    /// Adds a piece of something that is to become so long in all.
+    fn add(&mut self, piece: &[u8], whole: usize) {
+        if let Pieces::One(first) = self {
+            let come = first.len() + piece.len();
+            let mut many = BytesMut::with_capacity(come.max(whole.min(RESERVED)));
+            many.extend_from_slice(first);
+            *self = Pieces::Many(many);
+        }
+        if let Pieces::Many(many) = self {
+            many.extend_from_slice(piece);
+        }
+    }
+
+    fn into_bytes(self) -> Bytes {
+        match self {
+            Pieces::One(piece) => piece,
+            Pieces::Many(pieces) => pieces.freeze(),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Pieces {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Pieces::One(piece) => piece,
+            Pieces::Many(pieces) => pieces,
+        }
+    }
+}
+
+/// The next piece of data; `None` at the end.
+async fn next<B>(body: &mut B) -> Result<Option<Bytes>, Status>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    loop {
+        if body.is_end_stream() {
+            return Ok(None);
+        }
+        match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+            None => return Ok(None),
+            Some(Err(error)) => return Err(Status::from_error(error.into())),
+            // Trailers say nothing to a server.
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+/// The message's length.
+fn length(&[flag, a, b, c, d]: &[u8; PREFIX], limit: usize) -> Result<usize, Status> {
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    match flag {
+        0 if length <= limit => Ok(length),
+        0 => Err(Status::out_of_range(format!(
+            "Error, decoded message length too large: found {length} bytes, the limit is: {limit} bytes"
+        ))),
+        1 => Err(Status::internal(
+            "protocol error: received message with compressed-flag but no grpc-encoding was specified",
+        )),
+        flag => Err(Status::internal(format!(
+            "protocol error: received message with invalid compression flag: {flag} (valid flags are 0 and 1)"
+        ))),
+    }
+}
+
+fn ended() -> Status {
+    Status::internal("Unexpected EOF decoding stream.")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::task::{Context, Poll};
+
+    use http_body::Frame;
+    use tonic::Code;
+
+    use super::*;
+
+    struct Sent(VecDeque<Bytes>);
+
+    impl Body for Sent {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    /// What is read of `bytes` that come in pieces of so many.
+    async fn read_in(size: usize, bytes: &[u8]) -> Result<Bytes, Status> {
+        let pieces = bytes.chunks(size.max(1)).map(Bytes::copy_from_slice).collect();
+        read(Sent(pieces), 1000).await
+    }
+
+    #[tokio::test]
+    async fn a_message_is_read_whole_in_whatever_pieces_it_comes() {
+        let message: Vec<u8> = (0..=255).collect();
+        let sent = [&[0, 0, 0, 1, 0], &message[..], b"and more"].concat();
+        for size in 1..=sent.len() {
+            assert_eq!(read_in(size, &sent).await.unwrap(), message, "in pieces of {size}");
+        }
+        assert_eq!(read_in(9, &[0; 5]).await.unwrap(), Bytes::new());
+    }
+
+    #[tokio::test]
+    async fn a_message_in_one_piece_is_not_copied() {
+        let sent = Bytes::from_static(&[0, 0, 0, 0, 2, 7, 8]);
+        let message = read(Sent([sent.clone()].into()), 1000).await.unwrap();
+        assert_eq!(message.as_ptr(), sent[PREFIX..].as_ptr());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_message_is_refused_with_a_reason() {
+        for (sent, code, text) in [
+            (&b""[..], Code::Internal, "Missing request message"),
+            (&[0, 0, 0], Code::Internal, "Unexpected EOF"),
+            (&[0, 0, 0, 0, 9, 1, 2], Code::Internal, "Unexpected EOF"),
+            (&[1, 0, 0, 0, 1, 1], Code::Internal, "no grpc-encoding"),
+            (&[2, 0, 0, 0, 1, 1], Code::Internal, "invalid compression flag: 2"),
+            (
+                &[0, 255, 255, 255, 255, 1],
+                Code::OutOfRange,
+                "found 4294967295 bytes, the limit is: 1000 bytes",
+            ),
+        ] {
+            for size in [1, 100] {
+                let status = read_in(size, sent).await.unwrap_err();
+                assert_eq!(status.code(), code, "{sent:?}");
+                assert!(status.message().contains(text), "{sent:?}: {}", status.message());
+            }
+        }
+    }
+}

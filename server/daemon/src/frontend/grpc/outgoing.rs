@@ -1,0 +1,154 @@
+//! The answer of a unary call, as it goes.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Response, header};
+use http_body::Frame;
+use nerite_proto::inference::ModelInferResponse;
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
+use tonic::Status;
+use tonic::body::Body;
+
+use super::incoming::PREFIX;
+
+/// The number of `raw_output_contents` in `ModelInferResponse`, whose last field it is.
+const RAW_OUTPUT_CONTENTS: u32 = 6;
+
+/// From how many bytes on an output goes as a piece of its own, and is not copied into the message.
+const PIECE: usize = 32 << 10;
+
+/// A call's answer on the wire. `limit` is the longest message, in bytes.
+pub(super) fn reply(answer: ModelInferResponse, limit: usize) -> Response<Body> {
+    let pieces = match encode(answer, limit) {
+        Ok(pieces) => pieces,
+        Err(status) => return status.into_http(),
+    };
+    let mut response = Response::new(Body::new(Reply { pieces, trailers: true }));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}
+
+/// The message with its prefix. Large outputs are pieces of their own: slices of the engine's buffers.
+fn encode(mut answer: ModelInferResponse, limit: usize) -> Result<VecDeque<Bytes>, Status> {
+    let outputs = mem::take(&mut answer.raw_output_contents);
+    let field = |output: &Bytes| {
+        key_len(RAW_OUTPUT_CONTENTS) + encoded_len_varint(output.len() as u64) + output.len()
+    };
+    let length = answer.encoded_len() + outputs.iter().map(field).sum::<usize>();
+    let announced = u32::try_from(length).ok().filter(|_| length <= limit).ok_or_else(|| {
+        Status::out_of_range(format!(
+            "Error, encoded message length too large: found {length} bytes, the limit is: {limit} bytes"
+        ))
+    })?;
+    let copied = length - outputs.iter().map(Bytes::len).filter(|length| *length >= PIECE).sum::<usize>();
+    let mut buffer = BytesMut::with_capacity(PREFIX + copied);
+    buffer.put_u8(0);
+    buffer.put_u32(announced);
+    answer.encode_raw(&mut buffer);
+    let mut pieces = VecDeque::with_capacity(1);
+    for output in outputs {
+        encode_key(RAW_OUTPUT_CONTENTS, WireType::LengthDelimited, &mut buffer);
+        encode_varint(output.len() as u64, &mut buffer);
+        if output.len() < PIECE {
+            buffer.put_slice(&output);
+        } else {
+            pieces.extend([buffer.split().freeze(), output]);
+        }
+    }
+    if !buffer.is_empty() {
+        pieces.push_back(buffer.freeze());
+    }
+    Ok(pieces)
+}
+
+/// The message, and a status that says that all went well.
+struct Reply {
+    pieces: VecDeque<Bytes>,
+    /// Whether the status is still to come.
+    trailers: bool,
+}
+
+impl http_body::Body for Reply {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(piece) = self.pieces.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        if !mem::take(&mut self.trailers) {
+            return Poll::Ready(None);
+        }
+        let mut trailers = HeaderMap::with_capacity(1);
+        trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        !self.trailers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use nerite_proto::inference::model_infer_response::InferOutputTensor;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer(outputs: &[usize]) -> ModelInferResponse {
+        ModelInferResponse {
+            model_name: "model".to_owned(),
+            id: "1".to_owned(),
+            outputs: outputs.iter().map(|_| InferOutputTensor::default()).collect(),
+            raw_output_contents: outputs.iter().map(|&length| Bytes::from(vec![7; length])).collect(),
+            ..Default::default()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_answer_in_pieces_is_the_message_that_prost_writes(
+            outputs in prop::collection::vec(prop_oneof![0usize..100, PIECE - 2..PIECE + 2, 100_000usize..200_000], 0..5)
+        ) {
+            let answer = answer(&outputs);
+            let expected = answer.encode_to_vec();
+            let sent: Vec<u8> = encode(answer, usize::MAX).unwrap().iter().flatten().copied().collect();
+            prop_assert_eq!(&sent[..PREFIX], [&[0], &(expected.len() as u32).to_be_bytes()[..]].concat());
+            prop_assert_eq!(&sent[PREFIX..], expected);
+        }
+    }
+
+    #[test]
+    fn a_large_output_is_not_copied() {
+        let answer = answer(&[10, PIECE]);
+        let large = answer.raw_output_contents[1].clone();
+        let pieces = encode(answer, usize::MAX).unwrap();
+        assert_eq!(pieces.len(), 2);
+        assert_eq!(pieces[1].as_ptr(), large.as_ptr());
+    }
+
+    #[tokio::test]
+    async fn an_answer_ends_with_a_good_status() {
+        let reply = reply(answer(&[4]), 1000);
+        assert_eq!(reply.headers()[header::CONTENT_TYPE], "application/grpc");
+        let whole = reply.into_body().collect().await.unwrap();
+        assert_eq!(whole.trailers().unwrap()[Status::GRPC_STATUS], "0");
+    }
+
+    #[test]
+    fn an_answer_over_the_limit_is_an_error() {
+        let reply = reply(answer(&[2000]), 1000);
+        assert_eq!(reply.headers()[Status::GRPC_STATUS], "11");
+        assert!(reply.headers()[Status::GRPC_MESSAGE].to_str().unwrap().contains("limit"));
+    }
+}
