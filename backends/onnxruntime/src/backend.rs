@@ -12,6 +12,7 @@ use crate::options::Options;
 use crate::parameters::Parameters;
 use crate::session::Session;
 use crate::session_options::SessionOptions;
+use crate::small;
 use crate::status::OrtError;
 
 /// ONNX Runtime as an engine.
@@ -33,7 +34,8 @@ impl OnnxRuntime {
 impl Backend for OnnxRuntime {
     /// Loads `model.onnx`, or the file that the artifact names, or the `model.onnx` in the directory of that name. The
     /// parameters are those of Triton's backend of this name. A model that asks for threads (`intra_op_thread_count`,
-    /// `inter_op_thread_count`, `execution_mode` 1) gets its own; all others share the process's.
+    /// `inter_op_thread_count`, `execution_mode` 1) gets its own; all others share the process's, but for small ones,
+    /// which do with the caller's.
     ///
     /// Initializers that a caller may override are declared as optional inputs, after the others.
     fn load(&self, artifact: &Artifact<'_>, cancel: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
@@ -43,8 +45,8 @@ impl Backend for OnnxRuntime {
             return Err(cancelled());
         }
         let environment = environment::get(&self.options)?;
-        let options =
-            SessionOptions::new(artifact.model, artifact.graph_level, &parameters, environment.threads)?;
+        let threads = environment.threads.of_session(&parameters, || small::is_small(&file));
+        let options = SessionOptions::new(artifact.model, artifact.graph_level, &parameters, threads)?;
         let options = Arc::new(options);
         let opened = {
             let _watch = options.watch(cancel);

@@ -2,7 +2,6 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
-use std::num::NonZero;
 use std::ptr::{NonNull, null_mut};
 
 use nerite_backend::BackendError;
@@ -12,6 +11,7 @@ use ort::sys::{
 use parking_lot::Mutex;
 
 use crate::status::{OrtError, ort_call};
+use crate::threads::Threads;
 use crate::{Options, library, logging};
 
 const NAME: &CStr = c"nerite";
@@ -25,17 +25,6 @@ pub(crate) struct Environment {
     /// Allocates host memory without an arena.
     pub(crate) allocator: NonNull<OrtAllocator>,
     pub(crate) threads: Threads,
-}
-
-/// Which threads sessions have.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Threads {
-    /// Whether there is a pool for sessions to share.
-    pub(crate) pool: bool,
-    /// Threads within an operator, at least 1.
-    pub(crate) intra_op: u16,
-    /// Threads across operators, at least 1.
-    pub(crate) inter_op: u16,
 }
 
 // SAFETY: ONNX Runtime's environment, a memory info and the default allocator may be used from any thread at any time;
@@ -57,19 +46,6 @@ pub(crate) fn get(options: &Options) -> Result<&'static Environment, BackendErro
     let environment: &'static Environment = Box::leak(Box::new(create(threads)?));
     tracing::debug!(?threads, "ONNX Runtime is loaded: {}", ort::info());
     Ok(made.insert(environment))
-}
-
-impl Threads {
-    fn new(options: &Options) -> Threads {
-        // Unlike ONNX Runtime's own count, this one heeds the control group's quota.
-        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let or_cpus = |wish: u16| if wish > 0 { wish } else { cpus.try_into().unwrap_or(u16::MAX) };
-        Threads {
-            pool: options.global_thread_pool,
-            intra_op: or_cpus(options.intra_op_threads),
-            inter_op: or_cpus(options.inter_op_threads),
-        }
-    }
 }
 
 fn create(threads: Threads) -> Result<Environment, OrtError> {

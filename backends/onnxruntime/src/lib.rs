@@ -2,9 +2,9 @@
 //!
 //! The library is loaded with the first model, so that a daemon without ONNX models neither needs it nor pays for it.
 //! The process has one environment with one thread pool, which every session uses unless its model asks for threads of
-//! its own. A model version has one session, shared by all of its instances.
+//! its own, or is too small for more than the caller's. A model version has one session, shared by all of its instances.
 //!
-//! A file's way: `model_file` → `parameters` → `session_options` → `session`; a request's: `compute` → `value` → `run`
+//! A file's way: `model_file` → `parameters` → `threads` → `session_options` → `session`; a request's: `compute` → `value` → `run`
 //! → `output`. Everything `unsafe` is in `environment`, `logging`, `output`, `run`, `run_options`, `session`,
 //! `session_options`, `status` and `value`.
 
@@ -21,7 +21,9 @@ mod run;
 mod run_options;
 mod session;
 mod session_options;
+mod small;
 mod status;
+mod threads;
 mod types;
 mod value;
 

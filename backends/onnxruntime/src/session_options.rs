@@ -8,9 +8,10 @@ use std::sync::Arc;
 use nerite_backend::{Cancel, CancelGuard};
 use ort::sys::{ExecutionMode, GraphOptimizationLevel, OrtSessionOptions};
 
-use crate::environment::{Threads, made};
+use crate::environment::made;
 use crate::parameters::Parameters;
 use crate::status::{OrtError, ort_call};
+use crate::threads::SessionThreads;
 
 /// ONNX Runtime's session options.
 pub(crate) struct SessionOptions(NonNull<OrtSessionOptions>);
@@ -27,7 +28,7 @@ impl SessionOptions {
         model: &str,
         graph_level: i32,
         parameters: &Parameters,
-        threads: Threads,
+        threads: SessionThreads,
     ) -> Result<SessionOptions, OrtError> {
         let mut options = null_mut();
         // SAFETY: the result goes to a local.
@@ -40,26 +41,23 @@ impl SessionOptions {
             ort_call!(SetSessionLogId(raw, log_id.as_ptr()))?;
             ort_call!(SetSessionGraphOptimizationLevel(raw, optimization(graph_level)))?;
         }
-        options.set_threads(parameters, threads)?;
+        options.set_threads(threads)?;
         options.set_memory(parameters)?;
         Ok(options)
     }
 
-    /// The shared pool, or threads of the session's own where the model asks for some or there is no pool.
-    fn set_threads(&self, parameters: &Parameters, threads: Threads) -> Result<(), OrtError> {
-        let Parameters { intra_op_threads, inter_op_threads, parallel, .. } = *parameters;
+    fn set_threads(&self, threads: SessionThreads) -> Result<(), OrtError> {
         let raw = self.0.as_ptr();
-        if threads.pool && !parallel && intra_op_threads == 0 && inter_op_threads == 0 {
+        let SessionThreads::Own { intra_op, inter_op, parallel } = threads else {
             // SAFETY: only `new` calls this, with options that nobody else has yet.
             return unsafe { ort_call!(DisablePerSessionThreads(raw)) };
-        }
-        let or = |wish: u16, default: u16| i32::from(if wish > 0 { wish } else { default });
+        };
         let mode = if parallel { ExecutionMode::ORT_PARALLEL } else { ExecutionMode::ORT_SEQUENTIAL };
         // SAFETY: as above.
         unsafe {
             ort_call!(SetSessionExecutionMode(raw, mode))?;
-            ort_call!(SetIntraOpNumThreads(raw, or(intra_op_threads, threads.intra_op)))?;
-            ort_call!(SetInterOpNumThreads(raw, or(inter_op_threads, threads.inter_op)))?;
+            ort_call!(SetIntraOpNumThreads(raw, intra_op.into()))?;
+            ort_call!(SetInterOpNumThreads(raw, inter_op.into()))?;
         }
         self.set_entry(c"session.intra_op.allow_spinning", false)?;
         self.set_entry(c"session.inter_op.allow_spinning", false)
