@@ -22,6 +22,7 @@ use super::bound::Bound;
 use super::endpoint::{Endpoint, Orders};
 use super::impatient::Impatient;
 use super::lifetime::{Age, drive};
+use super::lingering::Lingering;
 use super::tls::{self, TlsError};
 use crate::settings::Grpc;
 
@@ -149,7 +150,7 @@ where
     {
         let (io, spoke) = Impatient::new(io, FIRST_BYTES, self.options.handshake_limit);
         let service = TowerToHyperService::new(self.service.clone());
-        let connection = pin!(self.http.serve_connection(TokioIo::new(io), service));
+        let connection = pin!(self.http.serve_connection(TokioIo::new(Lingering::new(io)), service));
         let farewell = |connection: Pin<&mut http2::Connection<_, _, _>>| {
             connection.graceful_shutdown();
             // Who has said nothing yet has nothing in flight, and would not hear the farewell either.

@@ -19,6 +19,7 @@ use super::accept::accept;
 use super::bound::Bound;
 use super::endpoint::{Endpoint, Orders};
 use super::lifetime::{Age, drive};
+use super::lingering::Lingering;
 
 /// How many connections are served at a time.
 const MAX_CONNECTIONS: usize = 256;
@@ -65,7 +66,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service);
     let farewell = |connection: Pin<&mut http1::Connection<_, _>>| {
         connection.graceful_shutdown();
         true

@@ -17,6 +17,7 @@ mod grpc;
 mod http1;
 mod impatient;
 mod lifetime;
+mod lingering;
 mod tls;
 
 #[cfg(test)]
