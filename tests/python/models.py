@@ -1,7 +1,6 @@
 """The models that the tests serve: made here, from nothing but packages."""
 
 import functools
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +45,6 @@ class Repository:
         for file, text in files.items():
             (folder / file.replace("_", ".")).write_text(text)
         return folder
-
-    def remove(self, name):
-        """Takes a model away."""
-        shutil.rmtree(self.folder / name)
 
 
 def tensor(name, dtype, shape):

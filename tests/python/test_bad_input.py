@@ -95,7 +95,7 @@ def test_strings_that_do_not_add_up_are_refused(stub, data):
 
 @pytest.mark.parametrize("dtype", ["", "FP31", "fp32", "TYPE_FP32", "BYTES", "FP64", "\0", "x" * 10_000], ids=repr)
 def test_a_dtype_that_is_none_or_another_is_refused(stub, dtype):
-    code, text = fault(stub.ModelInfer, request("free", ("INPUT0", dtype[:10_000], [1, 2]), raw=[bytes(8)]))
+    code, text = fault(stub.ModelInfer, request("free", ("INPUT0", dtype, [1, 2]), raw=[bytes(8)]))
     assert code == "INVALID_ARGUMENT"
     assert text
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use nerite_proto::inference::ServerReadyRequest;
 use nerite_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
-use nerite_proto::inference::{ModelStatisticsRequest, ServerReadyRequest};
 use nerite_tests::daemon::Daemon;
 use nerite_tests::models::{Repository, SLOW_WIDTH, slow};
 use nerite_tests::requests::{answer, request};
@@ -64,27 +64,4 @@ async fn who_watches_the_health_is_told_of_the_exit_and_does_not_hold_it_up() ->
     // Not before here: the watch was open all the while.
     drop(watch);
     Ok(())
-}
-
-#[tokio::test]
-async fn a_request_whose_caller_went_away_is_counted_as_cancelled_and_answered_to_nobody()
--> anyhow::Result<()> {
-    let repository = Repository::empty()?.with("slow", &slow(4_000_000), "")?;
-    let daemon = Daemon::start(repository.path())?;
-    let mut client = GrpcInferenceServiceClient::new(daemon.connect().await?);
-    let row = request("slow", &[1, SLOW_WIDTH as i64], &[1.0; SLOW_WIDTH]);
-    let mut second = client.clone();
-    let call = tokio::spawn(async move { second.model_infer(row).await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    call.abort();
-    for _ in 0..50 {
-        let asked = ModelStatisticsRequest { name: "slow".to_owned(), ..Default::default() };
-        let statistics = client.model_statistics(asked).await?.into_inner();
-        let failures = statistics.model_stats.first().and_then(|model| model.inference_stats?.fail);
-        if failures.is_some_and(|failures| failures.count == 1) {
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    anyhow::bail!("the request is not counted")
 }

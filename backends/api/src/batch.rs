@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::Request;
@@ -17,19 +16,9 @@ impl Batch {
         Batch { requests }
     }
 
-    /// The requests, in the order in which they came.
-    pub fn requests(&self) -> &[Request] {
-        &self.requests
-    }
-
-    /// The requests, each of which is released when it is dropped.
+    /// The requests, in the order in which they came. Each is released when it is dropped.
     pub fn into_requests(self) -> Vec<Request> {
         self.requests
-    }
-
-    /// The sum of the requests' rows.
-    pub fn rows(&self) -> u32 {
-        self.requests.iter().map(Request::rows).sum()
     }
 }
 
@@ -48,18 +37,9 @@ pub struct Phases {
 
 /// What an instance tells the server of its executions, as opposed to single requests.
 pub trait Executions: Send + Sync {
-    /// The model ran once, for so many rows.
+    /// The model ran once, for so many rows. To be told before the requests are answered: who has an answer finds it
+    /// counted.
     fn executed(&self, rows: u32, phases: &Phases);
     /// A failed batch of so many requests is run again one by one.
     fn rerun(&self, requests: usize);
-}
-
-impl<E: Executions + ?Sized> Executions for Arc<E> {
-    fn executed(&self, rows: u32, phases: &Phases) {
-        (**self).executed(rows, phases);
-    }
-
-    fn rerun(&self, requests: usize) {
-        (**self).rerun(requests);
-    }
 }

@@ -135,12 +135,6 @@ impl<B: Into<Buffer>> From<B> for Data {
     }
 }
 
-impl FromIterator<Buffer> for Data {
-    fn from_iter<I: IntoIterator<Item = Buffer>>(buffers: I) -> Data {
-        Data(buffers.into_iter().collect())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,8 +143,8 @@ mod tests {
     fn pieces_read_as_one_and_a_slice_shares_its_buffer() {
         let mut aligned = AlignedBytes::default();
         aligned.extend_from_slice(b"lo world");
-        let whole: Data =
-            [Buffer::from(Bytes::from_static(b"hel")), Buffer::from(Arc::new(aligned))].into_iter().collect();
+        let pieces = [Buffer::from(Bytes::from_static(b"hel")), Buffer::from(Arc::new(aligned))];
+        let whole = Data(pieces.into_iter().collect());
         assert_eq!(whole.len(), 11);
         assert!(whole.contiguous().is_none());
         let piece = whole.buffers()[1].slice(3..8);

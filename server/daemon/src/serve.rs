@@ -118,7 +118,7 @@ impl Signals {
 struct Endpoints {
     grpc: Option<Endpoint>,
     /// For probes and scrapers, which go on being answered while requests drain.
-    aside: Vec<Endpoint>,
+    probes: Vec<Endpoint>,
 }
 
 impl Endpoints {
@@ -133,16 +133,16 @@ impl Endpoints {
                 Some(serve_grpc(bound, services, options)?)
             }
         };
-        let mut aside = Vec::new();
+        let mut probes = Vec::new();
         if let Some(bound) = bound.http {
             tracing::info!("Started HTTPService at {}", bound.local_addr());
-            aside.push(serve_http(bound, handler(serving, http::health))?);
+            probes.push(serve_http(bound, handler(serving, http::health))?);
         }
         if let Some(bound) = bound.metrics {
             tracing::info!("Started Metrics Service at {}", bound.local_addr());
-            aside.push(serve_http(bound, handler(serving, http::metrics))?);
+            probes.push(serve_http(bound, handler(serving, http::metrics))?);
         }
-        Ok(Endpoints { grpc, aside })
+        Ok(Endpoints { grpc, probes })
     }
 
     /// Lets requests in flight end, unloads the models, and closes the ports, in at most `limit`.
@@ -165,7 +165,7 @@ impl Endpoints {
             tracing::error!("exit timeout expired: models are still executing");
             status = ExitCode::FAILURE;
         }
-        self.aside.iter().for_each(Endpoint::cut);
+        self.probes.iter().for_each(Endpoint::cut);
         status
     }
 }

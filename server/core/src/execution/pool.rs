@@ -23,6 +23,7 @@ pub struct Pool<J> {
 }
 
 struct Shared<J> {
+    retirement: Duration,
     state: Mutex<State<J>>,
     work: Condvar,
 }
@@ -37,8 +38,13 @@ struct State<J> {
 impl<J: Job> Pool<J> {
     /// A pool without threads.
     pub fn new() -> Pool<J> {
+        Pool::with_retirement(RETIREMENT)
+    }
+
+    /// A pool whose threads end after so long without work.
+    fn with_retirement(retirement: Duration) -> Pool<J> {
         let state = Mutex::new(State { jobs: VecDeque::new(), idle: 0, threads: 0 });
-        Pool { shared: Arc::new(Shared { state, work: Condvar::new() }) }
+        Pool { shared: Arc::new(Shared { retirement, state, work: Condvar::new() }) }
     }
 
     /// Hands a job to an idle thread, or to a new one. Where no thread can be started and none is running, the caller
@@ -92,7 +98,7 @@ impl<J: Job> Shared<J> {
                 continue;
             }
             state.idle += 1;
-            let timed_out = self.work.wait_for(&mut state, RETIREMENT).timed_out();
+            let timed_out = self.work.wait_for(&mut state, self.retirement).timed_out();
             state.idle -= 1;
             if timed_out && state.jobs.is_empty() {
                 state.threads -= 1;
@@ -145,6 +151,13 @@ mod tests {
 
     #[test]
     fn a_pool_without_work_has_no_threads() {
-        assert_eq!(Pool::<Call>::new().threads(), 0);
+        let pool = Pool::with_retirement(Duration::from_millis(1));
+        assert_eq!(pool.threads(), 0);
+        let (done, finished) = mpsc::channel();
+        pool.run(Call(Box::new(move || done.send(()).expect("the test waits"))));
+        finished.recv().unwrap();
+        while pool.threads() > 0 {
+            thread::yield_now();
+        }
     }
 }

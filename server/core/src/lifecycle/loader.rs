@@ -21,7 +21,7 @@ pub struct Loader {
 }
 
 /// A model whose configuration was read.
-pub struct LoadedModel {
+pub struct OpenedModel {
     /// The model's directory.
     pub directory: ModelDirectory,
     /// The versions that its policy selects, in rising order; at least one.
@@ -40,7 +40,7 @@ impl Loader {
     }
 
     /// Reads the model's configuration and selects its versions.
-    pub fn open(&self, directory: ModelDirectory) -> Result<LoadedModel, LoadError> {
+    pub fn open(&self, directory: ModelDirectory) -> Result<OpenedModel, LoadError> {
         let name = &directory.name;
         for ignored in &directory.ignored {
             tracing::debug!("model '{name}': directory '{ignored}' is not a version and is ignored");
@@ -55,11 +55,11 @@ impl Loader {
                 "at least one version must be available under the version policy of model '{name}'"
             )));
         }
-        Ok(LoadedModel { directory, versions, draft, backend })
+        Ok(OpenedModel { directory, versions, draft, backend })
     }
 
     /// Loads one version.
-    pub fn load(&self, model: &LoadedModel, version: u64) -> VersionOutcome {
+    pub fn load(&self, model: &OpenedModel, version: u64) -> VersionOutcome {
         let plan = model.draft.plan();
         let directory = model.directory.version_path(version);
         let artifact = artifact(model, plan, version, &directory);
@@ -100,7 +100,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 fn artifact<'a>(
-    model: &'a LoadedModel,
+    model: &'a OpenedModel,
     plan: &'a LoadPlan,
     version: u64,
     directory: &'a Path,

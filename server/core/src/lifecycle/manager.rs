@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::parallel::in_parallel;
 use super::state::VersionState;
-use super::{LoadedModel, Loader, VersionOutcome};
+use super::{Loader, OpenedModel, VersionOutcome};
 use crate::model::LoadError;
 use crate::registry::{PublicState, Registry, Status};
 use crate::repository::Scanned;
@@ -64,7 +64,7 @@ impl Manager {
             Ok(opened) => versions.extend(self.opened(opened)),
             Err(error) => self.model_failed(directory.name, error, &mut failures),
         });
-        let load = |(model, version): (Arc<LoadedModel>, u64)| {
+        let load = |(model, version): (Arc<OpenedModel>, u64)| {
             let outcome = loader.load(&model, version);
             (model, version, outcome)
         };
@@ -104,7 +104,7 @@ impl Manager {
         }
     }
 
-    fn opened(&mut self, opened: LoadedModel) -> Vec<(Arc<LoadedModel>, u64)> {
+    fn opened(&mut self, opened: OpenedModel) -> Vec<(Arc<OpenedModel>, u64)> {
         let opened = Arc::new(opened);
         let name = &opened.directory.name;
         opened.versions.iter().for_each(|&version| self.enter(name, version, VersionState::Loading));

@@ -7,5 +7,5 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub use loader::{LoadedModel, Loader, VersionOutcome};
+pub use loader::{Loader, OpenedModel, VersionOutcome};
 pub use manager::{LoadFailure, Manager};

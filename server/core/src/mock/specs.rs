@@ -6,7 +6,7 @@ use bytes::Bytes;
 use nerite_backend::{Backend, DType, Declaration, Shape, Slot, TensorDeclaration};
 
 use super::{Handle, MockConfigs, MockEngine};
-use crate::lifecycle::{LoadedModel, Loader};
+use crate::lifecycle::{Loader, OpenedModel};
 use crate::model::{InputSpec, InstanceGroup, LoadPlan, ModelSpec, OutputSpec, SlotCounts};
 use crate::repository::ModelDirectory;
 use crate::version::ModelVersion;
@@ -68,7 +68,7 @@ pub(crate) fn directory(name: &str, versions: &[u64]) -> ModelDirectory {
 /// A model on the mock engine, to be loaded as often as a test likes. Its versions share one pool of threads.
 pub(crate) struct Stage {
     loader: Loader,
-    opened: LoadedModel,
+    opened: OpenedModel,
 }
 
 impl Stage {

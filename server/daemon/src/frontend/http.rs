@@ -37,7 +37,7 @@ pub fn metrics<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Byte
 }
 
 fn is_read<B>(request: &Request<B>) -> bool {
-    matches!(*request.method(), Method::GET | Method::HEAD)
+    *request.method() == Method::GET
 }
 
 fn answer(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(status(&serving, Method::GET, "/v2/health/live"), StatusCode::OK);
         assert_eq!(status(&serving, Method::GET, "/v2/health/ready"), StatusCode::BAD_REQUEST);
         serving.enter(Stage::Ready);
-        assert_eq!(status(&serving, Method::HEAD, "/v2/health/ready"), StatusCode::OK);
+        assert_eq!(status(&serving, Method::GET, "/v2/health/ready"), StatusCode::OK);
         assert_eq!(status(&serving, Method::POST, "/v2/health/ready"), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(status(&serving, Method::GET, "/"), StatusCode::NOT_FOUND);
         serving.enter(Stage::Exiting);

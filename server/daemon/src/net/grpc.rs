@@ -110,20 +110,20 @@ where
 {
     let (endpoint, orders) = Endpoint::new(bound.local_addr());
     let socket = bound.into_socket()?;
-    let serving = Arc::new(Serving { http: options.http(), service, options });
+    let serving = Arc::new(Port { http: options.http(), service, options });
     let serve = move |stream, orders| Arc::clone(&serving).serve(stream, orders);
     tokio::spawn(accept(socket, MAX_CONNECTIONS, orders, serve));
     Ok(endpoint)
 }
 
 /// What the connections of a port share.
-struct Serving<S> {
+struct Port<S> {
     http: http2::Builder<TokioExecutor>,
     service: S,
     options: GrpcOptions,
 }
 
-impl<S> Serving<S>
+impl<S> Port<S>
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
