@@ -1,6 +1,7 @@
 """Starting and stopping the daemon."""
 
 import os
+import resource
 import socket
 import subprocess
 import threading
@@ -246,3 +247,13 @@ def test_many_clients_at_once_are_all_answered_rightly(zoo):
     for thread in threads:
         thread.join(60)
     assert not wrong
+
+
+def test_the_limit_on_open_files_is_raised_as_far_as_it_may_be(serve, repository):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        daemon = serve(repository)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)

@@ -25,12 +25,21 @@ use crate::wiring;
 /// Serves until SIGTERM or SIGINT. The status is a failure if models that had to load did not, or if requests were
 /// still in flight when the time to drain was over.
 pub fn serve(settings: &Settings) -> anyhow::Result<ExitCode> {
+    raise_file_limit();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("nerite-net").build()?;
     let status = runtime.block_on(bind(settings)?.run(settings));
     // A load that is still under way, or an engine that hangs, must not hold up the exit.
     Runtime::shutdown_background(runtime);
     status
+}
+
+/// Every connection is an open file, and the limit that a shell or a service manager gives is often 1,024; the hard
+/// limit is what an administrator means.
+fn raise_file_limit() {
+    if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        tracing::warn!("the limit on open files cannot be raised, and bounds connections: {error}");
+    }
 }
 
 /// The ports are taken, and clients can connect; nobody answers yet.
