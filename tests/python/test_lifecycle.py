@@ -257,3 +257,19 @@ def test_the_limit_on_open_files_is_raised_as_far_as_it_may_be(serve, repository
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+
+
+def test_onnx_runtime_reports_to_nobody(serve, repository, monkeypatch, tmp_path):
+    # These would keep it quiet by themselves.
+    for name in ("ORT_DISABLE_TELEMETRY", "CI", "GITLAB_CI", "CIRCLECI", "GITHUB_ACTIONS", "TF_BUILD"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(home))
+    home.mkdir()
+    repository.add("identity", models.identity("FP32", ["b", 4]))
+    daemon = serve(repository)
+    with triton.InferenceServerClient(daemon.url) as client:
+        assert client.is_model_ready("identity")
+    # It would keep an identifier of the machine there, from before the first model is loaded.
+    assert list(home.rglob("*")) == []

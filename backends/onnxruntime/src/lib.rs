@@ -6,7 +6,7 @@
 //!
 //! A file's way: `model_file` → `parameters` → `threads` → `session_options` → `session`; a request's: `compute` → `value` → `run`
 //! → `output`. Everything `unsafe` is in `environment`, `logging`, `output`, `run`, `run_options`, `session`,
-//! `session_options`, `status` and `value`.
+//! `session_options`, `status`, `telemetry` and `value`.
 
 mod backend;
 mod compute;
@@ -23,9 +23,11 @@ mod session;
 mod session_options;
 mod small;
 mod status;
+mod telemetry;
 mod threads;
 mod types;
 mod value;
 
 pub use backend::OnnxRuntime;
 pub use options::Options;
+pub use telemetry::opt_out_of_telemetry;

@@ -26,6 +26,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
+    // Before any thread.
+    let quiet = nerite_onnxruntime::opt_out_of_telemetry();
     match settings::parse(std::env::args_os(), std::env::vars_os())? {
         Command::Print(text) => {
             write!(io::stdout(), "{text}")?;
@@ -34,6 +36,9 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Check(options) => check::check(&options, &mut io::stdout().lock()),
         Command::Serve(settings) => {
             logging::init(&settings.log).context("the log cannot be opened")?;
+            if !quiet {
+                tracing::warn!("ONNX Runtime may report to its makers; set ORT_DISABLE_TELEMETRY=1");
+            }
             settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             serve::serve(&settings)
         }
