@@ -12,7 +12,7 @@ use hyper::{Request, Response};
 use nerite_core::Registry;
 use nerite_core::lifecycle::{LoadFailure, Manager};
 use nerite_core::repository::scan;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::frontend::grpc::Services;
@@ -68,7 +68,8 @@ impl BoundPorts {
         let serving = Arc::new(Serving::new(settings.server.id.clone(), Arc::clone(&registry)));
         let endpoints = Endpoints::open(self, settings, &serving)?;
 
-        let loader = Arc::new(wiring::loader(&settings.repository, &settings.backends));
+        let machinery = wiring::machinery(Handle::current());
+        let loader = Arc::new(wiring::loader(&settings.repository, &settings.backends, machinery));
         let mut manager = Manager::new(loader, registry, settings.repository.load_threads.get());
         let loading = tokio::task::spawn_blocking(move || {
             let failures = manager.load_all(found);

@@ -5,7 +5,7 @@ use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor, strings};
 use smallvec::{SmallVec, smallvec};
 
 use super::refusal::Fault;
-use super::{InferInput, InferOutput, InferRequest, Refusal};
+use super::{InferInput, InferOutput, InferRequest, QueueTerms, Refusal};
 use crate::model::{InputSpec, ModelSpec};
 use crate::reshape::reshaped;
 
@@ -20,14 +20,18 @@ pub struct Admitted {
     pub rows: u32,
     /// What it carries besides.
     pub meta: Meta,
+    /// How it may wait.
+    pub terms: QueueTerms,
 }
 
 /// Checks a request against its model, in the order in which Triton does: names given twice, missing data, outputs, count and names of inputs, batch,
 /// element type, shape, size.
 pub fn admit(spec: &ModelSpec, request: InferRequest) -> Result<Admitted, Refusal> {
-    let InferRequest { id, inputs, outputs, parameters } = request;
+    let InferRequest { id, inputs, outputs, terms, parameters } = request;
     match check(spec, inputs, &outputs) {
-        Ok((inputs, wanted, rows)) => Ok(Admitted { inputs, wanted, rows, meta: Meta { id, parameters } }),
+        Ok((inputs, wanted, rows)) => {
+            Ok(Admitted { inputs, wanted, rows, meta: Meta { id, parameters }, terms })
+        }
         Err(fault) => Err(Refusal::new(&spec.name, &id, fault)),
     }
 }

@@ -31,8 +31,11 @@ impl World {
         let (engine, handle) = MockEngine::new(declaration(&spec("any")));
         let backends = HashMap::from([("mock".to_owned(), Arc::new(engine) as Arc<dyn Backend>)]);
         let registry = Arc::new(Registry::default());
-        let manager =
-            Manager::new(Arc::new(Loader::new(Box::new(configs), backends)), Arc::clone(&registry), 3);
+        let manager = Manager::new(
+            Arc::new(Loader::new(Box::new(configs), backends, Arc::default())),
+            Arc::clone(&registry),
+            3,
+        );
         World { root, manager, registry, handle }
     }
 

@@ -63,6 +63,8 @@ impl Handle {
 /// A batch that an instance is busy with. Dropping it frees the instance and releases the requests unanswered.
 pub(crate) struct Execution {
     pub(crate) instance: String,
+    /// The name of the thread that the instance executes on.
+    pub(crate) thread: String,
     requests: Vec<Request>,
     executions: Arc<dyn Executions>,
     end: Sender<End>,
@@ -78,7 +80,8 @@ pub(super) enum End {
 impl Execution {
     pub(super) fn new(spec: &InstanceSpec, batch: Batch, end: Sender<End>) -> Execution {
         let executions = Arc::clone(&spec.executions);
-        Execution { instance: spec.name.clone(), requests: batch.into_requests(), executions, end }
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        Execution { instance: spec.name.clone(), thread, requests: batch.into_requests(), executions, end }
     }
 
     /// The ids of the requests, in the order of the batch.

@@ -22,7 +22,7 @@ fn s(rows: i64) -> InferInput {
 #[track_caller]
 fn refuses(inputs: Vec<InferInput>, outputs: &[&str], text: &str) {
     let outputs = outputs.iter().map(|&name| InferOutput { name: name.into() }).collect();
-    let request = InferRequest { id: "7".into(), inputs, outputs, parameters: Vec::new() };
+    let request = InferRequest { id: "7".into(), inputs, outputs, ..InferRequest::default() };
     let refusal = admit(&spec(), request).expect_err("the request is wrong");
     assert_eq!((refusal.code(), refusal.to_string().as_str()), (Code::InvalidArgument, text));
 }

@@ -4,13 +4,14 @@ use std::time::Instant;
 use http::Response;
 use hyper::body::Incoming;
 use nerite_core::ModelVersion;
-use nerite_core::admission::{InferOutput, InferRequest, admit};
+use nerite_core::admission::{InferOutput, InferRequest, QueueTerms, admit};
 use nerite_proto::inference::{ModelInferRequest, ModelInferResponse};
 use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
 
 use super::outputs::{self, Wanted};
+use super::parameters::Parameters;
 use super::{incoming, inputs, outgoing, parameters, status, version};
 use crate::serving::Serving;
 
@@ -68,9 +69,10 @@ fn decode(
             "ModelInfer RPC doesn't support models with decoupled transaction policy",
         ));
     }
-    let parameters = parameters::custom(request.parameters)?;
+    let Parameters { priority, timeout, custom: parameters } = parameters::parse(request.parameters)?;
+    let terms = QueueTerms { priority, timeout, deadline: None };
     let inputs = inputs::inputs(&spec.name, request.inputs, request.raw_input_contents)?;
     let wanted = request.outputs.iter().map(Wanted::parse).collect::<Result<Vec<_>, _>>()?;
     let outputs = request.outputs.into_iter().map(|output| InferOutput { name: output.name }).collect();
-    Ok((InferRequest { id: request.id, inputs, outputs, parameters }, wanted))
+    Ok((InferRequest { id: request.id, inputs, outputs, terms, parameters }, wanted))
 }
