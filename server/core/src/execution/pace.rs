@@ -9,14 +9,9 @@ const FAST: Duration = Duration::from_micros(200);
 /// By how much an execution may exceed the estimate before the model has to be measured anew.
 const PATIENCE: u32 = 10;
 
-/// How many executions in a row on the pool show that a model is fast, at first.
-const FIRST_PROBATION: u32 = 8;
-
-/// The same for a model that keeps on disappointing.
-const LONGEST_PROBATION: u32 = 4096;
-
-/// After so many executions without disappointment the past is forgotten.
-const FORGIVEN: u32 = 1000;
+/// How many executions in a row on the pool show that a model is fast. Not more, since a busy machine makes any model look
+/// slow now and then.
+const PROBATION: u32 = 8;
 
 /// Requests that come so soon after an execution come in quick succession.
 const SUCCESSION: Duration = Duration::from_micros(50);
@@ -34,7 +29,6 @@ pub(super) enum Place {
 #[derive(Debug)]
 pub(super) struct Pace {
     standing: Standing,
-    probation: u32,
     last: Option<Last>,
 }
 
@@ -47,7 +41,7 @@ enum Standing {
     /// On the pool, until so many executions in a row were fast.
     Measured { fast: u32 },
     /// Wherever it suits.
-    Fast { estimate: Duration, runs: u32 },
+    Fast { estimate: Duration },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +53,7 @@ struct Last {
 impl Pace {
     /// Of a model that has not been executed yet.
     pub(super) fn new() -> Pace {
-        Pace { standing: Standing::Measured { fast: 0 }, probation: FIRST_PROBATION, last: None }
+        Pace { standing: Standing::Measured { fast: 0 }, last: None }
     }
 
     /// Whether it may be executed on a thread of the network.
@@ -78,30 +72,20 @@ impl Pace {
     pub(super) fn observe(&mut self, place: Place, took: Duration, requests: usize, now: Instant) {
         self.last = Some(Last { ended: now, requests });
         self.standing = match self.standing {
-            Standing::Measured { .. } if took > FAST => Standing::Measured { fast: 0 },
-            Standing::Measured { fast } if place == Place::Pool && fast + 1 >= self.probation => {
-                Standing::Fast { estimate: took, runs: 0 }
-            }
-            Standing::Measured { fast } => Standing::Measured { fast: fast + 1 },
-            Standing::Fast { estimate, .. } if took > estimate * PATIENCE => return self.disappoint(),
-            Standing::Fast { estimate, runs } => {
-                let estimate = (estimate * 7 + took) / 8;
-                if runs >= FORGIVEN {
-                    self.probation = FIRST_PROBATION;
-                }
-                match estimate > FAST {
-                    true => Standing::Measured { fast: 0 },
-                    false => Standing::Fast { estimate, runs: runs.saturating_add(1) },
-                }
-            }
+            Standing::Measured { fast } if took <= FAST && place == Place::Pool => match fast + 1 {
+                PROBATION => Standing::Fast { estimate: took },
+                fast => Standing::Measured { fast },
+            },
+            Standing::Fast { estimate } if took <= estimate * PATIENCE => match (estimate * 7 + took) / 8 {
+                estimate if estimate <= FAST => Standing::Fast { estimate },
+                _ => Standing::Measured { fast: 0 },
+            },
+            _ => Standing::Measured { fast: 0 },
         };
     }
 
-    /// It is not as fast as was believed: it goes to the pool until it is measured again, which takes longer each time.
+    /// It is not as fast as was believed: it goes to the pool until it is measured again.
     pub(super) fn disappoint(&mut self) {
-        if self.is_fast() {
-            self.probation = (self.probation * 2).min(LONGEST_PROBATION);
-        }
         self.standing = Standing::Measured { fast: 0 };
     }
 }
@@ -118,7 +102,7 @@ mod tests {
 
     fn fast() -> Pace {
         let mut pace = Pace::new();
-        observe(&mut pace, Place::Pool, QUICK, FIRST_PROBATION);
+        observe(&mut pace, Place::Pool, QUICK, PROBATION);
         assert!(pace.is_fast());
         pace
     }
@@ -126,37 +110,29 @@ mod tests {
     #[test]
     fn a_model_is_fast_once_enough_executions_in_a_row_on_the_pool_were() {
         let mut pace = Pace::new();
-        observe(&mut pace, Place::Pool, QUICK, FIRST_PROBATION - 1);
+        observe(&mut pace, Place::Pool, QUICK, PROBATION - 1);
         assert!(!pace.is_fast());
         observe(&mut pace, Place::Pool, FAST * 2, 1);
-        observe(&mut pace, Place::Pool, QUICK, FIRST_PROBATION - 1);
+        observe(&mut pace, Place::Pool, QUICK, PROBATION - 1);
         assert!(!pace.is_fast(), "the slow one made it begin anew");
         observe(&mut pace, Place::Pool, QUICK, 1);
         assert!(pace.is_fast());
     }
 
     #[test]
-    fn one_execution_of_more_than_ten_times_the_estimate_sends_it_back_to_the_pool_for_longer_each_time() {
+    fn one_execution_of_more_than_ten_times_the_estimate_sends_it_back_to_the_pool_until_it_is_measured_again()
+     {
         let mut pace = fast();
         observe(&mut pace, Place::Inline, QUICK * 10, 1);
         assert!(pace.is_fast());
         observe(&mut pace, Place::Inline, Duration::from_millis(5), 1);
         assert!(!pace.is_fast());
-        observe(&mut pace, Place::Pool, QUICK, 2 * FIRST_PROBATION - 1);
+        observe(&mut pace, Place::Pool, QUICK, PROBATION - 1);
         assert!(!pace.is_fast());
         observe(&mut pace, Place::Pool, QUICK, 1);
         assert!(pace.is_fast());
         pace.disappoint();
-        assert_eq!(pace.probation, 4 * FIRST_PROBATION);
-    }
-
-    #[test]
-    fn the_past_is_forgiven_after_a_long_time_without_disappointment() {
-        let mut pace = fast();
-        pace.disappoint();
-        observe(&mut pace, Place::Pool, QUICK, 2 * FIRST_PROBATION);
-        observe(&mut pace, Place::Inline, QUICK, FORGIVEN + 1);
-        assert_eq!(pace.probation, FIRST_PROBATION);
+        assert!(!pace.is_fast());
     }
 
     #[test]

@@ -91,18 +91,18 @@ enum Step {
     SetAlarm(Instant),
 }
 
-/// A batch, and an instance for it.
+/// Requests to be executed as a batch, and an instance for them.
 struct Assignment {
     executor: Executor,
-    batch: Batch,
-    /// How many there are in the batch.
-    requests: usize,
+    requests: Vec<Request>,
 }
 
 /// An execution that is over.
+#[derive(Clone, Copy)]
 struct Execution {
     place: Place,
     began: Instant,
+    ended: Instant,
     requests: usize,
 }
 
@@ -276,11 +276,12 @@ impl Scheduler {
         executed: Result<Executor, Lost>,
         execution: Execution,
     ) -> Option<Assignment> {
-        let Execution { place, began, requests } = execution;
-        let now = self.machinery.clock.now();
+        let Execution { place, began, ended, requests } = execution;
         let mut state = self.state.lock();
         state.inline -= usize::from(place == Place::Inline);
-        state.pace.observe(place, now.saturating_duration_since(began), requests, now);
+        if requests > 0 {
+            state.pace.observe(place, ended.saturating_duration_since(began), requests, ended);
+        }
         match executed {
             Ok(executor) if executor.claim().is_some() => state.idle.push(executor),
             Ok(executor) => state.free.push(executor),
@@ -350,7 +351,7 @@ impl Scheduler {
             let in_order = |request: Request| request.answered_through(|responder| order.enter(responder));
             requests = requests.into_iter().map(in_order).collect();
         }
-        Some(Assignment { executor, requests: requests.len(), batch: Batch::new(requests) })
+        Some(Assignment { executor, requests })
     }
 
     /// Whether one more thread is to be called, or an instance is to be staged, or an alarm set.
@@ -430,15 +431,22 @@ impl Scheduler {
 
     /// Executes a batch on this thread; the next one, if this thread is to take it.
     fn execute(self: &Arc<Self>, assignment: Assignment, place: Place) -> Option<Assignment> {
-        let Assignment { executor, batch, requests } = assignment;
+        let Assignment { executor, mut requests } = assignment;
+        // The last look: who gave up by now is not executed.
+        requests.retain(|request| !request.cancel().is_cancelled());
+        let count = requests.len();
         let began = self.machinery.clock.now();
-        let executed = executor.execute(batch, &*self.model);
+        let executed = match count {
+            0 => Ok(executor),
+            _ => executor.execute(Batch::new(requests), &*self.model),
+        };
+        let ended = self.machinery.clock.now();
         // On a busy machine this lets the network bring what it has: a larger batch, and no sleep and wake-up of this
         // thread in between. Where nothing else wants the core it returns at once.
         if place == Place::Pool && self.policy.combines() {
             thread::yield_now();
         }
-        self.executed(executed, Execution { place, began, requests })
+        self.executed(executed, Execution { place, began, ended, requests: count })
     }
 
     fn candidates<'a>(&self, queue: &'a Queue<Request>) -> impl Iterator<Item = Candidate> + use<'a> {

@@ -4,6 +4,8 @@ mod batching;
 mod boundary;
 mod faults;
 mod inline;
+#[cfg(feature = "shuttle")]
+mod interleavings;
 mod property;
 mod rates;
 mod waiting;
