@@ -136,7 +136,7 @@ impl Endpoints {
         let grpc = match bound.grpc {
             None => None,
             Some(bound) => {
-                let options = GrpcOptions::new(&settings.grpc)?;
+                let options = GrpcOptions::new(&settings.grpc, &settings.limits)?;
                 let compress = settings.grpc.response_compression != Compression::None;
                 let services = Deadline::new(Services::new(serving, compress));
                 tracing::info!("Started GRPCInferenceService at {}", bound.local_addr());
