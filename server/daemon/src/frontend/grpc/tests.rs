@@ -1,0 +1,5 @@
+//! The services by themselves, without a connection.
+
+mod calls;
+mod held;
+mod inflight;
