@@ -19,6 +19,7 @@ use super::health::ServerHealth;
 use super::metered::Metered;
 use super::service::InferenceService;
 use super::{infer, reflection, status};
+use crate::net::CallDeadline;
 use crate::serving::Serving;
 
 /// The largest message in either direction, in bytes; as in Triton.
@@ -83,8 +84,10 @@ where
         };
         if infer && !self.compress && is_plain(&request) {
             let serving = Arc::clone(&self.serving);
+            let deadline = CallDeadline::of(request.extensions());
             let body = Metered::new(request.into_body(), share);
-            return Box::pin(async move { Ok(infer::call(&serving, body, LARGEST_MESSAGE).await) });
+            let call = async move { Ok(infer::call(&serving, body, deadline, LARGEST_MESSAGE).await) };
+            return Box::pin(call);
         }
         // The body of such a call is gone when its message has been read.
         let share = Arc::new(share);
