@@ -175,8 +175,6 @@ def test_a_misspelt_flag_is_an_error_that_names_the_nearest_one(repository):
     [
         "--grpc-restricted-protocol=health:key=value",
         "--http-restricted-api=health:key=value",
-        "--rate-limit=execution_count",
-        "--rate-limit-resource=R:1:0",
         "--model-namespacing=true",
         "--repoagent-directory=/nowhere",
     ],

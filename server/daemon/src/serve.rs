@@ -1,5 +1,6 @@
 //! The daemon's life: bind, load, serve until a signal, drain.
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,9 +18,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::frontend::grpc::Services;
 use crate::frontend::http;
+use crate::inflight::Inflight;
+use crate::memory;
 use crate::net::{Bound, Deadline, Endpoint, GrpcOptions, Stopped, serve_grpc, serve_http};
 use crate::serving::{Serving, Stage};
-use crate::settings::{Compression, Listener, Settings};
+use crate::settings::{Compression, Limits, Listener, Settings};
 use crate::wiring;
 
 /// Serves until SIGTERM or SIGINT. The status is a failure if models that had to load did not, or if requests were
@@ -40,6 +43,19 @@ fn raise_file_limit() {
     if let Err(error) = rlimit::increase_nofile_limit(rlimit::INFINITY) {
         tracing::warn!("the limit on open files cannot be raised, and bounds connections: {error}");
     }
+}
+
+/// What may be in flight. Half of the memory is left to models, answers, and messages that were compressed.
+fn inflight(limits: &Limits) -> Inflight {
+    let half = || NonZeroUsize::new(usize::try_from(memory::available()? / 2).ok()?);
+    let bytes = limits.inflight_bytes.or_else(half);
+    match bytes {
+        Some(bytes) => tracing::info!("the bodies of gRPC calls in flight may have {bytes} bytes"),
+        None => {
+            tracing::warn!("the bodies of gRPC calls have no limit: the size of the memory cannot be read")
+        }
+    }
+    Inflight::new(limits.inflight_requests, bytes)
 }
 
 /// The ports are taken, and clients can connect; nobody answers yet.
@@ -65,7 +81,8 @@ impl BoundPorts {
         let mut signals = Signals::listen()?;
         let found = scan(&settings.repository.paths)?;
         let registry = Arc::new(Registry::default());
-        let serving = Arc::new(Serving::new(settings.server.id.clone(), Arc::clone(&registry)));
+        let inflight = Arc::new(inflight(&settings.limits));
+        let serving = Arc::new(Serving::new(settings.server.id.clone(), Arc::clone(&registry), inflight));
         let endpoints = Endpoints::open(self, settings, &serving)?;
 
         let machinery = wiring::machinery(Handle::current());
@@ -136,7 +153,7 @@ impl Endpoints {
         let grpc = match bound.grpc {
             None => None,
             Some(bound) => {
-                let options = GrpcOptions::new(&settings.grpc)?;
+                let options = GrpcOptions::new(&settings.grpc, &settings.limits)?;
                 let compress = settings.grpc.response_compression != Compression::None;
                 let services = Deadline::new(Services::new(serving, compress));
                 tracing::info!("Started GRPCInferenceService at {}", bound.local_addr());

@@ -15,14 +15,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use super::accept::accept;
+use super::accept::{Beyond, Places, accept};
 use super::bound::Bound;
 use super::endpoint::{Endpoint, Orders};
 use super::lifetime::{Age, drive};
 use super::lingering::Lingering;
 
 /// How many connections are served at a time.
-const MAX_CONNECTIONS: usize = 256;
+const PLACES: Places = Places { limit: 256, beyond: Beyond::Waits };
 /// How long a client may take for the head of a request, and be silent between two.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 /// How large the head of a request may be.
@@ -46,7 +46,7 @@ where
     let socket = bound.into_socket()?;
     let handler = Arc::new(handler);
     let serve = move |stream, orders| talk(stream, Arc::clone(&handler), orders);
-    tokio::spawn(accept(socket, MAX_CONNECTIONS, orders, serve));
+    tokio::spawn(accept(socket, PLACES, orders, serve));
     Ok(endpoint)
 }
 

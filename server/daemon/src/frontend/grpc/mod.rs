@@ -7,6 +7,7 @@ mod incoming;
 mod infer;
 mod inputs;
 mod metadata;
+mod metered;
 mod outgoing;
 mod outputs;
 mod parameters;
@@ -17,5 +18,8 @@ mod service;
 mod statistics;
 mod status;
 mod version;
+
+#[cfg(test)]
+mod tests;
 
 pub use router::Services;

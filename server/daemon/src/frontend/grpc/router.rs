@@ -1,24 +1,31 @@
 use std::convert::Infallible;
-use std::future::Future;
+use std::error::Error;
+use std::future::{self, Future};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use http_body::Body as HttpBody;
 use nerite_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic_health::pb::health_server::HealthServer;
 use tower_service::Service;
 
 use super::health::ServerHealth;
+use super::metered::Metered;
 use super::service::InferenceService;
 use super::{infer, reflection, status};
+use crate::net::CallDeadline;
 use crate::serving::Serving;
 
 /// The largest message in either direction, in bytes; as in Triton.
 const LARGEST_MESSAGE: usize = i32::MAX as usize;
+
+const MODEL_INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 const ENCODINGS: [CompressionEncoding; 3] =
     [CompressionEncoding::Gzip, CompressionEncoding::Deflate, CompressionEncoding::Zstd];
@@ -53,7 +60,11 @@ impl Services {
     }
 }
 
-impl Service<Request<Incoming>> for Services {
+impl<B> Service<Request<B>> for Services
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answered;
@@ -62,28 +73,59 @@ impl Service<Request<Incoming>> for Services {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Answered {
-        let path = request.uri().path().strip_prefix('/').unwrap_or_default();
-        if path == "inference.GRPCInferenceService/ModelInfer" && !self.compress && is_plain(&request) {
+    /// Takes a share of what may be in flight, which the call has until its answer is made or its future is dropped.
+    fn call(&mut self, request: Request<B>) -> Answered {
+        let inflight = &self.serving.inflight;
+        let infer = request.uri().path() == MODEL_INFER;
+        let share = match infer.then(|| inflight.request()) {
+            None => inflight.call(),
+            Some(Ok(share)) => share,
+            Some(Err(full)) => return answered(status::of_full(&full)),
+        };
+        if infer && !self.compress && is_plain(&request) {
             let serving = Arc::clone(&self.serving);
-            return Box::pin(
-                async move { Ok(infer::call(&serving, request.into_body(), LARGEST_MESSAGE).await) },
-            );
+            let deadline = CallDeadline::of(request.extensions());
+            let body = Metered::new(request.into_body(), share);
+            let call = async move { Ok(infer::call(&serving, body, deadline, LARGEST_MESSAGE).await) };
+            return Box::pin(call);
         }
+        // The body of such a call is gone when its message has been read.
+        let share = Arc::new(share);
+        let answer = self.route(request.map(|body| Metered::new(body, Arc::clone(&share))));
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(share);
+            answer
+        })
+    }
+}
+
+impl Services {
+    /// Hands a call to the service that its path names.
+    fn route<B>(&mut self, request: Request<B>) -> Answered
+    where
+        B: HttpBody<Data = Bytes, Error = Status> + Send + 'static,
+    {
+        let path = request.uri().path().strip_prefix('/').unwrap_or_default();
         match path.split_once('/').map(|(service, _)| service) {
             Some("inference.GRPCInferenceService") => self.inference.call(request),
             Some("grpc.health.v1.Health") => self.health.call(request),
-            Some("grpc.reflection.v1.ServerReflection") => (reflection::handlers().v1)(request),
-            Some("grpc.reflection.v1alpha.ServerReflection") => (reflection::handlers().v1alpha)(request),
-            _ => {
-                let status = status::unsupported(format!("unknown service or method '{path}'"));
-                Box::pin(async move { Ok(status.into_http()) })
+            Some("grpc.reflection.v1.ServerReflection") => {
+                (reflection::handlers().v1)(request.map(Body::new))
             }
+            Some("grpc.reflection.v1alpha.ServerReflection") => {
+                (reflection::handlers().v1alpha)(request.map(Body::new))
+            }
+            _ => answered(status::unsupported(format!("unknown service or method '{path}'"))),
         }
     }
 }
 
+fn answered(status: Status) -> Answered {
+    Box::pin(future::ready(Ok(status.into_http())))
+}
+
 /// Whether the messages of a request come without compression.
-fn is_plain(request: &Request<Incoming>) -> bool {
+fn is_plain<B>(request: &Request<B>) -> bool {
     request.headers().get("grpc-encoding").is_none_or(|encoding| encoding == "identity")
 }
