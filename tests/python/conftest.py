@@ -29,12 +29,12 @@ def repository(tmp_path):
 
 @pytest.fixture
 def serve(tmp_path):
-    """Starts daemons that end with the test: serve(repository, *flags, wait=True)."""
+    """Starts daemons that end with the test: serve(repository, *flags, wait=True, environment=None)."""
     started = []
 
-    def start(repository, *flags, wait=True):
+    def start(repository, *flags, wait=True, environment=None):
         log = tmp_path / f"nerite-{len(started)}.log"
-        daemon = Daemon([f"--model-repository={repository.folder}", *flags], log)
+        daemon = Daemon([f"--model-repository={repository.folder}", *flags], log, environment=environment)
         started.append(daemon)
         return daemon.wait_ready() if wait else daemon
 

@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use nerite_core::execution::Machinery;
 use nerite_core::lifecycle::Loader;
 use nerite_core::model::LoadError;
 use nerite_core::repository::{ModelDirectory, scan};
@@ -16,7 +15,7 @@ pub fn check(options: &CheckOptions, out: &mut dyn Write) -> anyhow::Result<Exit
     for warning in &options.warnings {
         writeln!(out, "note: {warning}")?;
     }
-    let loader = wiring::loader(&options.repository, &options.backends, Machinery::default());
+    let loader = wiring::loader(&options.repository, &options.backends, &options.scheduling, None);
     let found = scan(&options.repository.paths)?;
     let (mut right, mut wrong) = (0, found.refused.len());
     for (name, reason) in &found.refused {

@@ -85,8 +85,9 @@ impl BoundPorts {
         let serving = Arc::new(Serving::new(settings.server.id.clone(), Arc::clone(&registry), inflight));
         let endpoints = Endpoints::open(self, settings, &serving)?;
 
-        let machinery = wiring::machinery(Handle::current());
-        let loader = Arc::new(wiring::loader(&settings.repository, &settings.backends, machinery));
+        let Settings { repository, backends, scheduling, .. } = settings;
+        let network = Some(Handle::current());
+        let loader = Arc::new(wiring::loader(repository, backends, scheduling, network));
         let mut manager = Manager::new(loader, registry, settings.repository.load_threads.get());
         let loading = tokio::task::spawn_blocking(move || {
             let failures = manager.load_all(found);
