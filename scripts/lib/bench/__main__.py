@@ -4,10 +4,15 @@ import os
 import subprocess
 import sys
 
-from bench import idle, load, startup
+from bench import idle, load, overload, startup
 from daemon import DaemonError
 
-BENCHMARKS = {"startup": startup.run, "load": load.run, "idle": idle.run}
+BENCHMARKS = {
+    "startup": startup.run,
+    "load": load.run,
+    "idle": idle.run,
+    "overload": overload.run,
+}
 
 
 def main():

@@ -11,7 +11,7 @@ import grpc
 import models
 import numpy as np
 import onnxruntime
-from bench import h2load
+from bench import generator, h2load
 from bench.bare import Bare
 from bench.h2load import Run
 from bench.report import table, target
@@ -94,7 +94,7 @@ def measure(daemon, scratch):
         servers = {}
         for name, model in names.items():
             body = scratch / f"{model}.body"
-            body.write_bytes(frame(request(model).SerializeToString()))
+            body.write_bytes(generator.frame(request(model).SerializeToString()))
             servers[name] = Server(daemon.grpc_port, daemon.process.pid, body)
         answer = scratch / "answer"
         answer.write_bytes(stub.ModelInfer(request(names["batching"])).SerializeToString())
@@ -145,11 +145,6 @@ def request(model, row=0):
     message.inputs.add(name="pixels", datatype="FP32", shape=[1, 64])
     message.raw_input_contents.append(images[row].tobytes())
     return message
-
-
-def frame(message):
-    """A gRPC message as it is in a body: not compressed, its length, itself."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def check_answers(stub, names):
