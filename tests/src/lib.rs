@@ -13,6 +13,7 @@
 pub mod bare;
 pub mod daemon;
 pub mod load;
+pub mod metrics;
 pub mod models;
 #[path = "../../backends/onnxruntime/tests/support/onnx.rs"]
 mod onnx;

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from bench import idle, load, overload, startup
+from bench import idle, load, overload, startup, storm
 from daemon import DaemonError
 
 BENCHMARKS = {
@@ -12,6 +12,7 @@ BENCHMARKS = {
     "load": load.run,
     "idle": idle.run,
     "overload": overload.run,
+    "storm": storm.run,
 }
 
 

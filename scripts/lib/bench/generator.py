@@ -49,6 +49,11 @@ def open_loop(port, pid, rate, seconds, timeout_ms, body, connections=4):
     return drive(pid, process.cpu_seconds, "open_loop", port, connections, rate, seconds, timeout_ms, body)
 
 
+def storm(port, pid, seed, clients, requests, bodies):
+    """Requests of clients that behave badly."""
+    return drive(pid, process.cpu_seconds, "storm", port, seed, clients, requests, bodies)
+
+
 def drive(pid, clock, tool, *arguments):
     """The numbers that the tool prints, and what `clock(pid)` says has passed meanwhile."""
     before = clock(pid)
