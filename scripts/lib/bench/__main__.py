@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from bench import idle, load, overload, startup, storm
+from bench import idle, load, overload, scale, startup, storm
 from daemon import DaemonError
 
 BENCHMARKS = {
@@ -13,6 +13,7 @@ BENCHMARKS = {
     "idle": idle.run,
     "overload": overload.run,
     "storm": storm.run,
+    "scale": scale.run,
 }
 
 
