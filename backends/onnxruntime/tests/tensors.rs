@@ -96,11 +96,13 @@ fn strings_come_back_whole_with_nul_bytes_and_without_being_utf8() {
 #[test]
 fn bytes_that_do_not_fit_type_and_shape_are_refused() {
     let numbers = load(&identity(element::FLOAT, &[-1, 4]));
+    let bools = load(&identity(element::BOOL, &[-1]));
     let strings = load(&identity(element::STRING, &[-1]));
     for (model, input, part) in [
         (&numbers, tensor(DType::F32, &[1, 4], [0; 15]), "does not fit its shape"),
         (&numbers, tensor(DType::F32, &[1 << 62, 4], [0; 16]), "no tensor can have"),
         (&numbers, tensor(DType::F32, &[-1, 4], [0; 16]), "no tensor can have"),
+        (&bools, tensor(DType::Bool, &[4], [0, 1, 2, 3]), "has the byte 2 at 2, but a BOOL is 0 or 1"),
         (&strings, tensor(DType::Bytes, &[2], wire(&[b"a"])), "1 strings where its shape says 2"),
         (&strings, tensor(DType::Bytes, &[1], [9, 0, 0, 0, b'a']), "incomplete string data"),
         (&strings, tensor(DType::Bytes, &[1 << 60], []), "0 strings"),

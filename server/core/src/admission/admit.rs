@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor, strings};
+use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor, bools, strings};
 use smallvec::{SmallVec, smallvec};
 
 use super::refusal::Fault;
@@ -169,9 +169,19 @@ fn check_size(input: &str, shape: &Shape, dtype: DType, elements: usize, data: &
         return Err(Fault::TooManyElements { input: input.to_owned(), shape: shape.clone() });
     };
     match data.len() {
-        got if got == want => Ok(()),
+        got if got == want => check_values(input, dtype, data),
         got => Err(Fault::ByteSize { input: input.to_owned(), want, got }),
     }
+}
+
+/// Every pattern of bits is a number, but not a BOOL.
+fn check_values(input: &str, dtype: DType, data: &Bytes) -> Result<(), Fault> {
+    if dtype == DType::Bool
+        && let Some((place, byte)) = bools::first_stray(data)
+    {
+        return Err(Fault::NoBool { input: input.to_owned(), place, byte });
+    }
+    Ok(())
 }
 
 fn check_strings(input: &str, want: usize, data: &Bytes) -> Result<(), Fault> {

@@ -141,6 +141,26 @@ fn every_fault_has_the_text_that_clients_match_on() {
 }
 
 #[test]
+fn a_bool_that_is_neither_0_nor_1_is_refused_wherever_it_stands() {
+    let spec = model("M", 0, vec![input("B", DType::Bool, &[-1], 0)]);
+    let request = |bytes: &[u8]| InferRequest {
+        id: "7".into(),
+        inputs: vec![given("B", "BOOL", &[bytes.len() as i64], bytes)],
+        ..InferRequest::default()
+    };
+    assert!(admit(&spec, request(&[0, 1].repeat(50))).is_ok());
+    for (place, byte) in [(0, 2), (63, 0x80), (99, 0xff)] {
+        let mut bytes = [1; 100];
+        bytes[place] = byte;
+        let refusal = admit(&spec, request(&bytes)).expect_err("the request is wrong");
+        let text = format!(
+            "[request id: 7] input 'B' for model 'M' has the byte {byte} at {place}, but a BOOL is 0 or 1"
+        );
+        assert_eq!((refusal.code(), refusal.to_string()), (Code::InvalidArgument, text));
+    }
+}
+
+#[test]
 fn of_several_faults_the_first_in_the_order_of_checks_is_told() {
     let wrong = || given("A", "INT32", &[9, 5], &[0; 3]);
     refuses(vec![wrong()], &["NONE"], "unexpected inference output 'NONE' for model 'M'");
