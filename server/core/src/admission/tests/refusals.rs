@@ -161,6 +161,18 @@ fn a_bool_that_is_neither_0_nor_1_is_refused_wherever_it_stands() {
 }
 
 #[test]
+fn an_optional_input_does_not_stand_in_for_a_required_one() {
+    let o = || given("O", "INT32", &[1, 1], &[0; 4]);
+    let text = "[request id: 7] expected number of inputs between 2 and 3 but got 2 inputs for model 'M'. Got input(s) \
+                ['S','O'], but missing required input(s) ['A']. Please provide all required input(s).";
+    refuses(vec![s(1), o()], &[], text);
+    let wrong_too = given("A", "INT32", &[9], &[]);
+    refuses(vec![wrong_too, o()], &[], &text.replace("['S','O']", "['A','O']").replace("['A'].", "['S']."));
+    let unknown = given("X", "FP32", &[1], &[]);
+    refuses(vec![o(), unknown], &[], "unexpected inference input 'X' for model 'M'");
+}
+
+#[test]
 fn of_several_faults_the_first_in_the_order_of_checks_is_told() {
     let wrong = || given("A", "INT32", &[9, 5], &[0; 3]);
     refuses(vec![wrong()], &["NONE"], "unexpected inference output 'NONE' for model 'M'");
