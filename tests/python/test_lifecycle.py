@@ -193,6 +193,14 @@ def test_a_flag_that_only_tunes_is_accepted_with_a_warning(serve, repository):
     assert "pinned-memory-pool-byte-size" in log and "http-thread-count" in log
 
 
+def test_a_folder_that_is_no_version_is_warned_of_unless_it_has_a_meaning_of_its_own(serve, repository):
+    for folder in ("1", "01", "v2", "configs", "warmup", "initial_state"):
+        repository.add("M", models.identity("FP32", ["b", 4]), version=folder)
+    warnings = [line for line in serve(repository).log_text().splitlines() if line.startswith("W")]
+    told = [line.partition("] ")[2] for line in warnings if "directory" in line]
+    assert told == [f"model 'M': directory '{name}' is not a version and is ignored" for name in ("01", "v2")]
+
+
 @pytest.mark.parametrize("flags", [["--grpc-port=many"], ["--exit-on-error=perhaps"], ["--grpc-port"], ["stray"]])
 def test_a_value_that_makes_no_sense_is_an_error(repository, flags):
     status, printed = run(f"--model-repository={repository.folder}", *flags)

@@ -43,7 +43,7 @@ impl Loader {
     pub fn open(&self, directory: ModelDirectory) -> Result<OpenedModel, LoadError> {
         let name = &directory.name;
         for ignored in &directory.ignored {
-            tracing::debug!("model '{name}': directory '{ignored}' is not a version and is ignored");
+            tracing::warn!("model '{name}': directory '{ignored}' is not a version and is ignored");
         }
         let draft = guarded("reading the configuration", || self.configs.read(&directory))?;
         let plan = draft.plan();
