@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::parallel::in_parallel;
-use super::state::VersionState;
+use super::state::{VersionState, settle};
 use super::{Loader, OpenedModel, VersionOutcome};
 use crate::model::LoadError;
 use crate::registry::{PublicState, Registry, Status};
@@ -49,7 +49,8 @@ impl Manager {
         Manager { loader, registry, load_threads, models: BTreeMap::new() }
     }
 
-    /// Loads what was found, in parallel, and returns what failed once each version is ready or failed. It blocks.
+    /// Loads what was found, in parallel, and returns what failed. It blocks. A model is served as soon as every version
+    /// that its policy selects is loaded; if one of them fails, none is.
     pub fn load_all(&mut self, found: Scanned) -> Vec<LoadFailure> {
         let Scanned { models, refused } = found;
         self.registry.announce(models.keys().chain(refused.keys()));
@@ -113,10 +114,7 @@ impl Manager {
 
     fn loaded(&mut self, name: &str, version: u64, outcome: VersionOutcome, failures: &mut Vec<LoadFailure>) {
         let state = match outcome {
-            Ok(ready) => {
-                tracing::info!("successfully loaded '{name}' version {version}");
-                VersionState::Ready(ready)
-            }
+            Ok(loaded) => VersionState::Loaded(loaded),
             Err(error) => {
                 let failure =
                     LoadFailure { model: name.to_owned(), version: Some(version), error: error.clone() };
@@ -125,7 +123,21 @@ impl Manager {
                 VersionState::Failed(error)
             }
         };
-        self.enter(name, version, state);
+        let versions = self.models.entry(name.to_owned()).or_default();
+        versions.insert(version, state);
+        let moved = settle(versions);
+        // At once, so that nobody finds a lower version where a higher one is ready too.
+        self.registry.update(name, |entry| {
+            versions.iter().for_each(|(&version, state)| state.publish(version, entry));
+        });
+        for version in moved {
+            match &versions[&version] {
+                VersionState::Withdrawn { failed } => tracing::warn!(
+                    "unloaded '{name}' version {version}, because version {failed} could not be loaded"
+                ),
+                _ => tracing::info!("successfully loaded '{name}' version {version}"),
+            }
+        }
     }
 
     fn model_failed(&mut self, model: String, error: LoadError, failures: &mut Vec<LoadFailure>) {
