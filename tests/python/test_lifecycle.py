@@ -48,6 +48,23 @@ def test_a_broken_model_ends_the_start_with_every_reason(serve, half_broken):
         assert words in reasons, reasons
 
 
+def test_the_reasons_of_a_failed_start_are_in_the_words_that_triton_has(serve, repository):
+    identity = models.identity("FP32", ["b", 4])
+    repository.add("badconf", identity, "max_batch_size: many")
+    repository.add("broken", b"not a model")
+    repository.add("unselected", identity, "version_policy { specific { versions: [ 2 ] } }")
+    daemon = serve(repository, wait=False)
+    assert daemon.wait_exit() == 1
+    _, _, reasons = daemon.log_text().partition("failed to load all models")
+    for words in (
+        "failed to load 'badconf', failed to poll from model repository: Internal: ",
+        "load failed for model 'broken': version 1 is at UNAVAILABLE state: ",
+        "load failed for model 'unselected': at least one version must be available under the version policy of model "
+        "'unselected'\n",
+    ):
+        assert words in reasons + "\n", reasons
+
+
 def test_without_exit_on_error_the_rest_is_served_but_the_server_is_not_ready(serve, half_broken):
     daemon = serve(half_broken, "--exit-on-error=false", wait=False)
     with triton.InferenceServerClient(daemon.url) as client:

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use nerite_core::lifecycle::Loader;
-use nerite_core::model::{LoadError, ModelSpec};
+use nerite_core::model::{ModelSpec, OpenError};
 use nerite_core::repository::{ModelDirectory, scan};
 
 use crate::settings::CheckOptions;
@@ -28,7 +28,7 @@ pub fn check(options: &CheckOptions, out: &mut dyn Write) -> anyhow::Result<Exit
                 right += outcome.right;
                 wrong += outcome.wrong;
             }
-            Err(CheckError::Load(error)) => {
+            Err(CheckError::Open(error)) => {
                 wrong += 1;
                 writeln!(out, "{name}: will not be served: {error}")?;
             }
@@ -49,7 +49,7 @@ struct Outcome {
 #[derive(Debug, thiserror::Error)]
 enum CheckError {
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Open(#[from] OpenError),
     #[error(transparent)]
     Write(#[from] io::Error),
 }

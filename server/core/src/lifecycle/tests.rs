@@ -12,7 +12,7 @@ use super::*;
 use crate::mock::{
     Fault, Handle, MockConfigs, MockEngine, declaration, input, model, plan, poll, request, wait,
 };
-use crate::model::{LoadError, LoadPlan, ModelSpec, VersionPolicy};
+use crate::model::{LoadError, LoadPlan, ModelSpec, OpenError, VersionPolicy};
 use crate::registry::{PublicState, Registry};
 use crate::repository::{Scanned, scan};
 
@@ -54,7 +54,7 @@ impl World {
     fn index(&self, model: &str) -> Vec<(Option<u64>, PublicState, String)> {
         let entry = self.registry.entry(model).expect("the model is known");
         let versions = entry.versions.iter().map(|(version, status)| (Some(*version), status.clone()));
-        let model = entry.model.iter().map(|status| (None, status.clone()));
+        let model = entry.model_status().map(|status| (None, status));
         versions.chain(model).map(|(version, status)| (version, status.state, status.reason)).collect()
     }
 }
@@ -112,9 +112,12 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_other_models_from_servin
     assert_eq!(
         world.load(),
         [
-            format!("failed to load 'empty': {no_version}"),
-            format!("failed to load 'foreign': {no_backend}"),
-            "failed to load 'unreadable': Invalid argument: line 3, column 7".to_owned(),
+            "failed to load 'unreadable', failed to poll from model repository: Invalid argument: line 3, column 7"
+                .to_owned(),
+            "load failed for model 'empty': at least one version must be available under the version policy of model \
+             'empty'"
+                .to_owned(),
+            format!("load failed for model 'foreign': version 1 is at UNAVAILABLE state: {no_backend};"),
             "load failed for model 'half': version 2 is at UNAVAILABLE state: Invalid argument: truncated file;".to_owned(),
             "load failed for model 'incomplete': version 1 is at UNAVAILABLE state: Invalid argument: the model has no \
              input 'Z';"
@@ -132,7 +135,7 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_other_models_from_servin
     assert_eq!(world.index("unreadable"), [unavailable(None, "Invalid argument: line 3, column 7")]);
     let reason = "Invalid argument: the model has no input 'Z'";
     assert_eq!(world.index("incomplete"), [unavailable(Some(1), reason)]);
-    assert_eq!(world.index("foreign"), [unavailable(None, no_backend)]);
+    assert_eq!(world.index("foreign"), [unavailable(Some(1), no_backend)]);
     assert_eq!(world.index("empty"), [unavailable(None, no_version)]);
     let refusal =
         |model, version| world.registry.lookup(model, version).map(|v| v.version).unwrap_err().code();
@@ -140,6 +143,8 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_other_models_from_servin
     assert_eq!(refusal("half", Some(1)), Code::Unavailable);
     assert_eq!(refusal("half", Some(2)), Code::Unavailable);
     assert_eq!(refusal("empty", None), Code::NotFound);
+    assert_eq!(refusal("foreign", Some(1)), Code::Unavailable);
+    assert_eq!(refusal("unreadable", None), Code::NotFound);
 }
 
 #[test]
@@ -197,8 +202,10 @@ fn a_model_in_two_repositories_is_refused_with_both_places_named() {
     let found = scan(&[world.root.path().to_owned(), second.path().to_owned()]).unwrap();
     let failures = world.manager.load_all(found);
     assert_eq!(failures.len(), 1);
-    let LoadFailure { model, version, error } = &failures[0];
-    assert_eq!((model.as_str(), *version, error.code), ("b", None, Code::Internal));
+    let LoadFailure::Model { model, error: OpenError::Unreadable(error) } = &failures[0] else {
+        panic!("{}", failures[0])
+    };
+    assert_eq!((model.as_str(), error.code), ("b", Code::Internal));
     for place in [world.root.path(), second.path()] {
         assert!(error.message.contains(&place.join("b").display().to_string()), "{error}");
     }
@@ -239,7 +246,8 @@ fn a_panic_while_loading_is_a_failure_of_that_model_alone() {
     assert_eq!(
         world.load(),
         [
-            "failed to load 'config': Internal: reading the configuration panicked: index out of bounds"
+            "failed to load 'config', failed to poll from model repository: Internal: reading the configuration \
+             panicked: index out of bounds"
                 .to_owned(),
             format!(
                 "load failed for model 'completion': {version_1} completing the configuration panicked: no such tensor;"

@@ -6,6 +6,6 @@ mod spec;
 mod version_policy;
 
 pub use config::{ConfigSource, InstanceGroup, LoadPlan, ModelDraft};
-pub use error::LoadError;
+pub use error::{LoadError, OpenError};
 pub use spec::{InputSpec, ModelSpec, OutputSpec, SlotCounts};
 pub use version_policy::VersionPolicy;

@@ -2,6 +2,7 @@ use nerite_backend::DType;
 
 use super::*;
 use crate::mock::{input, model, serve};
+use crate::model::LoadError;
 
 fn known(registry: &Registry, names: &[&str]) {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
@@ -14,6 +15,10 @@ fn version() -> Arc<ModelVersion> {
 
 fn failed(reason: &str) -> Status {
     Status { state: PublicState::Unavailable, reason: reason.to_owned() }
+}
+
+fn unreadable(reason: &str) -> OpenError {
+    OpenError::Unreadable(LoadError::internal(reason))
 }
 
 #[track_caller]
@@ -62,11 +67,11 @@ fn a_lookup_without_a_version_finds_the_highest_that_is_ready() {
 fn an_announced_model_keeps_what_is_known_of_it_and_an_unknown_one_cannot_be_changed() {
     let registry = Registry::default();
     known(&registry, &["b", "a"]);
-    registry.update("a", |entry| entry.model = Some(failed("why")));
-    registry.update("c", |entry| entry.model = Some(failed("never seen")));
+    registry.update("a", |entry| entry.model = Some(unreadable("why")));
+    registry.update("c", |entry| entry.model = Some(unreadable("never seen")));
     known(&registry, &["a", "d"]);
     assert_eq!(registry.entries().keys().collect::<Vec<_>>(), ["a", "b", "d"]);
-    assert_eq!(registry.entry("a").unwrap().model, Some(failed("why")));
+    assert_eq!(registry.entry("a").unwrap().model, Some(unreadable("why")));
     assert!(registry.entry("c").is_none());
 }
 
