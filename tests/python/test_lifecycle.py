@@ -65,6 +65,19 @@ def test_the_reasons_of_a_failed_start_are_in_the_words_that_triton_has(serve, r
         assert words in reasons + "\n", reasons
 
 
+def test_a_model_whose_configuration_cannot_be_read_is_not_found(serve, repository):
+    repository.add("badconf", models.identity("FP32", ["b", 4]), "max_batch_size: many")
+    daemon = serve(repository, "--exit-on-error=false", "--strict-readiness=false")
+    message = request("badconf", ("INPUT0", "FP32", [1, 4]), raw=[bytes(16)])
+    with grpc.insecure_channel(daemon.url) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        found = ("NOT_FOUND", "Request for unknown model: 'badconf' is not found")
+        assert fault(stub.ModelInfer, message) == found
+        index = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest()).models
+    assert [(entry.name, entry.state) for entry in index] == [("badconf", "UNAVAILABLE")]
+    assert "max_batch_size" in index[0].reason
+
+
 def test_without_exit_on_error_the_rest_is_served_but_the_server_is_not_ready(serve, half_broken):
     daemon = serve(half_broken, "--exit-on-error=false", wait=False)
     with triton.InferenceServerClient(daemon.url) as client:

@@ -74,7 +74,7 @@ pub struct Registry {
 /// Why a lookup found nothing to serve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// No model of that name was ever seen.
+    /// There is no model of that name, or nothing that could be read of it but the name.
     #[error("Request for unknown model: '{model}' is not found")]
     UnknownModel {
         /// The name.
@@ -166,6 +166,7 @@ impl Registry {
 fn not_found(model: &str, version: Option<u64>, entry: &ModelEntry) -> LookupError {
     let model = model.to_owned();
     match version {
+        _ if matches!(entry.model, Some(OpenError::Unreadable(_))) => LookupError::UnknownModel { model },
         None => LookupError::NothingReady { model },
         Some(version) if entry.versions.contains_key(&version) => LookupError::NotReady { model, version },
         Some(version) => LookupError::UnknownVersion { model, version },

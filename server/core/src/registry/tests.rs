@@ -47,6 +47,19 @@ fn a_lookup_that_finds_nothing_says_whether_model_or_version_is_unknown_or_not_r
 }
 
 #[test]
+fn a_model_whose_configuration_could_not_be_read_is_not_found() {
+    let registry = Registry::default();
+    known(&registry, &["M", "N"]);
+    registry.update("M", |entry| entry.model = Some(unreadable("broken")));
+    for version in [None, Some(1)] {
+        refused(&registry, "M", version, Code::NotFound, "Request for unknown model: 'M' is not found");
+    }
+    let no_version = OpenError::NoVersion(LoadError::invalid("no version"));
+    registry.update("N", |entry| entry.model = Some(no_version));
+    refused(&registry, "N", None, Code::NotFound, "Request for unknown model: 'N' has no available versions");
+}
+
+#[test]
 fn a_lookup_without_a_version_finds_the_highest_that_is_ready() {
     let registry = Registry::default();
     known(&registry, &["M"]);
