@@ -115,6 +115,15 @@ def test_bools_of_0_and_1_are_what_they_say(stub):
     np.testing.assert_array_equal(np.frombuffer(answer.raw_output_contents[0], np.float32), np.arange(1, 100, 2))
 
 
+def test_more_strings_than_an_engine_takes_are_refused(stub):
+    count = 4 * 2**20 + 1
+    message = request("free_strings", ("INPUT0", "BYTES", [count, 1]), raw=[bytes(4 * count)])
+    code, text = fault(stub.ModelInfer, message)
+    assert code == "INVALID_ARGUMENT"
+    assert "at most 4194304" in text
+    assert_answers(stub)
+
+
 @pytest.mark.parametrize("dtype", ["", "FP31", "fp32", "TYPE_FP32", "BYTES", "FP64", "\0", "x" * 10_000], ids=repr)
 def test_a_dtype_that_is_none_or_another_is_refused(stub, dtype):
     code, text = fault(stub.ModelInfer, request("free", ("INPUT0", dtype, [1, 2]), raw=[bytes(8)]))

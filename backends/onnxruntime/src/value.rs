@@ -10,6 +10,11 @@ use crate::environment::{Environment, made};
 use crate::status::ort_call;
 use crate::types;
 
+/// How many strings one input may have. ONNX Runtime keeps each in 32 bytes, and its heap besides where it is long, while
+/// the wire needs 4 for an empty one: without a bound, memory for a request would be eight times its size, for each of
+/// the model's tensors that is as long. A batch that comes over it is run again request by request, like any that fails.
+const MOST_STRINGS: usize = 4 << 20;
+
 /// An `OrtValue` of our own, released when it is dropped.
 pub(crate) struct Value(NonNull<OrtValue>);
 
@@ -108,6 +113,14 @@ fn copy_strings(
     elements: usize,
     bytes: &[u8],
 ) -> Result<Value, BackendError> {
+    if elements > MOST_STRINGS {
+        return Err(wrong(
+            tensor,
+            format_args!(
+                "has {elements} strings, and this engine takes at most {MOST_STRINGS} in one tensor"
+            ),
+        ));
+    }
     // Counted before anything is allocated: the shape is a caller's.
     let mut found = 0;
     for element in strings::elements(bytes) {
