@@ -100,6 +100,13 @@ def optional_input():
     return model([node], inputs, [tensor("OUTPUT0", "FP32", ["n"])], [ten])
 
 
+def compress():
+    """Those elements of INPUT0 whose place in CONDITION is true."""
+    node = helper.make_node("Compress", ["INPUT0", "CONDITION"], ["OUTPUT0"], axis=0)
+    inputs = [tensor("INPUT0", "FP32", ["n"]), tensor("CONDITION", "BOOL", ["n"])]
+    return model([node], inputs, [tensor("OUTPUT0", "FP32", ["m"])])
+
+
 def no_inputs():
     """Always the same three numbers."""
     value = numpy_helper.from_array(np.array([1, 2, 3], np.float32), "value")

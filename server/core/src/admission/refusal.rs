@@ -105,6 +105,11 @@ pub(super) enum Fault {
         want: usize,
         got: usize,
     },
+    NoBool {
+        input: String,
+        place: usize,
+        byte: u8,
+    },
     TooFewStrings {
         input: String,
         want: usize,
@@ -186,6 +191,10 @@ impl Fault {
             ByteSize { input, want, got } => write!(
                 f,
                 "input byte size mismatch for input '{input}' for model '{model}'. Expected {want}, got {got}"
+            ),
+            NoBool { input, place, byte } => write!(
+                f,
+                "input '{input}' for model '{model}' has the byte {byte} at {place}, but a BOOL is 0 or 1"
             ),
             TooFewStrings { input, want, got } => write!(
                 f,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use nerite_backend::{Artifact, Backend, Cancel, Code, Executions, InstanceSpec, Model};
 
 use crate::execution::{Executor, Machinery, Scheduler};
-use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec};
+use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec, OpenError};
 use crate::repository::ModelDirectory;
 use crate::statistics::Statistics;
 use crate::version::ModelVersion;
@@ -30,7 +30,6 @@ pub struct OpenedModel {
     /// The versions that its policy selects, in rising order; at least one.
     pub versions: Vec<u64>,
     draft: Arc<dyn ModelDraft>,
-    backend: Arc<dyn Backend>,
 }
 
 /// What became of a version.
@@ -48,31 +47,31 @@ impl Loader {
     }
 
     /// Reads the model's configuration and selects its versions.
-    pub fn open(&self, directory: ModelDirectory) -> Result<OpenedModel, LoadError> {
+    pub fn open(&self, directory: ModelDirectory) -> Result<OpenedModel, OpenError> {
         let name = &directory.name;
         for ignored in &directory.ignored {
-            tracing::debug!("model '{name}': directory '{ignored}' is not a version and is ignored");
+            tracing::warn!("model '{name}': directory '{ignored}' is not a version and is ignored");
         }
-        let draft = guarded("reading the configuration", || self.configs.read(&directory))?;
+        let draft = guarded("reading the configuration", || self.configs.read(&directory));
+        let draft = draft.map_err(OpenError::Unreadable)?;
         let plan = draft.plan();
         plan.notes.iter().for_each(|note| tracing::warn!("model '{name}': {note}"));
-        let backend = self.backends.get(&plan.backend).cloned().ok_or_else(|| self.no_backend(plan))?;
         let versions = plan.version_policy.select(&directory.versions);
         if versions.is_empty() {
-            return Err(LoadError::invalid(format!(
+            return Err(OpenError::NoVersion(LoadError::invalid(format!(
                 "at least one version must be available under the version policy of model '{name}'"
-            )));
+            ))));
         }
-        Ok(OpenedModel { directory, versions, draft, backend })
+        Ok(OpenedModel { directory, versions, draft })
     }
 
     /// Loads one version.
     pub fn load(&self, model: &OpenedModel, version: u64) -> VersionOutcome {
         let plan = model.draft.plan();
+        let backend = self.backends.get(&plan.backend).ok_or_else(|| self.no_backend(plan))?;
         let directory = model.directory.version_path(version);
         let artifact = artifact(model, plan, version, &directory);
-        let engine_model =
-            guarded("the engine", || Ok(model.backend.load(&artifact, &Cancel::default())?))?;
+        let engine_model = guarded("the engine", || Ok(backend.load(&artifact, &Cancel::default())?))?;
         let spec =
             guarded("completing the configuration", || model.draft.complete(engine_model.declaration()))?;
         let statistics = Arc::new(Statistics::default());

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use nerite_backend::{BackendError, Batch, Executions, InstanceSpec, Phases, Request, Response};
@@ -49,9 +49,21 @@ impl Handle {
         self.shared.instances.load(SeqCst)
     }
 
+    /// How many instances there are now.
+    pub(crate) fn instances_alive(&self) -> usize {
+        self.shared.instances_alive.load(SeqCst)
+    }
+
     /// Makes every later load of that version go wrong.
     pub(crate) fn fail_load(&self, model: &str, version: u64, fault: Fault) {
         self.shared.load_faults.lock().insert((model.to_owned(), version), fault);
+    }
+
+    /// Makes the next load of that version wait until what this gives is dropped.
+    pub(crate) fn hold_load(&self, model: &str, version: u64) -> Sender<()> {
+        let (held, let_go) = channel();
+        self.shared.load_gates.lock().insert((model.to_owned(), version), let_go);
+        held
     }
 
     /// Makes every later instance go wrong.
