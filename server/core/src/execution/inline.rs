@@ -53,21 +53,36 @@ impl Inline {
         Inline { runtime, clock, slots, watch: AtomicU8::new(IDLE) }
     }
 
-    /// Answers a dispatch on a thread of the network: this one if it is one. `patient`: not before everything else that
-    /// is ready there has been done.
-    pub(super) fn run(self: &Arc<Self>, dispatch: Dispatch, patient: bool) {
+    /// Answers a dispatch by a task on the network's runtime. `patient`: not before a thread has done everything else that
+    /// is ready.
+    pub(super) fn spawn(self: &Arc<Self>, dispatch: Dispatch, patient: bool) {
         let inline = Arc::clone(self);
-        // A task of its own begins with nothing in tokio's slot for the task woken last, which no other thread could
-        // take over while this one executes.
         self.runtime.spawn(async move {
             if patient {
                 tokio::task::yield_now().await;
             }
-            match inline.permit(dispatch.scheduler()) {
-                Some(_permit) => dispatch.execute_inline(),
-                None => dispatch.refused(),
-            }
+            inline.run(dispatch);
         });
+    }
+
+    /// Answers a dispatch at once, by the task that brings the request, if that is one of the network's: a task of its
+    /// own would be one more turn, after some of which tokio wakes another thread for the next.
+    ///
+    /// The task that tokio was told to poll next cannot be taken over by another thread while this one executes. There is
+    /// none here as a rule: a request's task wakes its connection only when that has a window to enlarge, which is once in
+    /// many thousand small requests.
+    pub(super) fn run_here(self: &Arc<Self>, dispatch: Dispatch) {
+        match Handle::try_current() {
+            Ok(here) if here.id() == self.runtime.id() => self.run(dispatch),
+            _ => self.spawn(dispatch, false),
+        }
+    }
+
+    fn run(self: &Arc<Self>, dispatch: Dispatch) {
+        match self.permit(dispatch.scheduler()) {
+            Some(_permit) => dispatch.execute_inline(),
+            None => dispatch.refused(),
+        }
     }
 
     fn permit(self: &Arc<Self>, scheduler: &Arc<Scheduler>) -> Option<Permit<'_>> {

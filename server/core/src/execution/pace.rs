@@ -14,7 +14,7 @@ const PATIENCE: u32 = 10;
 const PROBATION: u32 = 8;
 
 /// Requests that come so soon after an execution come in quick succession.
-const SUCCESSION: Duration = Duration::from_micros(50);
+const SUCCESSION: Duration = Duration::from_micros(20);
 
 /// Where a batch is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -175,7 +175,13 @@ impl Scheduler {
                 self.statistics.pending_changed(1);
                 let step = self.next_step(&mut state, now);
                 drop(state);
-                self.take(step);
+                match (step, &self.machinery.inline) {
+                    // Nobody else is likely to come: this thread does it.
+                    (Step::CallInline { patient: false }, Some(inline)) => {
+                        inline.run_here(Dispatch(Arc::clone(self)));
+                    }
+                    (step, _) => self.take(step),
+                }
                 Some(placed)
             }
             Err(request) => {
@@ -414,7 +420,7 @@ impl Scheduler {
             Step::Nothing => {}
             Step::Call => self.machinery.threads.run(Dispatch(Arc::clone(self))),
             Step::CallInline { patient } => match &self.machinery.inline {
-                Some(inline) => inline.run(Dispatch(Arc::clone(self)), patient),
+                Some(inline) => inline.spawn(Dispatch(Arc::clone(self)), patient),
                 None => self.machinery.threads.run(Dispatch(Arc::clone(self))),
             },
             Step::Stage(executor) => {
