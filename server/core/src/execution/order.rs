@@ -25,9 +25,14 @@ enum Place {
     /// There is no final response yet.
     Open,
     /// Held until its turn comes.
-    Ready(Responder, Response),
+    Ready(Box<Held>),
     /// There will be none.
     Gone,
+}
+
+struct Held {
+    responder: Responder,
+    response: Response,
 }
 
 impl ResponseOrder {
@@ -51,8 +56,8 @@ impl ResponseOrder {
         // Under the lock: two threads must not overtake each other on the way out. Sending only stores and wakes.
         while let Some(place) = line.places.pop_front_if(|place| !matches!(place, Place::Open)) {
             line.first += 1;
-            if let Place::Ready(responder, response) = place {
-                responder.send(response);
+            if let Place::Ready(held) = place {
+                held.responder.send(held.response);
             }
         }
         Sent::Taken
@@ -71,7 +76,8 @@ impl Exchange for Ordered {
         if !response.last {
             return self.responder.send(response);
         }
-        self.order.fill(self.place, Place::Ready(self.responder.clone(), response))
+        let held = Held { responder: self.responder.clone(), response };
+        self.order.fill(self.place, Place::Ready(Box::new(held)))
     }
 
     fn cancel(&self) -> &Cancel {
