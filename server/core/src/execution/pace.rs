@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// The longest execution, as a rule, for which a thread of the network may be kept from its work: some eight times what
+/// The longest execution, as a rule, and the longest sequence of them, for which a thread of the network may be kept from its work: some eight times what
 /// it costs to wake another thread.
-const FAST: Duration = Duration::from_micros(200);
+pub(super) const FAST: Duration = Duration::from_micros(200);
 
 /// By how much an execution may exceed the estimate before the model has to be measured anew.
 const PATIENCE: u32 = 10;

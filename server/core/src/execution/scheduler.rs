@@ -14,7 +14,7 @@ use super::clock::Alarm;
 use super::decide::{Candidate, Decision, Policy, decide};
 use super::executor::Lost;
 use super::order::ResponseOrder;
-use super::pace::{Pace, Place};
+use super::pace::{self, Pace, Place};
 use super::queue::{Arrival, Entry, Expiry, Placed, Queue, Ticket};
 use super::{Executor, Job, Machinery};
 use crate::admission::{QueueTerms, RequestPrefix};
@@ -97,10 +97,28 @@ struct Assignment {
     requests: Vec<Request>,
 }
 
+/// How long a called thread may go on.
+#[derive(Clone, Copy)]
+enum Shift {
+    /// For as long as there is work.
+    Pool,
+    /// It begins nothing after that time.
+    Inline { leave_by: Instant },
+}
+
+impl Shift {
+    fn place(self) -> Place {
+        match self {
+            Shift::Pool => Place::Pool,
+            Shift::Inline { .. } => Place::Inline,
+        }
+    }
+}
+
 /// An execution that is over.
 #[derive(Clone, Copy)]
 struct Execution {
-    place: Place,
+    shift: Shift,
     began: Instant,
     ended: Instant,
     requests: usize,
@@ -245,6 +263,14 @@ impl Scheduler {
         self.finish(state, Work { assignment: None, expired: Vec::new(), unused, step });
     }
 
+    /// A called thread executes what there is for it.
+    fn work_through(self: &Arc<Self>, shift: Shift) {
+        let mut assignment = self.begin(shift.place());
+        while let Some(assigned) = assignment {
+            assignment = self.execute(assigned, shift);
+        }
+    }
+
     /// A called thread begins: the batch for it, unless there is none by now.
     fn begin(self: &Arc<Self>, place: Place) -> Option<Assignment> {
         let mut state = self.state.lock();
@@ -282,11 +308,11 @@ impl Scheduler {
         executed: Result<Executor, Lost>,
         execution: Execution,
     ) -> Option<Assignment> {
-        let Execution { place, began, ended, requests } = execution;
+        let Execution { shift, began, ended, requests } = execution;
         let mut state = self.state.lock();
-        state.inline -= usize::from(place == Place::Inline);
+        state.inline -= usize::from(shift.place() == Place::Inline);
         if requests > 0 {
-            state.pace.observe(place, ended.saturating_duration_since(began), requests, ended);
+            state.pace.observe(shift.place(), ended.saturating_duration_since(began), requests, ended);
         }
         match executed {
             Ok(executor) if executor.claim().is_some() => state.idle.push(executor),
@@ -302,10 +328,16 @@ impl Scheduler {
                 }
             }
         }
-        // A model that may go to the network's threads is sent there.
-        let stays = place == Place::Pool && !(state.pace.is_fast() && self.machinery.inline.is_some());
+        let may_be_inline = state.pace.is_fast() && self.machinery.inline.is_some();
+        let stays = match shift {
+            // A model that may go to the network's threads is sent there.
+            Shift::Pool => !may_be_inline,
+            // Where requests combine, the network goes first and brings more for the next batch.
+            Shift::Inline { leave_by } => may_be_inline && !self.policy.combines() && ended < leave_by,
+        };
         let mut work = self.work(&mut state, stays);
         let assignment = work.assignment.take();
+        state.inline += usize::from(shift.place() == Place::Inline && assignment.is_some());
         self.finish(state, work);
         assignment
     }
@@ -385,7 +417,9 @@ impl Scheduler {
         if state.free.len() > state.called {
             state.called += 1;
             return match &self.machinery.inline {
-                Some(_) if state.pace.is_fast() => Step::CallInline { patient: state.pace.is_busy(now) },
+                Some(_) if state.pace.is_fast() => {
+                    Step::CallInline { patient: self.policy.combines() && state.pace.is_busy(now) }
+                }
                 _ => Step::Call,
             };
         }
@@ -436,7 +470,7 @@ impl Scheduler {
     }
 
     /// Executes a batch on this thread; the next one, if this thread is to take it.
-    fn execute(self: &Arc<Self>, assignment: Assignment, place: Place) -> Option<Assignment> {
+    fn execute(self: &Arc<Self>, assignment: Assignment, shift: Shift) -> Option<Assignment> {
         let Assignment { executor, mut requests } = assignment;
         // The last look: who gave up by now is not executed.
         requests.retain(|request| !request.cancel().is_cancelled());
@@ -449,10 +483,10 @@ impl Scheduler {
         let ended = self.machinery.clock.now();
         // On a busy machine this lets the network bring what it has: a larger batch, and no sleep and wake-up of this
         // thread in between. Where nothing else wants the core it returns at once.
-        if place == Place::Pool && self.policy.combines() {
+        if shift.place() == Place::Pool && self.policy.combines() {
             thread::yield_now();
         }
-        self.executed(executed, Execution { place, began, ended, requests: count })
+        self.executed(executed, Execution { shift, began, ended, requests: count })
     }
 
     fn candidates<'a>(&self, queue: &'a Queue<Request>) -> impl Iterator<Item = Candidate> + use<'a> {
@@ -519,10 +553,9 @@ impl Dispatch {
 
     /// Executes what there is on this thread, which is one of the network's.
     pub(super) fn execute_inline(self) {
-        if let Some(assignment) = self.0.begin(Place::Inline) {
-            // The next one is another task's: the network goes first.
-            self.0.execute(assignment, Place::Inline);
-        }
+        let Dispatch(scheduler) = self;
+        let shift = Shift::Inline { leave_by: scheduler.machinery.clock.now() + pace::FAST };
+        scheduler.work_through(shift);
     }
 
     /// No thread of the network may execute it now. One that is executing this model will look again when it has done
@@ -542,9 +575,6 @@ impl Dispatch {
 impl Job for Dispatch {
     fn run(self) {
         let Dispatch(scheduler) = self;
-        let mut assignment = scheduler.begin(Place::Pool);
-        while let Some(assigned) = assignment {
-            assignment = scheduler.execute(assigned, Place::Pool);
-        }
+        scheduler.work_through(Shift::Pool);
     }
 }
