@@ -178,9 +178,9 @@ fn a_request_whose_time_is_over_is_not_executed_even_if_its_caller_has_not_notic
         let mut late = send_on(&version, "late", terms);
         clock.advance(terms.timeout.unwrap_or(ms(20)));
         busy.succeed();
-        until(|| version.free_instances() == 1);
+        until(|| version.statistics().failures(reason) == 1);
         assert_eq!(poll(&mut late).and_then(|response| response.error).map(|error| error.code), Some(code));
-        assert_eq!(version.statistics().failures(reason), 1);
+        until(|| version.free_instances() == 1);
         assert_eq!((handle.executions(), version.statistics().pending()), (1, 0));
     }
 }
@@ -193,8 +193,8 @@ fn a_request_whose_caller_has_a_deadline_is_not_executed_after_it() {
     let _late = send_on(&version, "late", QueueTerms { deadline, ..QueueTerms::default() });
     clock.advance(ms(5));
     busy.succeed();
+    until(|| version.statistics().failures(FailureReason::Canceled) == 1);
     until(|| version.free_instances() == 1);
-    assert_eq!(version.statistics().failures(FailureReason::Canceled), 1);
     assert_eq!((handle.executions(), version.statistics().pending()), (1, 0));
 }
 
