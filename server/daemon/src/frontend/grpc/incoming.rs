@@ -15,8 +15,8 @@ const RESERVED: usize = 16 << 20;
 
 /// Reads the one message of a call that names no compression, and then to the end of the body.
 ///
-/// A message that came in one piece, as small ones do, is not copied. `limit` is the longest, in bytes. The texts of the
-/// errors are tonic's, which reads all other calls.
+/// A message that came in one piece, as small ones do, is not copied. `limit` is the longest, in bytes. But for
+/// that of a message over the limit, the texts of the errors are tonic's, which reads all other calls.
 pub(super) async fn read<B>(mut body: B, limit: usize) -> Result<Bytes, Status>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -112,9 +112,7 @@ fn length(&[flag, a, b, c, d]: &[u8; PREFIX], limit: usize) -> Result<usize, Sta
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     match flag {
         0 if length <= limit => Ok(length),
-        0 => Err(Status::out_of_range(format!(
-            "Error, decoded message length too large: found {length} bytes, the limit is: {limit} bytes"
-        ))),
+        0 => Err(too_large(length, limit)),
         1 => Err(Status::internal(
             "protocol error: received message with compressed-flag but no grpc-encoding was specified",
         )),
@@ -122,6 +120,11 @@ fn length(&[flag, a, b, c, d]: &[u8; PREFIX], limit: usize) -> Result<usize, Sta
             "protocol error: received message with invalid compression flag: {flag} (valid flags are 0 and 1)"
         ))),
     }
+}
+
+/// In the words of gRPC's core, which Triton's clients know.
+fn too_large(length: usize, limit: usize) -> Status {
+    Status::resource_exhausted(format!("Received message larger than max ({length} vs. {limit})"))
 }
 
 fn ended() -> Status {
@@ -186,8 +189,8 @@ mod tests {
             (&[2, 0, 0, 0, 1, 1], Code::Internal, "invalid compression flag: 2"),
             (
                 &[0, 255, 255, 255, 255, 1],
-                Code::OutOfRange,
-                "found 4294967295 bytes, the limit is: 1000 bytes",
+                Code::ResourceExhausted,
+                "Received message larger than max (4294967295 vs. 1000)",
             ),
         ] {
             for size in [1, 100] {

@@ -41,9 +41,8 @@ fn encode(mut answer: ModelInferResponse, limit: usize) -> Result<VecDeque<Bytes
     };
     let length = answer.encoded_len() + outputs.iter().map(field).sum::<usize>();
     let announced = u32::try_from(length).ok().filter(|_| length <= limit).ok_or_else(|| {
-        Status::out_of_range(format!(
-            "Error, encoded message length too large: found {length} bytes, the limit is: {limit} bytes"
-        ))
+        // In the words of gRPC's core, which Triton's clients know.
+        Status::resource_exhausted(format!("Sent message larger than max ({length} vs. {limit})"))
     })?;
     let copied = length - outputs.iter().map(Bytes::len).filter(|length| *length >= PIECE).sum::<usize>();
     let mut buffer = BytesMut::with_capacity(PREFIX + copied);
@@ -148,7 +147,8 @@ mod tests {
     #[test]
     fn an_answer_over_the_limit_is_an_error() {
         let reply = reply(answer(&[2000]), 1000);
-        assert_eq!(reply.headers()[Status::GRPC_STATUS], "11");
-        assert!(reply.headers()[Status::GRPC_MESSAGE].to_str().unwrap().contains("limit"));
+        assert_eq!(reply.headers()[Status::GRPC_STATUS], "8");
+        let message = reply.headers()[Status::GRPC_MESSAGE].to_str().unwrap();
+        assert!(message.contains("larger%20than%20max"), "{message}");
     }
 }
