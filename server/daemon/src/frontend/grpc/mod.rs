@@ -1,6 +1,7 @@
 //! gRPC: `inference.GRPCInferenceService`, `grpc.health.v1.Health` and server reflection.
 
 mod classification;
+mod compression;
 mod contents;
 mod health;
 mod incoming;
@@ -17,5 +18,6 @@ mod service;
 mod statistics;
 mod status;
 mod version;
+mod whole;
 
 pub use router::Services;

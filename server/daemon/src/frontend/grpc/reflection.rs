@@ -6,8 +6,9 @@ use tonic_reflection::server::Builder;
 use tower_service::Service;
 
 use super::router::Answered;
+use super::whole::Whole;
 
-type Handler = Box<dyn Fn(Request<Incoming>) -> Answered + Send + Sync>;
+type Handler = Box<dyn Fn(Request<Whole<Incoming>>) -> Answered + Send + Sync>;
 
 /// Server reflection in both versions that clients speak.
 pub(super) struct Handlers {

@@ -13,12 +13,17 @@ use tonic_health::pb::health_server::HealthServer;
 use tower_service::Service;
 
 use super::health::ServerHealth;
+use super::infer::{self, Terms};
 use super::service::InferenceService;
-use super::{infer, reflection, status};
+use super::whole::Whole;
+use super::{reflection, status};
 use crate::serving::Serving;
 
-/// The largest message in either direction, in bytes; as in Triton.
+/// The largest message of an inference in either direction, and of any other answer, in bytes; as in Triton.
 const LARGEST_MESSAGE: usize = i32::MAX as usize;
+
+/// The largest message of any other call, in bytes; gRPC's default. They name things.
+const LARGEST_QUESTION: usize = 4 << 20;
 
 const ENCODINGS: [CompressionEncoding; 3] =
     [CompressionEncoding::Gzip, CompressionEncoding::Deflate, CompressionEncoding::Zstd];
@@ -27,8 +32,7 @@ const ENCODINGS: [CompressionEncoding; 3] =
 #[derive(Clone)]
 pub struct Services {
     serving: Arc<Serving>,
-    /// Whether answers are compressed for those who accept it.
-    compress: bool,
+    terms: Terms,
     inference: GrpcInferenceServiceServer<InferenceService>,
     health: HealthServer<ServerHealth>,
 }
@@ -40,7 +44,7 @@ impl Services {
     /// The services over what is served. `compress`: answers to callers that accept it are compressed.
     pub fn new(serving: &Arc<Serving>, compress: bool) -> Services {
         let mut inference = GrpcInferenceServiceServer::new(InferenceService(Arc::clone(serving)))
-            .max_decoding_message_size(LARGEST_MESSAGE)
+            .max_decoding_message_size(LARGEST_QUESTION)
             .max_encoding_message_size(LARGEST_MESSAGE);
         for encoding in ENCODINGS {
             inference = inference.accept_compressed(encoding);
@@ -49,7 +53,8 @@ impl Services {
             }
         }
         let health = HealthServer::new(ServerHealth(Arc::clone(serving)));
-        Services { serving: Arc::clone(serving), compress, inference, health }
+        let terms = Terms { limit: LARGEST_MESSAGE, compress };
+        Services { serving: Arc::clone(serving), terms, inference, health }
     }
 }
 
@@ -64,26 +69,22 @@ impl Service<Request<Incoming>> for Services {
 
     fn call(&mut self, request: Request<Incoming>) -> Answered {
         let path = request.uri().path().strip_prefix('/').unwrap_or_default();
-        if path == "inference.GRPCInferenceService/ModelInfer" && !self.compress && is_plain(&request) {
-            let serving = Arc::clone(&self.serving);
-            return Box::pin(
-                async move { Ok(infer::call(&serving, request.into_body(), LARGEST_MESSAGE).await) },
-            );
+        if path == "inference.GRPCInferenceService/ModelInfer" {
+            let (serving, terms) = (Arc::clone(&self.serving), self.terms);
+            return Box::pin(async move { Ok(infer::call(&serving, request, terms).await) });
         }
-        match path.split_once('/').map(|(service, _)| service) {
+        let service = path.split_once('/').map(|(service, _)| service.to_owned());
+        let request = request.map(|body| Whole::new(body, LARGEST_QUESTION));
+        match service.as_deref() {
             Some("inference.GRPCInferenceService") => self.inference.call(request),
             Some("grpc.health.v1.Health") => self.health.call(request),
             Some("grpc.reflection.v1.ServerReflection") => (reflection::handlers().v1)(request),
             Some("grpc.reflection.v1alpha.ServerReflection") => (reflection::handlers().v1alpha)(request),
             _ => {
+                let path = request.uri().path().trim_start_matches('/');
                 let status = status::unsupported(format!("unknown service or method '{path}'"));
                 Box::pin(async move { Ok(status.into_http()) })
             }
         }
     }
-}
-
-/// Whether the messages of a request come without compression.
-fn is_plain(request: &Request<Incoming>) -> bool {
-    request.headers().get("grpc-encoding").is_none_or(|encoding| encoding == "identity")
 }
