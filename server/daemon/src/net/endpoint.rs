@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+/// How long connections that are cut have to end. They do so at once; but whatever keeps one from it must not hold up the
+/// process.
+const CUT_LIMIT: Duration = Duration::from_secs(1);
+
 /// A port that is being served. Dropping it cuts every connection.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -69,7 +73,7 @@ impl Endpoint {
             return Stopped::Drained;
         }
         self.cut();
-        self.drained().await;
+        let _ = tokio::time::timeout(CUT_LIMIT, self.drained()).await;
         Stopped::Cut
     }
 

@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 
 use super::support::{Client, read, refused, request, settings, start, within};
 use crate::net::Stopped;
+use crate::net::endpoint::Endpoint;
 
 #[tokio::test]
 async fn a_drain_waits_for_calls_in_flight_and_takes_no_new_connection() {
@@ -39,6 +40,15 @@ async fn what_has_not_ended_at_the_limit_is_cut_and_its_handlers_are_dropped() {
     assert!(read(waiting).await.is_err());
     assert!(read(streaming).await.is_err());
     refused(endpoint.local_addr()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_even_end_when_it_is_cut_holds_up_a_stop_for_a_second_only() {
+    let (endpoint, deaf) = Endpoint::new(([127, 0, 0, 1], 0).into());
+    let start = tokio::time::Instant::now();
+    assert_eq!(endpoint.stop(Duration::from_secs(5)).await, Stopped::Cut);
+    assert_eq!(start.elapsed().as_secs(), 6);
+    drop(deaf);
 }
 
 #[tokio::test]
