@@ -140,7 +140,7 @@ def test_a_stop_does_not_wait_longer_than_the_exit_timeout(serve, repository):
     daemon, _, calls = start_slow(serve, repository, 40_000_000, "--exit-timeout-secs=1")
     begun = time.monotonic()
     daemon.terminate()
-    daemon.wait_exit(10)
+    assert daemon.wait_exit(10) == 1
     assert time.monotonic() - begun < 8
     for call in calls:
         assert call.exception(timeout=10) is not None
@@ -162,6 +162,17 @@ def test_idle_connections_do_not_hold_up_a_stop(serve, repository):
         begun = time.monotonic()
         assert daemon.wait_exit() == 0
         assert time.monotonic() - begun < 5
+
+
+def test_a_client_that_says_nothing_and_never_goes_does_not_hold_up_a_stop(serve, repository):
+    daemon = serve(repository)
+    with socket.create_connection(("127.0.0.1", daemon.grpc_port)) as mute:
+        mute.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        mute.recv(1)
+        daemon.terminate()
+        begun = time.monotonic()
+        assert daemon.wait_exit() == 0
+        assert time.monotonic() - begun < 10
 
 
 def test_a_misspelt_flag_is_an_error_that_names_the_nearest_one(repository):

@@ -71,7 +71,7 @@ where
         connection.graceful_shutdown();
         true
     };
-    if let Some(Err(error)) = drive(pin!(connection), farewell, orders, AGE).await {
+    if let Some(Err(error)) = drive(pin!(connection), farewell, std::future::pending(), orders, AGE).await {
         tracing::debug!("an HTTP connection failed: {error}");
     }
 }

@@ -26,10 +26,12 @@ enum Leave {
 
 /// Drives `connection` to its end, of which `None` says that it was cut.
 ///
-/// `farewell` tells the peer to go and says whether it is worth waiting until it has.
+/// `farewell` tells the peer to go and says whether it is worth waiting until it has, and `quiet` returns when it has
+/// been waited for long enough: some peers never go.
 pub(super) async fn drive<C: Future>(
     mut connection: Pin<&mut C>,
     farewell: impl FnOnce(Pin<&mut C>) -> bool,
+    quiet: impl Future<Output = ()>,
     mut orders: Orders,
     age: Age,
 ) -> Option<C::Output> {
@@ -50,7 +52,7 @@ pub(super) async fn drive<C: Future>(
         Leave::Ordered => None,
         Leave::TooOld => age.grace,
     };
-    let mut cut = pin!(Aside::new(unconstrained(cut(&mut orders, grace))));
+    let mut cut = pin!(Aside::new(unconstrained(cut(&mut orders, grace, quiet))));
     tokio::select! {
         biased;
         output = connection => Some(output),
@@ -66,11 +68,12 @@ async fn leave(orders: &mut Orders, age: Option<Duration>) -> Leave {
     }
 }
 
-async fn cut(orders: &mut Orders, grace: Option<Duration>) {
+async fn cut(orders: &mut Orders, grace: Option<Duration>, quiet: impl Future<Output = ()>) {
     tokio::select! {
         biased;
         () = orders.cut() => {}
         () = after(grace) => {}
+        () = quiet => {}
     }
 }
 
@@ -105,7 +108,8 @@ mod tests {
                     consume_budget().await;
                 }
             };
-            drive(pin!(flooded), |_| told.send(()).is_ok(), orders, Age::default()).await
+            let farewell = |_: Pin<&mut _>| told.send(()).is_ok();
+            drive(pin!(flooded), farewell, std::future::pending(), orders, Age::default()).await
         });
         tokio::task::yield_now().await;
         endpoint.drain();

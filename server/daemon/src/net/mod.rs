@@ -9,6 +9,7 @@
 //! drain that can be awaited and cut, and of deadlines that answer DEADLINE_EXCEEDED ([`Deadline`]).
 
 mod accept;
+mod activity;
 mod aside;
 mod bound;
 mod deadline;
