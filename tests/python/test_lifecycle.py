@@ -175,6 +175,22 @@ def test_a_client_that_says_nothing_and_never_goes_does_not_hold_up_a_stop(serve
         assert time.monotonic() - begun < 10
 
 
+def test_a_request_that_never_comes_does_not_hold_up_a_stop(serve, repository):
+    daemon = serve(repository)
+    never = threading.Event()
+    with grpc.insecure_channel(daemon.url) as channel:
+        grpc.channel_ready_future(channel).result(10)
+        infer = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+        call = infer.future(b"" for _ in range(1) if never.wait())
+        # Nothing tells a client that its call has begun; this is ample.
+        time.sleep(0.2)
+        daemon.terminate()
+        error = call.exception(timeout=10)
+        never.set()
+    assert (error.code().name, error.details()) == ("UNAVAILABLE", "Server exiting")
+    assert daemon.wait_exit(10) == 0
+
+
 def test_a_misspelt_flag_is_an_error_that_names_the_nearest_one(repository):
     status, printed = run(f"--model-repositry={repository.folder}")
     assert status not in (0, None)

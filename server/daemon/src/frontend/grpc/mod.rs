@@ -17,6 +17,7 @@ mod router;
 mod service;
 mod statistics;
 mod status;
+mod until_exit;
 mod version;
 mod whole;
 

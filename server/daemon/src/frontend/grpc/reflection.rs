@@ -6,9 +6,10 @@ use tonic_reflection::server::Builder;
 use tower_service::Service;
 
 use super::router::Answered;
+use super::until_exit::UntilExit;
 use super::whole::Whole;
 
-type Handler = Box<dyn Fn(Request<Whole<Incoming>>) -> Answered + Send + Sync>;
+type Handler = Box<dyn Fn(Request<Whole<UntilExit<Incoming>>>) -> Answered + Send + Sync>;
 
 /// Server reflection in both versions that clients speak.
 pub(super) struct Handlers {

@@ -15,6 +15,7 @@ use tower_service::Service;
 use super::health::ServerHealth;
 use super::infer::{self, Terms};
 use super::service::InferenceService;
+use super::until_exit::UntilExit;
 use super::whole::Whole;
 use super::{reflection, status};
 use crate::serving::Serving;
@@ -68,6 +69,7 @@ impl Service<Request<Incoming>> for Services {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Answered {
+        let request = request.map(|body| UntilExit::new(body, &self.serving));
         let path = request.uri().path().strip_prefix('/').unwrap_or_default();
         if path == "inference.GRPCInferenceService/ModelInfer" {
             let (serving, terms) = (Arc::clone(&self.serving), self.terms);
