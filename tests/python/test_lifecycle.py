@@ -1,5 +1,6 @@
 """Starting and stopping the daemon."""
 
+import contextlib
 import os
 import resource
 import socket
@@ -189,6 +190,15 @@ def test_a_request_that_never_comes_does_not_hold_up_a_stop(serve, repository):
         never.set()
     assert (error.code().name, error.details()) == ("UNAVAILABLE", "Server exiting")
     assert daemon.wait_exit(10) == 0
+
+
+def test_idle_connections_do_not_keep_a_probe_from_its_answer(zoo):
+    with contextlib.ExitStack() as stack:
+        for _ in range(400):
+            stack.enter_context(socket.create_connection(("127.0.0.1", zoo.http_port)))
+        begun = time.monotonic()
+        assert zoo.is_ready()
+        assert time.monotonic() - begun < 2
 
 
 def test_a_misspelt_flag_is_an_error_that_names_the_nearest_one(repository):
