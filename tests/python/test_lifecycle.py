@@ -1,7 +1,6 @@
 """Starting and stopping the daemon."""
 
 import contextlib
-import os
 import resource
 import socket
 import subprocess
@@ -13,15 +12,14 @@ import models
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from daemon import BINARY, Daemon, free_ports
+from daemon import BINARY, Daemon, clean_environment, free_ports
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from wire import fault, request
 
 
 def run(*arguments, environment=None):
     """A daemon that is expected to end by itself: its status and what it prints."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("NERITE_")}
-    environment = {**clean, **(environment or {})}
+    environment = {**clean_environment(), **(environment or {})}
     command = [str(BINARY), *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
     return result.returncode, result.stdout + result.stderr

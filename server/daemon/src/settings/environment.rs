@@ -12,6 +12,9 @@ const PREFIX: &str = "NERITE_";
 /// What stands between the values of a variable whose flag accumulates them.
 const BETWEEN: char = ';';
 
+/// What the scripts and tests are told; whoever sets these for good may start the daemon too.
+const SCRIPTS: [&str; 3] = ["NERITE_PYTHON", "NERITE_BINARY", "NERITE_BENCH_TOOLS"];
+
 /// Reads all variables with our prefix; others are not looked at.
 pub(super) fn read(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -22,7 +25,7 @@ pub(super) fn read(
             continue;
         }
         let name = name.into_string().map_err(|name| not_utf8(&name.to_string_lossy()))?;
-        if is_service_link(&name, &value) {
+        if is_service_link(&name, &value) || SCRIPTS.contains(&name.as_str()) {
             continue;
         }
         let value = value.into_string().map_err(|_| not_utf8(&name))?;

@@ -227,6 +227,11 @@ fn variables_that_kubernetes_sets_for_services_named_like_the_daemon_are_not_set
 }
 
 #[test]
+fn variables_of_the_scripts_are_not_settings() {
+    assert_eq!(served("", "NERITE_PYTHON=python3 NERITE_BINARY=nerite NERITE_BENCH_TOOLS=x"), served("", ""));
+}
+
+#[test]
 fn mistakes_in_the_file_name_the_file_and_the_key() {
     for (text, sentence) in [
         ("grpc-prt = 1", "FILE: unknown key 'grpc-prt'; the nearest known key is 'grpc-port'"),
