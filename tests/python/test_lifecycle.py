@@ -1,6 +1,7 @@
 """Starting and stopping the daemon."""
 
 import contextlib
+import os
 import resource
 import socket
 import subprocess
@@ -83,13 +84,15 @@ def test_several_repositories_are_served_together(serve, repository, tmp_path):
         assert client.is_model_ready("first") and client.is_model_ready("second")
 
 
-def start_slow(serve, repository, steps, *flags):
+def start_slow(serve, repository, steps, *flags, wait=True):
     """A daemon whose model `slow` needs 2 to 5 µs for each step, with one request in execution and one waiting."""
     vector = ["FP32", [-1, 256]]
     text = models.config("slow", [("INPUT0", *vector)], [("OUTPUT0", *vector)], extra="instance_group { count: 1 }")
     repository.add("slow", models.slow(steps), text)
-    daemon = serve(repository, *flags)
+    daemon = serve(repository, *flags, wait=wait)
     stub = service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(daemon.url))
+    asked = service_pb2.ModelReadyRequest(name="slow")
+    daemon.wait_until(lambda: stub.ModelReady(asked, wait_for_ready=True).ready, 30, "load it")
     calls = [stub.ModelInfer.future(slow_request()) for _ in range(2)]
     daemon.wait_until(lambda: pending(daemon) == 1, 10, "have one request in execution and one waiting")
     return daemon, stub, calls
@@ -172,6 +175,39 @@ def test_a_client_that_says_nothing_and_never_goes_does_not_hold_up_a_stop(serve
         begun = time.monotonic()
         assert daemon.wait_exit() == 0
         assert time.monotonic() - begun < 10
+
+
+def test_a_stop_while_models_are_loaded_ends_in_order(repository, tmp_path):
+    forest = models.forest()[0]
+    for number in range(24):
+        repository.add(f"m{number}", forest if number % 2 else models.slow(1_000 + number))
+    for run in range(40):
+        with Daemon([f"--model-repository={repository.folder}"], tmp_path / f"log-{run}") as daemon:
+            daemon.wait_until(lambda: daemon.http("/v2/health/live")[0] == 200, 10, "answer")
+            time.sleep(0.002 * run)
+            daemon.terminate()
+            assert daemon.wait_exit(10) == 0, (run, daemon.log_text())
+
+
+def test_a_stop_answers_what_is_in_flight_and_does_not_wait_for_a_load_that_never_ends(serve, repository):
+    result = [("OUTPUT0", "FP32", [-1], 'label_filename: "labels.txt"')]
+    repository.add("never", models.identity("FP32", ["n"]), models.config("never", [("INPUT0", "FP32", [-1])], result))
+    # Nobody writes into it, so that who reads it waits.
+    os.mkfifo(repository.folder / "never" / "labels.txt")
+    daemon, stub, calls = start_slow(serve, repository, 600_000, wait=False)
+    daemon.terminate()
+    daemon.wait_until(lambda: not is_live(daemon), 10, "refuse what is new")
+    assert not any(call.done() for call in calls), "too fast for this test to say anything"
+    for call in calls:
+        answer = call.result(timeout=30)
+        np.testing.assert_array_equal(np.frombuffer(answer.raw_output_contents[0], np.float32), np.arange(256))
+    begun = time.monotonic()
+    assert daemon.wait_exit() == 0
+    assert time.monotonic() - begun < 10
+
+
+def is_live(daemon):
+    return daemon.http("/v2/health/live")[0] == 200
 
 
 def test_a_request_that_never_comes_does_not_hold_up_a_stop(serve, repository):
