@@ -20,6 +20,7 @@ mod impatient;
 mod lifetime;
 mod lingering;
 mod tls;
+mod x509;
 
 #[cfg(test)]
 mod tests;
