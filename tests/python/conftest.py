@@ -29,12 +29,12 @@ def repository(tmp_path):
 
 @pytest.fixture
 def serve(tmp_path):
-    """Starts daemons that end with the test: serve(repository, *flags, wait=True)."""
+    """Starts daemons that end with the test: serve(repository, *flags, wait=True, environment=None)."""
     started = []
 
-    def start(repository, *flags, wait=True):
+    def start(repository, *flags, wait=True, environment=None):
         log = tmp_path / f"nerite-{len(started)}.log"
-        daemon = Daemon([f"--model-repository={repository.folder}", *flags], log)
+        daemon = Daemon([f"--model-repository={repository.folder}", *flags], log, environment=environment)
         started.append(daemon)
         return daemon.wait_ready() if wait else daemon
 
@@ -69,6 +69,7 @@ def fill_zoo(repository):
     repository.add("forest", models.forest()[0])
     repository.add("language", models.language_guesser("C"))
     add_free(repository)
+    add_compress(repository)
     add_optional(repository)
     add_reshape(repository)
     for version in (1, 2, 3):
@@ -114,6 +115,12 @@ def add_free(repository):
             models.identity(dtype, ["a", "b"]),
             models.config(name, [("INPUT0", dtype, [-1, -1])], [("OUTPUT0", dtype, [-1, -1])]),
         )
+
+
+def add_compress(repository):
+    """A model that counts what is true, and cannot batch, because nothing says which row an element of its output is of."""
+    inputs = [("INPUT0", "FP32", [-1]), ("CONDITION", "BOOL", [-1])]
+    repository.add("compress", models.compress(), models.config("compress", inputs, [("OUTPUT0", "FP32", [-1])]))
 
 
 def add_optional(repository):

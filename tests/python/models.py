@@ -100,6 +100,13 @@ def optional_input():
     return model([node], inputs, [tensor("OUTPUT0", "FP32", ["n"])], [ten])
 
 
+def compress():
+    """Those elements of INPUT0 whose place in CONDITION is true."""
+    node = helper.make_node("Compress", ["INPUT0", "CONDITION"], ["OUTPUT0"], axis=0)
+    inputs = [tensor("INPUT0", "FP32", ["n"]), tensor("CONDITION", "BOOL", ["n"])]
+    return model([node], inputs, [tensor("OUTPUT0", "FP32", ["m"])])
+
+
 def no_inputs():
     """Always the same three numbers."""
     value = numpy_helper.from_array(np.array([1, 2, 3], np.float32), "value")
@@ -131,6 +138,29 @@ def slow(steps):
     node = helper.make_node("Loop", ["steps", "go", "INPUT0"], ["OUTPUT0"], body=body)
     shape = ["b", 256]
     return model([node], [tensor("INPUT0", "FP32", shape)], [tensor("OUTPUT0", "FP32", shape)], [matrix, limit, go])
+
+
+def spin():
+    """STEPS [b,1] INT64 given back after as many steps, of some microseconds each, as the largest of them says."""
+    matrix = numpy_helper.from_array(np.eye(256, dtype=np.float32), "matrix")
+    row = numpy_helper.from_array(np.ones((1, 256), np.float32), "row")
+    go = numpy_helper.from_array(np.bool_(True), "go")
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "matrix"], ["y"]), helper.make_node("Identity", ["go_in"], ["go_out"])],
+        "body",
+        [tensor("i", "INT64", []), tensor("go_in", "BOOL", []), tensor("x", "FP32", [1, 256])],
+        [tensor("go_out", "BOOL", []), tensor("y", "FP32", [1, 256])],
+    )
+    nodes = [
+        helper.make_node("ReduceMax", ["STEPS"], ["most"], keepdims=0),
+        helper.make_node("Loop", ["most", "go", "row"], ["spun"], body=body),
+        # One, made of what was spun, so that nothing can be left out.
+        helper.make_node("ReduceMax", ["spun"], ["one"], keepdims=0),
+        helper.make_node("Cast", ["one"], ["factor"], to=TensorProto.INT64),
+        helper.make_node("Mul", ["STEPS", "factor"], ["OUTPUT0"]),
+    ]
+    inputs, outputs = [tensor("STEPS", "INT64", ["b", 1])], [tensor("OUTPUT0", "INT64", ["b", 1])]
+    return model(nodes, inputs, outputs, [matrix, row, go])
 
 
 def unknown_operator():

@@ -95,6 +95,37 @@ def test_strings_that_do_not_add_up_are_refused(stub, data):
     assert_answers(stub)
 
 
+def compress(condition):
+    """A request for those of the numbers from 0 on whose byte is true."""
+    numbers = np.arange(len(condition), dtype=np.float32).tobytes()
+    tensors = [("INPUT0", "FP32", [len(condition)]), ("CONDITION", "BOOL", [len(condition)])]
+    return request("compress", *tensors, raw=[numbers, condition])
+
+
+@pytest.mark.parametrize("byte", [2, 0x80, 0xFF])
+@pytest.mark.parametrize("place", [0, 8, 99])
+def test_a_bool_that_is_neither_0_nor_1_is_refused(stub, byte, place):
+    condition = bytearray([0, 1] * 50)
+    condition[place] = byte
+    code, text = fault(stub.ModelInfer, compress(bytes(condition)))
+    assert code == "INVALID_ARGUMENT"
+    assert text.endswith(f"'CONDITION' for model 'compress' has the byte {byte} at {place}, but a BOOL is 0 or 1")
+
+
+def test_bools_of_0_and_1_are_what_they_say(stub):
+    answer = stub.ModelInfer(compress(bytes([0, 1] * 50)))
+    np.testing.assert_array_equal(np.frombuffer(answer.raw_output_contents[0], np.float32), np.arange(1, 100, 2))
+
+
+def test_more_strings_than_an_engine_takes_are_refused(stub):
+    count = 4 * 2**20 + 1
+    message = request("free_strings", ("INPUT0", "BYTES", [count, 1]), raw=[bytes(4 * count)])
+    code, text = fault(stub.ModelInfer, message)
+    assert code == "INVALID_ARGUMENT"
+    assert "at most 4194304" in text
+    assert_answers(stub)
+
+
 @pytest.mark.parametrize("dtype", ["", "FP31", "fp32", "TYPE_FP32", "BYTES", "FP64", "\0", "x" * 10_000], ids=repr)
 def test_a_dtype_that_is_none_or_another_is_refused(stub, dtype):
     code, text = fault(stub.ModelInfer, request("free", ("INPUT0", dtype, [1, 2]), raw=[bytes(8)]))

@@ -77,6 +77,32 @@ def test_the_check_command_approves_a_sound_repository(repository):
     assert "good" in result.stdout
 
 
+def add_two_versions(repository):
+    """Adds a model whose second version is broken, both of them to be served."""
+    repository.add("M", models.identity("FP32", ["b", 4]), "version_policy { all { } }")
+    repository.add("M", b"not a model", version=2)
+    repository.add("other", models.identity("FP32", ["b", 4]))
+
+
+def test_a_model_is_served_with_all_of_its_versions_or_not_at_all(serve, repository):
+    add_two_versions(repository)
+    daemon = serve(repository, *LENIENT)
+    with triton.InferenceServerClient(daemon.url) as client:
+        index = {(entry.name, entry.version): entry for entry in client.get_model_repository_index().models}
+        assert not client.is_model_ready("M") and client.is_model_ready("other")
+    assert {entry.state for key, entry in index.items() if key[0] == "M"} == {"UNAVAILABLE"}
+    assert index["M", "1"].reason == "unloaded: version 2 could not be loaded"
+    assert "is not an ONNX model" in index["M", "2"].reason
+
+
+def test_the_check_command_says_that_a_broken_version_takes_the_others_with_it(repository):
+    add_two_versions(repository)
+    result = subprocess.run([BINARY, "check", repository.folder], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "M version 1: will not be served, because version 2 cannot be" in result.stdout
+    assert "1 model versions can be served, 2 cannot" in result.stdout
+
+
 PAIR = [("INPUT0", "FP32", [16]), ("INPUT1", "FP32", [16])]
 RESULTS = [("OUTPUT0", "FP32", [16]), ("OUTPUT1", "FP32", [16])]
 

@@ -101,6 +101,12 @@ FAULTS = [
         TAG + "expected number of inputs between 1 and 2 but got 3 inputs for model 'optional'. …",
     ),
     invalid(
+        "an optional input in the place of a required one",
+        request("optional", ("INPUT1", "FP32", [1]), raw=[bytes(4)]),
+        TAG + "expected number of inputs between 1 and 2 but got 1 inputs for model 'optional'. Got input(s) ['INPUT1'], "
+        "but missing required input(s) ['INPUT0']. Please provide all required input(s).",
+    ),
+    invalid(
         "unknown input",
         request("simple", ("INPUT0", *FP32_ROW), ("X", *FP32_ROW), raw=[ROW, ROW]),
         "unexpected inference input 'X' for model 'simple'",

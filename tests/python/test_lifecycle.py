@@ -48,6 +48,36 @@ def test_a_broken_model_ends_the_start_with_every_reason(serve, half_broken):
         assert words in reasons, reasons
 
 
+def test_the_reasons_of_a_failed_start_are_in_the_words_that_triton_has(serve, repository):
+    identity = models.identity("FP32", ["b", 4])
+    repository.add("badconf", identity, "max_batch_size: many")
+    repository.add("broken", b"not a model")
+    repository.add("unselected", identity, "version_policy { specific { versions: [ 2 ] } }")
+    daemon = serve(repository, wait=False)
+    assert daemon.wait_exit() == 1
+    _, _, reasons = daemon.log_text().partition("failed to load all models")
+    for words in (
+        "failed to load 'badconf', failed to poll from model repository: Internal: ",
+        "load failed for model 'broken': version 1 is at UNAVAILABLE state: ",
+        "load failed for model 'unselected': at least one version must be available under the version policy of model "
+        "'unselected'\n",
+    ):
+        assert words in reasons + "\n", reasons
+
+
+def test_a_model_whose_configuration_cannot_be_read_is_not_found(serve, repository):
+    repository.add("badconf", models.identity("FP32", ["b", 4]), "max_batch_size: many")
+    daemon = serve(repository, "--exit-on-error=false", "--strict-readiness=false")
+    message = request("badconf", ("INPUT0", "FP32", [1, 4]), raw=[bytes(16)])
+    with grpc.insecure_channel(daemon.url) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        found = ("NOT_FOUND", "Request for unknown model: 'badconf' is not found")
+        assert fault(stub.ModelInfer, message) == found
+        index = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest()).models
+    assert [(entry.name, entry.state) for entry in index] == [("badconf", "UNAVAILABLE")]
+    assert "max_batch_size" in index[0].reason
+
+
 def test_without_exit_on_error_the_rest_is_served_but_the_server_is_not_ready(serve, half_broken):
     daemon = serve(half_broken, "--exit-on-error=false", wait=False)
     with triton.InferenceServerClient(daemon.url) as client:
@@ -246,8 +276,6 @@ def test_a_misspelt_flag_is_an_error_that_names_the_nearest_one(repository):
     [
         "--grpc-restricted-protocol=health:key=value",
         "--http-restricted-api=health:key=value",
-        "--rate-limit=execution_count",
-        "--rate-limit-resource=R:1:0",
         "--model-namespacing=true",
         "--repoagent-directory=/nowhere",
     ],
@@ -262,6 +290,14 @@ def test_a_flag_that_only_tunes_is_accepted_with_a_warning(serve, repository):
     daemon = serve(repository, "--pinned-memory-pool-byte-size=1048576", "--http-thread-count", "4")
     log = daemon.log_text()
     assert "pinned-memory-pool-byte-size" in log and "http-thread-count" in log
+
+
+def test_a_folder_that_is_no_version_is_warned_of_unless_it_has_a_meaning_of_its_own(serve, repository):
+    for folder in ("1", "01", "v2", "configs", "warmup", "initial_state"):
+        repository.add("M", models.identity("FP32", ["b", 4]), version=folder)
+    warnings = [line for line in serve(repository).log_text().splitlines() if line.startswith("W")]
+    told = [line.partition("] ")[2] for line in warnings if "directory" in line]
+    assert told == [f"model 'M': directory '{name}' is not a version and is ignored" for name in ("01", "v2")]
 
 
 @pytest.mark.parametrize("flags", [["--grpc-port=many"], ["--exit-on-error=perhaps"], ["--grpc-port"], ["stray"]])

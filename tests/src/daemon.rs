@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use crate::probe;
+use crate::{metrics, probe};
 
 const READY_LIMIT: Duration = Duration::from_secs(30);
 const EXIT_LIMIT: Duration = Duration::from_secs(40);
@@ -21,6 +21,7 @@ const EXIT_LIMIT: Duration = Duration::from_secs(40);
 pub struct Daemon {
     child: Child,
     grpc_port: u16,
+    metrics_port: u16,
     folder: TempDir,
 }
 
@@ -51,7 +52,7 @@ impl Daemon {
             .stdout(log.try_clone()?)
             .stderr(log);
         let child = command.spawn().context("starting nerite")?;
-        let mut daemon = Daemon { child, grpc_port, folder };
+        let mut daemon = Daemon { child, grpc_port, metrics_port, folder };
         let deadline = Instant::now() + READY_LIMIT;
         let ready = probe::wait_ready(grpc_port, deadline, || Ok(daemon.child.try_wait()?.is_none()));
         ready.with_context(|| format!("the daemon's log:\n{}", daemon.log()))?;
@@ -66,6 +67,16 @@ impl Daemon {
     /// Where it serves gRPC.
     pub fn uri(&self) -> anyhow::Result<Uri> {
         Ok(format!("http://127.0.0.1:{}", self.grpc_port).parse()?)
+    }
+
+    /// The port of the loopback interface on which it serves gRPC.
+    pub fn grpc_port(&self) -> u16 {
+        self.grpc_port
+    }
+
+    /// Everything that its metrics endpoint says.
+    pub fn metrics(&self) -> io::Result<String> {
+        metrics::scrape(self.metrics_port)
     }
 
     /// Asks it to end, as an operator would (SIGTERM).

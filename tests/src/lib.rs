@@ -5,12 +5,15 @@
 //!   (`scripts/fetch-onnxruntime`), and say so where one is missing.
 //! * `tests/documents.rs` holds ARCHITECTURE.md and SEMANTICS.md against the tree.
 //! * `python/` drives it with Triton's own client; `scripts/test` runs both.
-//! * `src/bin/` has the tools of `scripts/bench`: [`echo`]'s server, and a stopwatch over [`probe`].
+//! * `src/bin/` has the tools of `scripts/bench`: [`bare`]'s servers, [`load`]'s generators, and a
+//!   stopwatch over [`probe`].
 
 #![forbid(unsafe_code)]
 
+pub mod bare;
 pub mod daemon;
-pub mod echo;
+pub mod load;
+pub mod metrics;
 pub mod models;
 #[path = "../../backends/onnxruntime/tests/support/onnx.rs"]
 mod onnx;

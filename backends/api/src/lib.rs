@@ -13,6 +13,7 @@ mod aligned;
 mod backend;
 mod batch;
 mod batched;
+pub mod bools;
 mod buffer;
 mod cancel;
 mod compute;

@@ -77,6 +77,12 @@ impl Request {
         self.responder.clone()
     }
 
+    /// The same request, answered through what `replace` makes of its responder.
+    pub fn answered_through(mut self, replace: impl FnOnce(Responder) -> Responder) -> Request {
+        self.responder = replace(self.responder.clone());
+        self
+    }
+
     /// Whether it is still wanted.
     pub fn cancel(&self) -> &Cancel {
         self.responder.exchange().cancel()

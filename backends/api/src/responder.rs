@@ -68,7 +68,8 @@ impl Responder {
         self.0.respond(response)
     }
 
-    pub(crate) fn exchange(&self) -> &dyn Exchange {
+    /// The server's side of the request, for the server itself.
+    pub fn exchange(&self) -> &dyn Exchange {
         &*self.0
     }
 }

@@ -14,6 +14,9 @@ use crate::status::ort_call;
 use crate::types;
 use crate::value::Value;
 
+/// The bytes of a string's length on the wire.
+const LENGTH: usize = size_of::<u32>();
+
 /// The value as a tensor. Numbers stay where they are, unless that is the memory of an input, which the tensor may
 /// outlive; strings are copied.
 pub(crate) fn into_tensor(
@@ -62,6 +65,10 @@ fn describe(value: &Value) -> Result<(DType, Shape), BackendError> {
 }
 
 /// The elements of a string tensor in their wire layout.
+///
+/// ONNX Runtime writes them one behind the other, to where the layout ends; then each moves forward to its place, behind
+/// its length. So there is one copy of the content at a time. (Asking for one element after the other would do without the
+/// offsets, and takes longer for short ones.)
 fn strings(value: &Value, elements: usize) -> Result<Bytes, BackendError> {
     if elements == 0 {
         return Ok(Bytes::new());
@@ -69,25 +76,29 @@ fn strings(value: &Value, elements: usize) -> Result<Bytes, BackendError> {
     let mut len = 0;
     // SAFETY: the value lives and the result goes to a local.
     unsafe { ort_call!(GetStringTensorDataLength(value.as_ptr(), &mut len)) }?;
-    let (mut content, mut offsets) = (vec![0; len], vec![0; elements]);
+    let content = LENGTH * elements;
+    let (mut wire, mut offsets) = (vec![0; content + len], vec![0; elements]);
     // SAFETY: the value lives, and there is room for as many bytes and offsets as is said.
     unsafe {
         ort_call!(GetStringTensorContent(
             value.as_ptr(),
-            content.as_mut_ptr().cast(),
+            wire[content..].as_mut_ptr().cast(),
             len,
             offsets.as_mut_ptr(),
             elements
         ))?;
     }
-    let mut wire = Vec::with_capacity(len + 4 * elements);
     let ends = offsets[1..].iter().copied().chain([len]);
+    let mut place = 0;
     for (&start, end) in offsets.iter().zip(ends) {
-        let element: &[u8] = content.get(start..end).ok_or_else(|| unreadable("its strings overlap"))?;
-        let length =
-            u32::try_from(element.len()).map_err(|_| unreadable("it has a string of 4 GiB or more"))?;
-        wire.extend_from_slice(&length.to_le_bytes());
-        wire.extend_from_slice(element);
+        let size = end.checked_sub(start).filter(|_| end <= len);
+        let size = size.ok_or_else(|| unreadable("its strings overlap"))?;
+        let length = u32::try_from(size).map_err(|_| unreadable("it has a string of 4 GiB or more"))?;
+        // What is written ends before the first byte that is still to be moved, as `content` is behind all lengths.
+        wire[place..place + LENGTH].copy_from_slice(&length.to_le_bytes());
+        place += LENGTH;
+        wire.copy_within(content + start..content + end, place);
+        place += size;
     }
     Ok(wire.into())
 }

@@ -3,12 +3,17 @@
 
 use std::ptr::{NonNull, null_mut};
 
-use nerite_backend::{BackendError, Tensor, strings};
+use nerite_backend::{BackendError, DType, Tensor, bools, strings};
 use ort::sys::{ONNXTensorElementDataType, OrtValue};
 
 use crate::environment::{Environment, made};
 use crate::status::ort_call;
 use crate::types;
+
+/// How many strings one input may have. ONNX Runtime keeps each in 32 bytes, and its heap besides where it is long, while
+/// the wire needs 4 for an empty one: without a bound, memory for a request would be eight times its size, for each of
+/// the model's tensors that is as long. A batch that comes over it is run again request by request, like any that fails.
+const MOST_STRINGS: usize = 4 << 20;
 
 /// An `OrtValue` of our own, released when it is dropped.
 pub(crate) struct Value(NonNull<OrtValue>);
@@ -49,7 +54,7 @@ pub(crate) struct Input<'a> {
 
 impl<'a> Input<'a> {
     /// The tensor as a value: numbers where they are, strings copied. Fails if the tensor's bytes do not fit its type
-    /// and shape, or are not in one aligned piece of host memory.
+    /// and shape, are no values of the type, or are not in one aligned piece of host memory.
     pub(crate) fn new(environment: &Environment, tensor: &'a Tensor) -> Result<Input<'a>, BackendError> {
         let bytes =
             tensor.data.contiguous().ok_or_else(|| wrong(tensor, "is not in one piece of host memory"))?;
@@ -65,8 +70,15 @@ impl<'a> Input<'a> {
         if !bytes.is_empty() && !bytes.as_ptr().addr().is_multiple_of(size) {
             return Err(wrong(tensor, "is not aligned to its elements"));
         }
+        if tensor.dtype == DType::Bool
+            && let Some((place, byte)) = bools::first_stray(bytes)
+        {
+            return Err(wrong(tensor, format_args!("has the byte {byte} at {place}, but a BOOL is 0 or 1")));
+        }
         let mut value = null_mut();
-        // SAFETY: the memory is as long as type and shape say, aligned (or empty, and then not touched), and borrowed for as long as the value lives.
+        // SAFETY: the memory is as long as type and shape say, aligned (or empty, and then not touched), and borrowed for
+        // as long as the value lives. Every pattern of bits is a value of its type: ONNX Runtime reads BOOL as C++'s `bool`,
+        // which is 0 or 1, as was checked, and all others are numbers.
         // ONNX Runtime asks for a mutable pointer but does not write to a run's inputs: its planner never reuses a
         // graph input's memory. The shape is copied, and the result goes to a local.
         let made_value = unsafe {
@@ -101,6 +113,14 @@ fn copy_strings(
     elements: usize,
     bytes: &[u8],
 ) -> Result<Value, BackendError> {
+    if elements > MOST_STRINGS {
+        return Err(wrong(
+            tensor,
+            format_args!(
+                "has {elements} strings, and this engine takes at most {MOST_STRINGS} in one tensor"
+            ),
+        ));
+    }
     // Counted before anything is allocated: the shape is a caller's.
     let mut found = 0;
     for element in strings::elements(bytes) {

@@ -1,1 +1,1 @@
-"""The benchmarks: startup, load and idle. `scripts/bench --help` says what each measures."""
+"""The benchmarks: startup, load, idle, overload, storm and scale. `scripts/bench --help` says what each measures."""

@@ -4,10 +4,17 @@ import os
 import subprocess
 import sys
 
-from bench import idle, load, startup
+from bench import idle, load, overload, scale, startup, storm
 from daemon import DaemonError
 
-BENCHMARKS = {"startup": startup.run, "load": load.run, "idle": idle.run}
+BENCHMARKS = {
+    "startup": startup.run,
+    "load": load.run,
+    "idle": idle.run,
+    "overload": overload.run,
+    "storm": storm.run,
+    "scale": scale.run,
+}
 
 
 def main():

@@ -1,6 +1,6 @@
-"""A small MLP under load, in turn with a bare tonic service that sends the same answer."""
+"""A small MLP under load, in turn with two bare tonic services: one that sends the same answer, and one that does
+nothing but to run the same model."""
 
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -11,19 +11,38 @@ import grpc
 import models
 import numpy as np
 import onnxruntime
-from bench import h2load
+from bench import generator, h2load
+from bench.bare import Bare
 from bench.h2load import Run
 from bench.report import table, target
-from bench.startup import TOOLS
-from daemon import Daemon, free_ports
+from daemon import Daemon
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 ROUNDS = 7
 SECONDS_OF_A_ROUND = 1.2
-# Connections, and streams of each; the limit on Nerite's CPU time as a multiple of the bare service's.
-SHAPES = {(1, 1): 2.6, (4, 16): 1.6, (64, 1): None}
+# Connections, and streams of each.
+SHAPES = [(1, 1), (4, 16), (64, 1)]
 # The same model with a batcher that is never in anyone's way, and without batching.
 MODELS = {"batching": 64, "no batching": 0}
+ECHO, RUN = "bare echo", "bare run"
+
+
+class Limit(NamedTuple):
+    """How much of a figure Nerite may have at most, as a multiple of a bare service's."""
+
+    shape: tuple
+    figure: str
+    floor: str
+    most: float
+
+
+LIMITS = [
+    Limit((1, 1), "cpu", ECHO, 2.6),
+    Limit((1, 1), "cpu", RUN, 1.2),
+    Limit((1, 1), "p50", RUN, 1.2),
+    Limit((4, 16), "cpu", ECHO, 1.4),
+    Limit((64, 1), "cpu", ECHO, 1.4),
+]
 
 
 class Server(NamedTuple):
@@ -45,17 +64,15 @@ def run():
             daemon.wait_ready()
             results = measure(daemon, scratch)
     show(results)
-    return [
-        target(
-            f"CPU at {connections}×{streams}, {name}, as a multiple of the bare service's",
-            ratio(results[connections, streams], name),
-            limit,
-            "",
-        )
-        for (connections, streams), limit in SHAPES.items()
-        if limit
-        for name in MODELS
-    ]
+    return [judge(results[limit.shape], limit, name) for limit in LIMITS for name in MODELS]
+
+
+def judge(runs, limit, name):
+    """The line about one limit for one of the models."""
+    connections, streams = limit.shape
+    figure = {"cpu": "CPU", "p50": "p50"}[limit.figure]
+    what = f"{figure} at {connections}×{streams}, {name}, as a multiple of the {limit.floor}'s"
+    return target(what, ratio(runs, name, limit.floor, limit.figure), limit.most, "")
 
 
 def add(repository, name, batch):
@@ -77,17 +94,18 @@ def measure(daemon, scratch):
         servers = {}
         for name, model in names.items():
             body = scratch / f"{model}.body"
-            body.write_bytes(frame(request(model).SerializeToString()))
+            body.write_bytes(generator.frame(request(model).SerializeToString()))
             servers[name] = Server(daemon.grpc_port, daemon.process.pid, body)
         answer = scratch / "answer"
         answer.write_bytes(stub.ModelInfer(request(names["batching"])).SerializeToString())
-        echo, port = start_echo(answer)
-        try:
-            servers["bare"] = Server(port, echo.pid, servers["batching"].body)
+        model = scratch / "model.onnx"
+        model.write_bytes(models.mlp("FP32").SerializeToString())
+        body = servers["batching"].body
+        with Bare("echo_server", answer) as echo, Bare("run_server", model) as run:
+            check_answers(run.stub(), ["run_server"])
+            servers[ECHO] = Server(echo.port, echo.pid, body)
+            servers[RUN] = Server(run.port, run.pid, body)
             results = {shape: measure_shape(daemon, servers, shape, scratch) for shape in SHAPES}
-        finally:
-            echo.kill()
-            echo.wait()
         check_answers(stub, names.values())
     return results
 
@@ -112,21 +130,6 @@ def measure_shape(daemon, servers, shape, scratch):
     return runs
 
 
-def start_echo(answer):
-    """The bare service, ready."""
-    (port,) = free_ports(1)
-    process = subprocess.Popen([TOOLS / "echo_server", str(port), answer], stdin=subprocess.DEVNULL)
-    channel = grpc.insecure_channel(f"127.0.0.1:{port}")
-    try:
-        grpc.channel_ready_future(channel).result(timeout=10)
-    except grpc.FutureTimeoutError:
-        process.kill()
-        raise RuntimeError("the bare service did not start") from None
-    finally:
-        channel.close()
-    return process, port
-
-
 def successes(daemon):
     """The daemon's count of requests that succeeded."""
     # A run's last answer may be on its way before it is counted.
@@ -142,11 +145,6 @@ def request(model, row=0):
     message.inputs.add(name="pixels", datatype="FP32", shape=[1, 64])
     message.raw_input_contents.append(images[row].tobytes())
     return message
-
-
-def frame(message):
-    """A gRPC message as it is in a body: not compressed, its length, itself."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def check_answers(stub, names):
@@ -168,9 +166,9 @@ def show(results):
     """The table."""
     rows = []
     for (connections, streams), runs in results.items():
-        for name in ["bare", *MODELS]:
+        for name in [ECHO, RUN, *MODELS]:
             middle = Run(*(median(column) for column in zip(*runs[name])))
-            label = "bare tonic service" if name == "bare" else f"nerite, {name}"
+            label = f"nerite, {name}" if name in MODELS else name
             rows.append(
                 [
                     f"{connections}×{streams}  {label}",
@@ -178,12 +176,15 @@ def show(results):
                     f"{middle.p50:,.0f}",
                     f"{middle.p99:,.0f}",
                     f"{middle.cpu:.1f}",
-                    f"{ratio(runs, name):.2f}",
+                    f"{ratio(runs, name, ECHO):.2f}",
+                    f"{ratio(runs, name, RUN):.2f}",
                 ]
             )
-    table([f"median of {ROUNDS} rounds", "requests/s", "p50 µs", "p99 µs", "CPU µs/request", "ratio"], rows)
+    header = ["requests/s", "p50 µs", "p99 µs", "CPU µs/request", "to the echo", "to the run"]
+    table([f"median of {ROUNDS} rounds", *header], rows)
 
 
-def ratio(runs, name):
-    """The middle of the rounds' ratios of CPU time per request to the bare service's, each within its round."""
-    return median(run.cpu / bare.cpu for run, bare in zip(runs[name], runs["bare"]))
+def ratio(runs, name, floor, figure="cpu"):
+    """The middle of the rounds' ratios of a figure to the bare service's, each within its round."""
+    pairs = zip(runs[name], runs[floor])
+    return median(getattr(run, figure) / getattr(bare, figure) for run, bare in pairs)

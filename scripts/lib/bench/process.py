@@ -1,5 +1,6 @@
 """What the kernel says of another process."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -16,6 +17,16 @@ def cpu_ticks(pid):
     return int(after_name[11]) + int(after_name[12])
 
 
+def threads_cpu_seconds(pid):
+    """The CPU time of each thread that the process has, by the thread's id."""
+    times = {}
+    for folder in Path(f"/proc/{pid}/task").iterdir():
+        # A thread may end while the others are read.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            times[folder.name] = int((folder / "schedstat").read_text().split()[0]) / 1e9
+    return times
+
+
 def status(pid, key):
     """A number from /proc/<pid>/status: memory is in kB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -23,3 +34,9 @@ def status(pid, key):
         if name == key:
             return int(value.split()[0])
     raise RuntimeError(f"/proc/{pid}/status has no {key}")
+
+
+def gauge(metrics, name):
+    """The sum of a gauge over all models, from the text of a metrics endpoint; None where there is no such gauge."""
+    lines = [line for line in metrics.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+    return sum(float(line.split()[-1]) for line in lines) if lines else None

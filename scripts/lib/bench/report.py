@@ -16,9 +16,18 @@ def table(header, rows):
 
 def target(what, value, limit, unit):
     """The line that says whether a value is within its limit."""
-    verdict = "reached" if value <= limit else "missed"
+    return verdict(what, value, unit, f"at most {limit:g}", value <= limit)
+
+
+def at_least(what, value, limit, unit):
+    """The same where more is better."""
+    return verdict(what, value, unit, f"at least {limit:g}", value >= limit)
+
+
+def verdict(what, value, unit, limit, reached):
+    """The line of a target."""
     shown = f"{value:.2f}".rstrip("0").rstrip(".")
-    return f"target {what}: {shown} {unit}, at most {limit:g}: {verdict}".replace(" ,", ",")
+    return f"target {what}: {shown} {unit}, {limit}: {'reached' if reached else 'missed'}".replace(" ,", ",")
 
 
 def spread(values, digits=0):

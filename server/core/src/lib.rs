@@ -11,10 +11,12 @@ pub mod lifecycle;
 #[cfg(test)]
 mod mock;
 pub mod model;
+pub mod rate_limiter;
 pub mod registry;
 pub mod repository;
 mod reshape;
 pub mod statistics;
+mod sync;
 mod version;
 
 pub use registry::Registry;

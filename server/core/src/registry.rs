@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use nerite_backend::Code;
 
+use crate::model::OpenError;
 use crate::version::ModelVersion;
 
 /// The state of a model version as users see it.
@@ -52,8 +53,16 @@ pub struct ModelEntry {
     pub ready: BTreeMap<u64, Arc<ModelVersion>>,
     /// What became of each version.
     pub versions: BTreeMap<u64, Status>,
-    /// What became of the model, if it never came to versions.
-    pub model: Option<Status>,
+    /// Why the model never came to versions, if so.
+    pub model: Option<OpenError>,
+}
+
+impl ModelEntry {
+    /// What became of the model itself, if it never came to versions.
+    pub fn model_status(&self) -> Option<Status> {
+        let error = self.model.as_ref()?;
+        Some(Status { state: PublicState::Unavailable, reason: error.to_string() })
+    }
 }
 
 /// The models that are served. A lookup takes no lock and never waits for a load.
@@ -65,7 +74,7 @@ pub struct Registry {
 /// Why a lookup found nothing to serve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
-    /// No model of that name was ever seen.
+    /// There is no model of that name, or nothing that could be read of it but the name.
     #[error("Request for unknown model: '{model}' is not found")]
     UnknownModel {
         /// The name.
@@ -165,6 +174,7 @@ impl Registry {
 fn not_found(model: &str, version: Option<u64>, entry: &ModelEntry) -> LookupError {
     let model = model.to_owned();
     match version {
+        _ if matches!(entry.model, Some(OpenError::Unreadable(_))) => LookupError::UnknownModel { model },
         None => LookupError::NothingReady { model },
         Some(version) if entry.versions.contains_key(&version) => LookupError::NotReady { model, version },
         Some(version) => LookupError::UnknownVersion { model, version },

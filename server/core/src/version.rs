@@ -6,7 +6,7 @@ use nerite_backend::{BackendError, Code, Request};
 use tokio::sync::Notify;
 
 use crate::admission::Admitted;
-use crate::execution::{Answer, Ledger, Open, Scheduler, open};
+use crate::execution::{Answer, Ledger, Open, Scheduler, Ticket, open};
 use crate::model::ModelSpec;
 use crate::statistics::{FailureReason, Statistics};
 
@@ -54,11 +54,11 @@ impl ModelVersion {
 
     /// Queues a request for execution. Dropping the answer cancels it.
     pub fn infer(self: &Arc<Self>, admitted: Admitted, received: Instant) -> Answer {
-        let Admitted { inputs, wanted, rows, meta } = admitted;
+        let Admitted { inputs, wanted, rows, meta, terms } = admitted;
         let Open { responder, answer } = open(Arc::clone(self) as Arc<dyn Ledger>, rows, received);
         self.unreleased.fetch_add(1, Ordering::Relaxed);
-        self.scheduler.push(Request::new(inputs, wanted, rows, meta, responder));
-        answer
+        let request = Request::new(inputs, wanted, rows, meta, responder);
+        answer.queued_at(self.scheduler.push(request, &terms))
     }
 
     /// Accounts for a request that was refused before it was queued.
@@ -87,6 +87,10 @@ impl ModelVersion {
 impl Ledger for ModelVersion {
     fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    fn withdraw(&self, ticket: Ticket) -> Option<Request> {
+        self.scheduler.withdraw(ticket)
     }
 
     fn released(&self) {

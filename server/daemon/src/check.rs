@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use nerite_core::lifecycle::Loader;
-use nerite_core::model::LoadError;
+use nerite_core::model::{ModelSpec, OpenError};
 use nerite_core::repository::{ModelDirectory, scan};
 
 use crate::settings::CheckOptions;
@@ -15,7 +15,7 @@ pub fn check(options: &CheckOptions, out: &mut dyn Write) -> anyhow::Result<Exit
     for warning in &options.warnings {
         writeln!(out, "note: {warning}")?;
     }
-    let loader = wiring::loader(&options.repository, &options.backends);
+    let loader = wiring::loader(&options.repository, &options.backends, &options.scheduling, None);
     let found = scan(&options.repository.paths)?;
     let (mut right, mut wrong) = (0, found.refused.len());
     for (name, reason) in &found.refused {
@@ -28,7 +28,7 @@ pub fn check(options: &CheckOptions, out: &mut dyn Write) -> anyhow::Result<Exit
                 right += outcome.right;
                 wrong += outcome.wrong;
             }
-            Err(CheckError::Load(error)) => {
+            Err(CheckError::Open(error)) => {
                 wrong += 1;
                 writeln!(out, "{name}: will not be served: {error}")?;
             }
@@ -49,7 +49,7 @@ struct Outcome {
 #[derive(Debug, thiserror::Error)]
 enum CheckError {
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Open(#[from] OpenError),
     #[error(transparent)]
     Write(#[from] io::Error),
 }
@@ -64,24 +64,40 @@ fn check_model(
         writeln!(out, "{name}: note: directory '{ignored}' is not a version: versions are whole numbers")?;
     }
     let model = loader.open(directory)?;
+    let versions = model.versions.iter().map(|&version| {
+        let loaded = loader.load(&model, version);
+        (version, loaded.map(|loaded| describe(&loaded.spec)))
+    });
+    let versions: Vec<_> = versions.collect();
+    // A model is served with all of its versions, or not at all.
+    let broken = versions.iter().find(|(_, loaded)| loaded.is_err()).map(|&(version, _)| version);
     let mut outcome = Outcome::default();
-    for &version in &model.versions {
-        match loader.load(&model, version) {
-            Ok(loaded) => {
+    for (version, loaded) in versions {
+        match (loaded, broken) {
+            (Ok(description), None) => {
                 outcome.right += 1;
-                let spec = &loaded.spec;
-                let batch = match spec.max_batch_size {
-                    0 => "no batching".to_owned(),
-                    most => format!("batches up to {most}"),
-                };
-                let (inputs, outputs) = (spec.inputs.len(), spec.outputs.len());
-                writeln!(out, "{name} version {version}: fine: {inputs} inputs, {outputs} outputs, {batch}")?;
+                writeln!(out, "{name} version {version}: fine: {description}")?;
             }
-            Err(error) => {
+            (Ok(_), Some(broken)) => {
+                outcome.wrong += 1;
+                writeln!(
+                    out,
+                    "{name} version {version}: will not be served, because version {broken} cannot be"
+                )?;
+            }
+            (Err(error), _) => {
                 outcome.wrong += 1;
                 writeln!(out, "{name} version {version}: will not be served: {error}")?;
             }
         }
     }
     Ok(outcome)
+}
+
+fn describe(spec: &ModelSpec) -> String {
+    let batch = match spec.max_batch_size {
+        0 => "no batching".to_owned(),
+        most => format!("batches up to {most}"),
+    };
+    format!("{} inputs, {} outputs, {batch}", spec.inputs.len(), spec.outputs.len())
 }

@@ -4,7 +4,9 @@
 
 pub mod check;
 pub mod frontend;
+pub mod inflight;
 pub mod logging;
+mod memory;
 pub mod net;
 pub mod serve;
 pub mod serving;

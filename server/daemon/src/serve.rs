@@ -1,5 +1,6 @@
 //! The daemon's life: bind, load, serve until a signal, drain.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,14 +12,16 @@ use hyper::{Request, Response};
 use nerite_core::Registry;
 use nerite_core::lifecycle::{LoadFailure, Manager};
 use nerite_core::repository::scan;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::frontend::grpc::Services;
 use crate::frontend::http;
+use crate::inflight::Inflight;
+use crate::memory;
 use crate::net::{Bound, Deadline, Endpoint, GrpcOptions, Stopped, serve_grpc, serve_http};
 use crate::serving::{Serving, Stage};
-use crate::settings::{Compression, Listener, Settings};
+use crate::settings::{Compression, Limits, Listener, Settings};
 use crate::wiring;
 
 /// How serving ended.
@@ -51,6 +54,19 @@ fn raise_file_limit() {
     }
 }
 
+/// What may be in flight. Half of the memory is left to models, answers, and messages that were compressed.
+fn inflight(limits: &Limits) -> Inflight {
+    let half = || NonZeroUsize::new(usize::try_from(memory::available()? / 2).ok()?);
+    let bytes = limits.inflight_bytes.or_else(half);
+    match bytes {
+        Some(bytes) => tracing::info!("the bodies of gRPC calls in flight may have {bytes} bytes"),
+        None => {
+            tracing::warn!("the bodies of gRPC calls have no limit: the size of the memory cannot be read")
+        }
+    }
+    Inflight::new(limits.inflight_requests, bytes)
+}
+
 /// The ports are taken, and clients can connect; nobody answers yet.
 struct BoundPorts {
     grpc: Option<Bound>,
@@ -74,11 +90,14 @@ impl BoundPorts {
         let mut signals = Signals::listen()?;
         let found = scan(&settings.repository.paths)?;
         let registry = Arc::new(Registry::default());
-        let serving = Arc::new(Serving::new(settings.server.id.clone(), Arc::clone(&registry)));
+        let inflight = Arc::new(inflight(&settings.limits));
+        let serving = Arc::new(Serving::new(settings.server.id.clone(), Arc::clone(&registry), inflight));
         let endpoints = Endpoints::open(self, settings, &serving)?;
         let limit = settings.server.exit_timeout;
 
-        let loader = Arc::new(wiring::loader(&settings.repository, &settings.backends));
+        let Settings { repository, backends, scheduling, .. } = settings;
+        let network = Some(Handle::current());
+        let loader = Arc::new(wiring::loader(repository, backends, scheduling, network));
         let mut manager = Manager::new(loader, registry, settings.repository.load_threads.get());
         let stop = manager.stop();
         let loading = tokio::task::spawn_blocking(move || {
@@ -150,7 +169,7 @@ impl Endpoints {
         let grpc = match bound.grpc {
             None => None,
             Some(bound) => {
-                let options = GrpcOptions::new(&settings.grpc)?;
+                let options = GrpcOptions::new(&settings.grpc, &settings.limits)?;
                 let compress = settings.grpc.response_compression != Compression::None;
                 let services = Deadline::new(Services::new(serving, compress));
                 tracing::info!("Started GRPCInferenceService at {}", bound.local_addr());

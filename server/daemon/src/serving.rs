@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nerite_core::Registry;
 use tokio::sync::watch;
 
+use crate::inflight::Inflight;
+
 /// What every endpoint sees of the server.
 pub struct Serving {
     /// The server's name, for metadata.
     pub id: String,
     /// The models.
     pub registry: Arc<Registry>,
+    /// What is in flight.
+    pub inflight: Arc<Inflight>,
     stage: watch::Sender<Stage>,
     exiting: AtomicBool,
 }
@@ -36,8 +40,9 @@ pub enum Stage {
 
 impl Serving {
     /// A server that has just started.
-    pub fn new(id: String, registry: Arc<Registry>) -> Serving {
-        Serving { id, registry, stage: watch::Sender::new(Stage::Starting), exiting: AtomicBool::new(false) }
+    pub fn new(id: String, registry: Arc<Registry>, inflight: Arc<Inflight>) -> Serving {
+        let stage = watch::Sender::new(Stage::Starting);
+        Serving { id, registry, inflight, stage, exiting: AtomicBool::new(false) }
     }
 
     /// Goes on to another stage; exiting is final.
@@ -74,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_server_that_exits_does_not_become_ready_again() {
-        let serving = Serving::new("test".into(), Arc::default());
+        let serving = Serving::new("test".into(), Arc::default(), Arc::default());
         let watch = serving.watch();
         serving.enter(Stage::Exiting);
         serving.enter(Stage::Ready);

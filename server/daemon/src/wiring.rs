@@ -1,25 +1,49 @@
 //! Which engines and which configuration format the core is given.
 
 use std::collections::HashMap;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 
 use nerite_backend::Backend;
+use nerite_core::execution::{Machinery, MachineryOptions, Network};
 use nerite_core::lifecycle::Loader;
+use nerite_core::rate_limiter::{RateLimiter, ResourceLimit};
 use nerite_model_config::ModelConfigs;
 use nerite_onnxruntime::OnnxRuntime;
+use tokio::runtime::Handle;
 
-use crate::settings::{Backends, Repository};
+use crate::settings::{Backends, Repository, Scheduling};
 
-/// A loader with every engine that this daemon has.
-pub(crate) fn loader(repository: &Repository, backends: &Backends) -> Loader {
+/// A loader with every engine that this daemon has. Its models may be executed on the threads of `network`, if there is one.
+pub(crate) fn loader(
+    repository: &Repository,
+    backends: &Backends,
+    scheduling: &Scheduling,
+    network: Option<Handle>,
+) -> Loader {
     let configs = ModelConfigs::new(nerite_model_config::Options {
         disable_auto_complete: repository.strict_config,
         config_name: repository.config_name.clone(),
         default_max_batch_size: backends.onnxruntime.default_max_batch_size,
+        default_max_queue_size: Some(scheduling.default_max_queue_size).filter(|&size| size > 0),
     });
     let onnxruntime: Arc<dyn Backend> = Arc::new(OnnxRuntime::new(onnxruntime_options(backends)));
-    Loader::new(Box::new(configs), HashMap::from([("onnxruntime".to_owned(), onnxruntime)]))
+    let backends = HashMap::from([("onnxruntime".to_owned(), onnxruntime)]);
+    Loader::new(Box::new(configs), backends, Arc::new(machinery(scheduling, network)))
+}
+
+fn machinery(scheduling: &Scheduling, network: Option<Handle>) -> Machinery {
+    let network = network.map(|runtime| Network { threads: runtime.metrics().num_workers(), runtime });
+    let rate_limiter = scheduling.rate_limit.enabled.then(|| {
+        let limits = scheduling.rate_limit.resources.iter().map(|resource| ResourceLimit {
+            name: resource.name.clone(),
+            count: resource.count,
+            device: resource.device,
+        });
+        Arc::new(RateLimiter::new(limits.collect()))
+    });
+    let hold = scheduling.hold.map_or(0, NonZeroUsize::get);
+    Machinery::new(MachineryOptions { network, rate_limiter, hold })
 }
 
 fn onnxruntime_options(backends: &Backends) -> nerite_onnxruntime::Options {

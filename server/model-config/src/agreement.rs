@@ -29,6 +29,7 @@ struct Configured<'a> {
 
 impl Agreement<'_> {
     fn inputs(&self, config: &ModelConfig, declared: &[TensorDeclaration]) -> Result<(), LoadError> {
+        self.required_stay_required(config, declared)?;
         let expected = config.input.iter().filter(|input| !input.optional).count();
         let provided = declared.iter().filter(|tensor| !tensor.optional).count();
         if expected != provided {
@@ -53,6 +54,22 @@ impl Agreement<'_> {
             // What the model leaves open, the configuration may fix.
             self.tensor(&configured, declared, |model, configured| model == -1 || model == configured)
         })
+    }
+
+    /// Comparing counts does not find this where an input that the model can do without is configured as required.
+    fn required_stay_required(
+        &self,
+        config: &ModelConfig,
+        declared: &[TensorDeclaration],
+    ) -> Result<(), LoadError> {
+        let required = |name: &str| declared.iter().any(|tensor| tensor.name == name && !tensor.optional);
+        match config.input.iter().find(|input| input.optional && required(&input.name)) {
+            None => Ok(()),
+            Some(input) => Err(self.cannot_load(&format!(
+                "configuration says that input '{}' is optional, but the model requires it",
+                input.name
+            ))),
+        }
     }
 
     fn outputs(&self, config: &ModelConfig, declared: &[TensorDeclaration]) -> Result<(), LoadError> {

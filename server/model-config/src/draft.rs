@@ -7,7 +7,9 @@ use nerite_core::repository::ModelDirectory;
 use nerite_proto::inference::ModelConfig;
 
 use crate::source::Options;
-use crate::{agreement, backend_kind, complete, files, instance_groups, normalise, spec, support, validate};
+use crate::{
+    agreement, backend_kind, complete, files, instance_groups, normalise, scheduling, spec, support, validate,
+};
 
 /// A configuration that is normalised and sound in itself, as far as that can be told without the model.
 pub(crate) struct Draft {
@@ -17,6 +19,7 @@ pub(crate) struct Draft {
     directory: PathBuf,
     /// `None` if only what is configured counts.
     default_max_batch_size: Option<u32>,
+    default_max_queue_size: Option<usize>,
 }
 
 impl Draft {
@@ -49,6 +52,7 @@ impl Draft {
             config,
             directory: model.path.clone(),
             default_max_batch_size: auto_complete.then_some(options.default_max_batch_size),
+            default_max_queue_size: options.default_max_queue_size,
         })
     }
 }
@@ -67,7 +71,8 @@ impl ModelDraft for Draft {
         validate::validate(&config)?;
         validate::validate_tensors(&config)?;
         agreement::check(&config, declaration)?;
-        spec::build(&config, declaration, &self.directory)
+        let scheduling = scheduling::plan(&config, self.default_max_queue_size)?;
+        spec::build(&config, declaration, &self.directory, scheduling)
     }
 }
 

@@ -1,6 +1,6 @@
-use nerite_core::model::{InstanceGroup, LoadError};
+use nerite_core::model::{InstanceGroup, LoadError, RateLimit, ResourceDemand};
 use nerite_proto::inference::model_instance_group::Kind;
-use nerite_proto::inference::{ModelConfig, ModelInstanceGroup};
+use nerite_proto::inference::{ModelConfig, ModelInstanceGroup, ModelRateLimiter};
 
 /// The most instances of a group; more is a mistake that would only cost memory.
 const MAX_COUNT: i32 = 4096;
@@ -62,6 +62,19 @@ pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
 pub(crate) fn plan(config: &ModelConfig) -> Vec<InstanceGroup> {
     let groups = config.instance_group.iter();
     groups
-        .map(|group| InstanceGroup { name: group.name.clone(), count: group.count.unsigned_abs() })
+        .map(|group| InstanceGroup {
+            name: group.name.clone(),
+            count: group.count.unsigned_abs(),
+            rate_limit: group.rate_limiter.as_ref().map(rate_limit),
+        })
         .collect()
+}
+
+fn rate_limit(configured: &ModelRateLimiter) -> RateLimit {
+    let resources = configured.resources.iter().map(|resource| ResourceDemand {
+        name: resource.name.clone(),
+        count: resource.count,
+        global: resource.global,
+    });
+    RateLimit { resources: resources.collect(), priority: configured.priority }
 }

@@ -13,6 +13,7 @@ mod instance_groups;
 mod labels;
 mod normalise;
 mod reshape;
+mod scheduling;
 mod source;
 mod spec;
 mod support;

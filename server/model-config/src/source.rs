@@ -19,11 +19,18 @@ pub struct Options {
     pub config_name: Option<String>,
     /// The `max_batch_size` that auto-completion gives a model that can batch and does not say how much.
     pub default_max_batch_size: u32,
+    /// How many requests may wait for a model whose configuration does not say; `None` sets no limit.
+    pub default_max_queue_size: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { disable_auto_complete: false, config_name: None, default_max_batch_size: 4 }
+        Options {
+            disable_auto_complete: false,
+            config_name: None,
+            default_max_batch_size: 4,
+            default_max_queue_size: None,
+        }
     }
 }
 

@@ -1,17 +1,18 @@
 use std::path::Path;
 
 use nerite_backend::{DType, Declaration, Shape, Slot, TensorDeclaration};
-use nerite_core::model::{InputSpec, LoadError, ModelSpec, OutputSpec, SlotCounts};
+use nerite_core::model::{InputSpec, LoadError, ModelSpec, OutputSpec, Scheduling, SlotCounts};
 use nerite_proto::inference::{ModelConfig, ModelInput, ModelOutput, ModelTensorReshape};
 use prost::Message;
 
-use crate::{agreement, labels, normalise};
+use crate::{agreement, labels};
 
 /// What the core serves, from a configuration that is complete and agrees with the model.
 pub(crate) fn build(
     config: &ModelConfig,
     declaration: &Declaration,
     directory: &Path,
+    scheduling: Scheduling,
 ) -> Result<ModelSpec, LoadError> {
     let batching = config.max_batch_size > 0;
     let inputs = config.input.iter().map(|config| input(config, &declaration.inputs, batching));
@@ -24,7 +25,7 @@ pub(crate) fn build(
         name: config.name.clone(),
         platform: platform.clone(),
         max_batch_size: config.max_batch_size.unsigned_abs(),
-        dynamic_batching: batching && normalise::dynamic_batching(config).is_some(),
+        scheduling,
         decoupled: config.model_transaction_policy.is_some_and(|policy| policy.decoupled),
         inputs: inputs.collect::<Result<_, _>>()?,
         outputs: outputs.collect::<Result<_, LoadError>>()?,

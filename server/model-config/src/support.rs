@@ -3,11 +3,7 @@
 use nerite_backend::Code;
 use nerite_core::model::LoadError;
 use nerite_proto::inference::model_config::SchedulingChoice;
-use nerite_proto::inference::{
-    ModelConfig, ModelDynamicBatching, ModelInstanceGroup, ModelOptimizationPolicy,
-};
-
-use crate::normalise;
+use nerite_proto::inference::{ModelConfig, ModelInstanceGroup, ModelOptimizationPolicy};
 
 /// Refuses what would change answers, or let files pass unchecked, if it were passed over.
 pub(crate) fn check(config: &ModelConfig) -> Result<(), LoadError> {
@@ -48,22 +44,10 @@ pub(crate) fn notes(config: &ModelConfig) -> Vec<String> {
         ("cc_model_filenames", !config.cc_model_filenames.is_empty()),
         ("runtime", !config.runtime.is_empty()),
     ];
-    asked.extend(normalise::dynamic_batching(config).into_iter().flat_map(in_dynamic_batching));
     asked.extend(config.optimization.iter().flat_map(in_optimization));
     asked.extend(in_instance_groups(&config.instance_group));
     let without_effect = asked.into_iter().filter(|(_, asked)| *asked);
     without_effect.map(|(what, _)| format!("{what} is not supported yet and has no effect")).collect()
-}
-
-fn in_dynamic_batching(batching: &ModelDynamicBatching) -> [(&'static str, bool); 6] {
-    [
-        ("dynamic_batching.preferred_batch_size", !batching.preferred_batch_size.is_empty()),
-        ("dynamic_batching.max_queue_delay_microseconds", batching.max_queue_delay_microseconds > 0),
-        ("dynamic_batching.preserve_ordering", batching.preserve_ordering),
-        ("dynamic_batching.priority_levels", batching.priority_levels > 0),
-        ("dynamic_batching.default_queue_policy", batching.default_queue_policy.is_some()),
-        ("dynamic_batching.priority_queue_policy", !batching.priority_queue_policy.is_empty()),
-    ]
 }
 
 fn in_optimization(optimization: &ModelOptimizationPolicy) -> [(&'static str, bool); 5] {
@@ -80,9 +64,8 @@ fn in_optimization(optimization: &ModelOptimizationPolicy) -> [(&'static str, bo
     ]
 }
 
-fn in_instance_groups(groups: &[ModelInstanceGroup]) -> [(&'static str, bool); 3] {
+fn in_instance_groups(groups: &[ModelInstanceGroup]) -> [(&'static str, bool); 2] {
     [
-        ("instance_group.rate_limiter", groups.iter().any(|group| group.rate_limiter.is_some())),
         ("instance_group.host_policy", groups.iter().any(|group| !group.host_policy.is_empty())),
         ("instance_group.secondary_devices", groups.iter().any(|group| !group.secondary_devices.is_empty())),
     ]

@@ -1,11 +1,11 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor, strings};
+use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor, bools, strings};
 use smallvec::{SmallVec, smallvec};
 
 use super::refusal::Fault;
-use super::{InferInput, InferOutput, InferRequest, Refusal};
+use super::{InferInput, InferOutput, InferRequest, QueueTerms, Refusal};
 use crate::model::{InputSpec, ModelSpec};
 use crate::reshape::reshaped;
 
@@ -20,14 +20,18 @@ pub struct Admitted {
     pub rows: u32,
     /// What it carries besides.
     pub meta: Meta,
+    /// How it may wait.
+    pub terms: QueueTerms,
 }
 
-/// Checks a request against its model, in the order in which Triton does: names given twice, missing data, outputs, count and names of inputs, batch,
-/// element type, shape, size.
+/// Checks a request against its model, in the order in which Triton does: names given twice, missing data, outputs,
+/// count and names of inputs, required inputs, batch, element type, shape, size, values.
 pub fn admit(spec: &ModelSpec, request: InferRequest) -> Result<Admitted, Refusal> {
-    let InferRequest { id, inputs, outputs, parameters } = request;
+    let InferRequest { id, inputs, outputs, terms, parameters } = request;
     match check(spec, inputs, &outputs) {
-        Ok((inputs, wanted, rows)) => Ok(Admitted { inputs, wanted, rows, meta: Meta { id, parameters } }),
+        Ok((inputs, wanted, rows)) => {
+            Ok(Admitted { inputs, wanted, rows, meta: Meta { id, parameters }, terms })
+        }
         Err(fault) => Err(Refusal::new(&spec.name, &id, fault)),
     }
 }
@@ -49,6 +53,7 @@ fn check(
     let wanted = wanted(spec, outputs)?;
     check_count(spec, &given)?;
     let specs = given.iter().map(|input| find_input(spec, input)).collect::<Result<SmallVec<[_; 4]>, _>>()?;
+    check_required(spec, &given, &specs)?;
     let rows = if spec.batching() { batch_rows(spec, &given)? } else { 1 };
     let mut inputs: Inputs = smallvec![None; spec.slots.inputs];
     for (input, input_spec) in given.into_iter().zip(specs) {
@@ -88,17 +93,25 @@ fn wanted(spec: &ModelSpec, outputs: &[InferOutput]) -> Result<Slots, Fault> {
 
 fn check_count(spec: &ModelSpec, given: &[InferInput]) -> Result<(), Fault> {
     let (least, most) = (spec.required_inputs(), spec.inputs.len());
-    if (least..=most).contains(&given.len()) {
-        return Ok(());
-    }
+    if (least..=most).contains(&given.len()) { Ok(()) } else { Err(input_count(spec, given)) }
+}
+
+/// The count alone does not say it: an optional input may stand in a required one's place. Where all names are known,
+/// and none comes twice, counting the required ones does.
+fn check_required(spec: &ModelSpec, given: &[InferInput], known: &[&InputSpec]) -> Result<(), Fault> {
+    let required = known.iter().filter(|input| !input.optional).count();
+    if required == spec.required_inputs() { Ok(()) } else { Err(input_count(spec, given)) }
+}
+
+fn input_count(spec: &ModelSpec, given: &[InferInput]) -> Fault {
     let is_given = |name: &str| given.iter().any(|input| input.name == name);
     let missing = spec.inputs.iter().filter(|input| !input.optional && !is_given(&input.name));
-    Err(Fault::InputCount {
-        least,
-        most,
+    Fault::InputCount {
+        least: spec.required_inputs(),
+        most: spec.inputs.len(),
         got: given.iter().map(|input| input.name.clone()).collect(),
         missing: missing.map(|input| input.name.clone()).collect(),
-    })
+    }
 }
 
 fn find_input<'a>(spec: &'a ModelSpec, given: &InferInput) -> Result<&'a InputSpec, Fault> {
@@ -169,9 +182,19 @@ fn check_size(input: &str, shape: &Shape, dtype: DType, elements: usize, data: &
         return Err(Fault::TooManyElements { input: input.to_owned(), shape: shape.clone() });
     };
     match data.len() {
-        got if got == want => Ok(()),
+        got if got == want => check_values(input, dtype, data),
         got => Err(Fault::ByteSize { input: input.to_owned(), want, got }),
     }
+}
+
+/// Every pattern of bits is a number, but not a BOOL.
+fn check_values(input: &str, dtype: DType, data: &Bytes) -> Result<(), Fault> {
+    if dtype == DType::Bool
+        && let Some((place, byte)) = bools::first_stray(data)
+    {
+        return Err(Fault::NoBool { input: input.to_owned(), place, byte });
+    }
+    Ok(())
 }
 
 fn check_strings(input: &str, want: usize, data: &Bytes) -> Result<(), Fault> {

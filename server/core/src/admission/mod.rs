@@ -8,4 +8,5 @@ mod tests;
 
 pub use admit::{Admitted, admit};
 pub use refusal::Refusal;
-pub use request::{InferInput, InferOutput, InferRequest};
+pub(crate) use refusal::RequestPrefix;
+pub use request::{InferInput, InferOutput, InferRequest, QueueTerms};

@@ -25,16 +25,24 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.request.as_deref() {
-            Some("") => f.write_str("[request id: <id_unknown>] ")?,
-            Some(id) => write!(f, "[request id: {id}] ")?,
-            None => {}
+        if let Some(id) = &self.request {
+            RequestPrefix(id).fmt(f)?;
         }
         self.fault.write(&self.model, f)
     }
 }
 
 impl std::error::Error for Refusal {}
+
+/// What Triton puts before many of its texts: the request's id, which may be empty.
+pub(crate) struct RequestPrefix<'a>(pub(crate) &'a str);
+
+impl fmt::Display for RequestPrefix<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = if self.0.is_empty() { "<id_unknown>" } else { self.0 };
+        write!(f, "[request id: {id}] ")
+    }
+}
 
 /// What is wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +104,11 @@ pub(super) enum Fault {
         input: String,
         want: usize,
         got: usize,
+    },
+    NoBool {
+        input: String,
+        place: usize,
+        byte: u8,
     },
     TooFewStrings {
         input: String,
@@ -178,6 +191,10 @@ impl Fault {
             ByteSize { input, want, got } => write!(
                 f,
                 "input byte size mismatch for input '{input}' for model '{model}'. Expected {want}, got {got}"
+            ),
+            NoBool { input, place, byte } => write!(
+                f,
+                "input '{input}' for model '{model}' has the byte {byte} at {place}, but a BOOL is 0 or 1"
             ),
             TooFewStrings { input, want, got } => write!(
                 f,

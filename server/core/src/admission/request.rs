@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use nerite_backend::Parameter;
 
@@ -10,8 +12,21 @@ pub struct InferRequest {
     pub inputs: Vec<InferInput>,
     /// The outputs asked for, in the caller's order; none means all.
     pub outputs: Vec<InferOutput>,
+    /// How it may wait.
+    pub terms: QueueTerms,
     /// Parameters that the server does not interpret.
     pub parameters: Vec<(String, Parameter)>,
+}
+
+/// What a caller says of how its request may wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueTerms {
+    /// Its priority level, 1 the highest; 0 for the model's default.
+    pub priority: u64,
+    /// How long it may wait, where the model's policy allows it to say so.
+    pub timeout: Option<Duration>,
+    /// When its caller gives up; it is then not executed any more.
+    pub deadline: Option<Instant>,
 }
 
 /// An input as a front end decoded it.

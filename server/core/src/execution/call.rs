@@ -5,10 +5,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use nerite_backend::{BackendError, Cancel, Code, Exchange, Phases, Responder, Response, Sent};
-use parking_lot::Mutex;
+use nerite_backend::{BackendError, Cancel, Code, Exchange, Phases, Request, Responder, Response, Sent};
+use tokio::time::{Sleep, sleep_until};
 
+use super::{Placed, Ticket};
 use crate::statistics::{FailureReason, Journey, Statistics};
+use crate::sync::Mutex;
+
+/// What a request is told that waited for longer than its model's policy allows.
+pub(super) const TIMEOUT_EXPIRED: &str = "Request timeout expired";
 
 /// Where a call is accounted for. It also keeps alive whatever the request needs until its last responder is gone.
 pub(crate) trait Ledger: Send + Sync {
@@ -16,6 +21,8 @@ pub(crate) trait Ledger: Send + Sync {
     fn statistics(&self) -> &Statistics;
     /// The engine has let go of a request's inputs.
     fn released(&self);
+    /// Takes a request out of the queue, which will then never be executed; `None` if it does not wait any more.
+    fn withdraw(&self, ticket: Ticket) -> Option<Request>;
 }
 
 /// A request's exchange with its engine: the engine's end and the caller's.
@@ -28,7 +35,8 @@ pub(crate) struct Open {
 pub(crate) fn open(ledger: Arc<dyn Ledger>, rows: u32, received: Instant) -> Open {
     let state = Mutex::new(State { phases: None, stage: Stage::Waiting(None) });
     let shared = Arc::new(Shared { cancel: Cancel::default(), rows, received, ledger, state });
-    Open { responder: Responder::new(Arc::new(Call(Arc::clone(&shared)))), answer: Answer(shared) }
+    let responder = Responder::new(Arc::new(Call(Arc::clone(&shared))));
+    Open { responder, answer: Answer { shared, placed: None, timer: None } }
 }
 
 struct Shared {
@@ -69,6 +77,46 @@ impl Shared {
             waker.wake();
         }
         Sent::Taken
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Response> {
+        let mut state = self.state.lock();
+        match &mut state.stage {
+            Stage::Waiting(Some(waker)) if waker.will_wake(context.waker()) => Poll::Pending,
+            Stage::Waiting(waker) => {
+                *waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+            Stage::Answered(_) | Stage::Over => match mem::replace(&mut state.stage, Stage::Over) {
+                Stage::Answered(response) => Poll::Ready(response),
+                _ => Poll::Pending,
+            },
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(self.state.lock().stage, Stage::Waiting(_))
+    }
+
+    /// The caller goes away without an answer, unless one has come by now.
+    fn give_up(&self) {
+        let mut state = self.state.lock();
+        if matches!(state.stage, Stage::Waiting(_)) {
+            let waiting = mem::replace(&mut state.stage, Stage::Over);
+            drop(state);
+            self.ledger.statistics().failed(FailureReason::Canceled, self.received.elapsed());
+            self.cancel.cancel();
+            drop(waiting);
+        } else {
+            drop(state);
+            self.forget();
+        }
+    }
+
+    /// Drops an answer that nobody takes, outside the lock.
+    fn forget(&self) {
+        let unclaimed = mem::replace(&mut self.state.lock().stage, Stage::Over);
+        drop(unclaimed);
     }
 
     fn account(&self, response: &Response, phases: Option<Phases>) {
@@ -127,42 +175,65 @@ impl Drop for Call {
     }
 }
 
-/// The caller's end: a future of the answer. Dropping it before then cancels the request.
-pub struct Answer(Arc<Shared>);
+/// The caller's end: a future of the answer. Dropping it before then cancels the request. It keeps the time that the
+/// request may wait, so that the caller is answered when that is over, whatever the instances do.
+pub struct Answer {
+    shared: Arc<Shared>,
+    /// The request's place in the queue.
+    placed: Option<Placed>,
+    /// Set once the answer is waited for, if the request may not wait for ever.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Answer {
+    /// The answer of a request that has that place in the queue, if it waits.
+    pub(crate) fn queued_at(self, placed: Option<Placed>) -> Answer {
+        // The fields of what can be dropped cannot be moved out of it.
+        let mut answer = self;
+        answer.placed = placed;
+        answer
+    }
+
+    /// Answers the request with an error if it still waits in the queue. The time for that is over.
+    pub(crate) fn expire(&mut self) {
+        if let Some(placed) = self.placed.take()
+            && let Some(request) = self.shared.ledger.withdraw(placed.ticket)
+        {
+            request.fail(BackendError::new(Code::Unavailable, TIMEOUT_EXPIRED));
+        }
+    }
+
+    /// Whether the time that the request may wait is over; the waker is called when it is.
+    fn has_timed_out(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(at) = self.placed.and_then(|placed| placed.times_out) else { return false };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at.into())));
+        timer.as_mut().poll(context).is_ready()
+    }
+}
 
 impl Future for Answer {
     type Output = Response;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
-        let mut state = self.0.state.lock();
-        match &mut state.stage {
-            Stage::Waiting(Some(waker)) if waker.will_wake(context.waker()) => Poll::Pending,
-            Stage::Waiting(waker) => {
-                *waker = Some(context.waker().clone());
-                Poll::Pending
-            }
-            Stage::Answered(_) | Stage::Over => match mem::replace(&mut state.stage, Stage::Over) {
-                Stage::Answered(response) => Poll::Ready(response),
-                _ => Poll::Pending,
-            },
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        if let Poll::Ready(response) = self.shared.poll(context) {
+            return Poll::Ready(response);
         }
+        if !self.has_timed_out(context) {
+            return Poll::Pending;
+        }
+        self.expire();
+        self.shared.poll(context)
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        match mem::replace(&mut state.stage, Stage::Over) {
-            Stage::Waiting(_) => {
-                self.0.ledger.statistics().failed(FailureReason::Canceled, self.0.received.elapsed());
-                drop(state);
-                self.0.cancel.cancel();
-            }
-            // An answer that nobody took is dropped here, outside the lock.
-            unclaimed => {
-                drop(state);
-                drop(unclaimed);
-            }
+        if !self.shared.is_waiting() {
+            return self.shared.forget();
         }
+        // First out of the queue: what is found there will not be executed.
+        let waiting = self.placed.take().and_then(|placed| self.shared.ledger.withdraw(placed.ticket));
+        self.shared.give_up();
+        drop(waiting);
     }
 }

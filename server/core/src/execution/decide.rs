@@ -1,20 +1,23 @@
+//! What a model does with its queue. Pure: the time is an argument.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use crate::model::ModelSpec;
+
 /// How a model forms batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Policy {
     /// The largest number of rows in a batch.
-    pub(super) max_rows: u32,
+    max_rows: u32,
     /// Whether several requests may share a batch.
-    pub(super) combine: bool,
-}
-
-impl Policy {
-    /// How many batches so many waiting requests make at least.
-    pub(super) fn batches(&self, requests: usize, rows: u64) -> usize {
-        match self.combine {
-            true => usize::try_from(rows.div_ceil(u64::from(self.max_rows.max(1)))).unwrap_or(usize::MAX),
-            false => requests,
-        }
-    }
+    combine: bool,
+    /// Sizes that are executed as soon as they are reached, in rising order; at least one where requests combine.
+    preferred: Vec<u32>,
+    /// How long a batch of another size may wait to grow.
+    delay: Duration,
 }
 
 /// A waiting request, as far as deciding needs to know it.
@@ -24,6 +27,8 @@ pub(super) struct Candidate {
     pub(super) rows: u32,
     /// Whether its tensors agree with those of the first in the queue.
     pub(super) like_first: bool,
+    /// When it came.
+    pub(super) enqueued: Instant,
 }
 
 /// What to do now.
@@ -31,72 +36,128 @@ pub(super) struct Candidate {
 pub(super) enum Decision {
     /// Execute the first so many requests as one batch.
     Dispatch(usize),
+    /// Wait for more requests until then. Before that time nothing changes unless one comes that is unlike the first,
+    /// or the queue has so many rows.
+    Wait {
+        /// When to look again.
+        until: Instant,
+        /// How many rows the queue is to have for a look before that.
+        rows: u32,
+    },
     /// Nothing, until a request comes or an instance is free.
     Idle,
 }
 
-/// Decides what a model with so many free instances does with its queue, whose first requests come first. A request is
-/// never split, and none overtakes another.
-pub(super) fn decide(mut queue: impl Iterator<Item = Candidate>, free: usize, policy: &Policy) -> Decision {
-    let Some(first) = queue.next().filter(|_| free > 0) else { return Decision::Idle };
-    let mut rows = first.rows;
-    let others = queue.take_while(|candidate| {
-        rows = rows.saturating_add(candidate.rows);
-        policy.combine && candidate.like_first && rows <= policy.max_rows
-    });
-    Decision::Dispatch(1 + others.count())
+impl Policy {
+    /// The policy of that model.
+    pub(super) fn of(spec: &ModelSpec) -> Policy {
+        let scheduling = &spec.scheduling;
+        let max_rows = spec.max_batch_size.max(1);
+        let mut preferred = scheduling.preferred_batch_sizes.clone();
+        if preferred.is_empty() {
+            preferred.push(max_rows);
+        }
+        Policy {
+            max_rows,
+            combine: scheduling.dynamic_batching && spec.batching(),
+            preferred,
+            delay: scheduling.max_queue_delay,
+        }
+    }
+
+    /// Whether several requests may share a batch.
+    pub(super) fn combines(&self) -> bool {
+        self.combine
+    }
+
+    /// Whether a free instance always takes what is there.
+    pub(super) fn is_greedy(&self) -> bool {
+        !self.combine || self.delay.is_zero()
+    }
+
+    /// How many requests a batch can have at most.
+    pub(super) fn most_requests(&self) -> usize {
+        if self.combine { self.max_rows as usize } else { 1 }
+    }
+
+    /// How many batches so many waiting requests make at least.
+    pub(super) fn batches(&self, requests: usize, rows: u64) -> usize {
+        match self.combine {
+            true => usize::try_from(rows.div_ceil(u64::from(self.max_rows))).unwrap_or(usize::MAX),
+            false => requests,
+        }
+    }
+
+    fn largest_preferred(&self) -> u32 {
+        self.preferred.last().copied().unwrap_or(self.max_rows)
+    }
+
+    fn next_preferred(&self, rows: u32) -> u32 {
+        self.preferred.iter().copied().find(|&size| size > rows).unwrap_or(self.max_rows)
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn candidates(rows: &[u32]) -> impl Iterator<Item = Candidate> + '_ {
-        rows.iter().map(|&rows| Candidate { rows, like_first: true })
+/// Decides what a model with so many free instances does with its queue, whose first requests come first. A request is
+/// never split, and none overtakes another. The rules are those of Triton's dynamic batcher:
+///
+/// * of the preferred sizes that can be reached, the largest is executed at once;
+/// * a batch that cannot grow is executed at once: because the next request would make it too large or is unlike, or
+///   because it is as large as the largest preferred size;
+/// * any other is executed when its oldest request has waited for the delay, with all that fits by then.
+pub(super) fn decide(
+    mut queue: impl Iterator<Item = Candidate>,
+    free: usize,
+    policy: &Policy,
+    now: Instant,
+) -> Decision {
+    let Some(first) = queue.next().filter(|_| free > 0) else { return Decision::Idle };
+    if !policy.combine {
+        return Decision::Dispatch(1);
     }
-
-    const BATCHES_OF_8: Policy = Policy { max_rows: 8, combine: true };
-
-    #[test]
-    fn nothing_is_dispatched_without_a_request_or_without_a_free_instance() {
-        assert_eq!(decide(candidates(&[]), 1, &BATCHES_OF_8), Decision::Idle);
-        assert_eq!(decide(candidates(&[1, 1]), 0, &BATCHES_OF_8), Decision::Idle);
-    }
-
-    #[test]
-    fn a_free_instance_takes_all_that_fits_and_is_alike() {
-        assert_eq!(decide(candidates(&[3, 4, 1, 1]), 1, &BATCHES_OF_8), Decision::Dispatch(3));
-        assert_eq!(decide(candidates(&[3, 6, 1]), 1, &BATCHES_OF_8), Decision::Dispatch(1));
-        let odd = Candidate { rows: 1, like_first: false };
-        let queue = candidates(&[1, 1]).chain([odd]).chain(candidates(&[1]));
-        assert_eq!(decide(queue, 1, &BATCHES_OF_8), Decision::Dispatch(2));
-    }
-
-    #[test]
-    fn a_model_without_dynamic_batching_takes_one_request_at_a_time() {
-        let policy = Policy { combine: false, ..BATCHES_OF_8 };
-        assert_eq!(decide(candidates(&[1, 1]), 1, &policy), Decision::Dispatch(1));
-    }
-
-    proptest! {
-        #[test]
-        fn a_batch_is_the_longest_prefix_that_fits(
-            queue in prop::collection::vec((1u32..5, any::<bool>()), 1..20), max_rows in 4u32..16
-        ) {
-            let candidates: Vec<Candidate> =
-                queue.iter().enumerate().map(|(i, &(rows, alike))| Candidate { rows, like_first: i == 0 || alike }).collect();
-            let policy = Policy { max_rows, combine: true };
-            let Decision::Dispatch(count) = decide(candidates.iter().copied(), 1, &policy) else {
-                return Err(TestCaseError::fail("a request and a free instance are there"));
-            };
-            let fits = |count: usize| {
-                let batch = &candidates[..count];
-                batch.iter().map(|c| c.rows).sum::<u32>() <= max_rows && batch.iter().all(|c| c.like_first)
-            };
-            prop_assert!(fits(count));
-            prop_assert!(count == candidates.len() || !fits(count + 1));
+    let mut batch = Growing { requests: 1, rows: first.rows, oldest: first.enqueued };
+    let mut preferred = policy.preferred.contains(&batch.rows).then_some(batch.requests);
+    let mut is_full = false;
+    for candidate in queue {
+        let rows = batch.rows.saturating_add(candidate.rows);
+        if preferred.is_none() && rows > policy.largest_preferred() {
+            preferred = Some(batch.requests);
         }
+        if rows > policy.max_rows || !candidate.like_first {
+            is_full = true;
+            break;
+        }
+        batch.add(candidate, rows);
+        if policy.preferred.contains(&rows) {
+            preferred = Some(batch.requests);
+        }
+    }
+    let delay_is_over =
+        !policy.delay.is_zero() && now.saturating_duration_since(batch.oldest) >= policy.delay;
+    match preferred {
+        Some(requests) if !delay_is_over => return Decision::Dispatch(requests),
+        _ => {}
+    }
+    if is_full || delay_is_over || policy.delay.is_zero() || batch.rows >= policy.largest_preferred() {
+        return Decision::Dispatch(batch.requests);
+    }
+    match batch.oldest.checked_add(policy.delay) {
+        Some(until) => Decision::Wait { until, rows: policy.next_preferred(batch.rows) },
+        // Longer than time itself can count.
+        None => Decision::Idle,
+    }
+}
+
+/// A batch on its way.
+struct Growing {
+    requests: usize,
+    rows: u32,
+    oldest: Instant,
+}
+
+impl Growing {
+    fn add(&mut self, candidate: Candidate, rows: u32) {
+        self.requests += 1;
+        self.rows = rows;
+        self.oldest = self.oldest.min(candidate.enqueued);
     }
 }

@@ -1,15 +1,25 @@
 //! How requests reach an engine: a queue and free instances under one short lock, a pure decision, a pool of threads.
 
 mod call;
+mod clock;
 mod decide;
 mod executor;
+mod inline;
+mod machinery;
+mod order;
+mod pace;
 mod pool;
+mod queue;
 mod scheduler;
 #[cfg(test)]
 mod tests;
 
 pub use call::Answer;
 pub(crate) use call::{Ledger, Open, open};
+#[cfg(test)]
+pub(crate) use clock::{Alarm, Clock};
 pub use executor::Executor;
+pub use machinery::{Machinery, MachineryOptions, Network};
 pub use pool::{Job, Pool};
+pub(crate) use queue::{Placed, Ticket};
 pub use scheduler::{Dispatch, Scheduler};

@@ -6,18 +6,21 @@ use std::sync::Arc;
 
 use nerite_backend::{Artifact, Backend, Cancel, Code, Executions, InstanceSpec, Model};
 
-use crate::execution::{Dispatch, Executor, Pool, Scheduler};
-use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec};
+use crate::execution::{Executor, Machinery, Scheduler};
+use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec, OpenError};
 use crate::repository::ModelDirectory;
 use crate::statistics::Statistics;
 use crate::version::ModelVersion;
+
+/// The device that instances on a processor count as in the rate limiter, as in Triton.
+const CPU: u32 = 0;
 
 /// Turns a model's directory into versions that can serve: reads its configuration, opens each version with its engine,
 /// completes the configuration, makes the instances. It blocks, and keeps nothing.
 pub struct Loader {
     configs: Box<dyn ConfigSource>,
     backends: HashMap<String, Arc<dyn Backend>>,
-    pool: Arc<Pool<Dispatch>>,
+    machinery: Arc<Machinery>,
 }
 
 /// A model whose configuration was read.
@@ -27,51 +30,79 @@ pub struct OpenedModel {
     /// The versions that its policy selects, in rising order; at least one.
     pub versions: Vec<u64>,
     draft: Arc<dyn ModelDraft>,
-    backend: Arc<dyn Backend>,
 }
 
 /// What became of a version.
 pub type VersionOutcome = Result<Arc<ModelVersion>, LoadError>;
 
 impl Loader {
-    /// A loader with these engines, by the name that configurations give as `backend`.
-    pub fn new(configs: Box<dyn ConfigSource>, backends: HashMap<String, Arc<dyn Backend>>) -> Loader {
-        Loader { configs, backends, pool: Arc::default() }
+    /// A loader with these engines, by the name that configurations give as `backend`, for models that are executed by
+    /// this machinery.
+    pub fn new(
+        configs: Box<dyn ConfigSource>,
+        backends: HashMap<String, Arc<dyn Backend>>,
+        machinery: Arc<Machinery>,
+    ) -> Loader {
+        Loader { configs, backends, machinery }
     }
 
     /// Reads the model's configuration and selects its versions.
-    pub fn open(&self, directory: ModelDirectory) -> Result<OpenedModel, LoadError> {
+    pub fn open(&self, directory: ModelDirectory) -> Result<OpenedModel, OpenError> {
         let name = &directory.name;
         for ignored in &directory.ignored {
-            tracing::debug!("model '{name}': directory '{ignored}' is not a version and is ignored");
+            tracing::warn!("model '{name}': directory '{ignored}' is not a version and is ignored");
         }
-        let draft = guarded("reading the configuration", || self.configs.read(&directory))?;
+        let draft = guarded("reading the configuration", || self.configs.read(&directory));
+        let draft = draft.map_err(OpenError::Unreadable)?;
         let plan = draft.plan();
         plan.notes.iter().for_each(|note| tracing::warn!("model '{name}': {note}"));
-        let backend = self.backends.get(&plan.backend).cloned().ok_or_else(|| self.no_backend(plan))?;
         let versions = plan.version_policy.select(&directory.versions);
         if versions.is_empty() {
-            return Err(LoadError::invalid(format!(
+            return Err(OpenError::NoVersion(LoadError::invalid(format!(
                 "at least one version must be available under the version policy of model '{name}'"
-            )));
+            ))));
         }
-        Ok(OpenedModel { directory, versions, draft, backend })
+        Ok(OpenedModel { directory, versions, draft })
     }
 
     /// Loads one version.
     pub fn load(&self, model: &OpenedModel, version: u64) -> VersionOutcome {
         let plan = model.draft.plan();
+        let backend = self.backends.get(&plan.backend).ok_or_else(|| self.no_backend(plan))?;
         let directory = model.directory.version_path(version);
         let artifact = artifact(model, plan, version, &directory);
-        let engine_model =
-            guarded("the engine", || Ok(model.backend.load(&artifact, &Cancel::default())?))?;
+        let engine_model = guarded("the engine", || Ok(backend.load(&artifact, &Cancel::default())?))?;
         let spec =
             guarded("completing the configuration", || model.draft.complete(engine_model.declaration()))?;
         let statistics = Arc::new(Statistics::default());
-        let executors = guarded("the engine", || make_executors(&*engine_model, &spec, plan, &statistics))?;
-        let pool = Arc::clone(&self.pool);
-        let scheduler = Scheduler::new(&spec, engine_model, executors, Arc::clone(&statistics), pool);
+        let executors =
+            guarded("the engine", || self.make_executors(&*engine_model, &spec, plan, &statistics))?;
+        let machinery = Arc::clone(&self.machinery);
+        let scheduler = Scheduler::new(&spec, engine_model, executors, Arc::clone(&statistics), machinery);
         Ok(Arc::new(ModelVersion::new(version, spec, scheduler, statistics)))
+    }
+
+    fn make_executors(
+        &self,
+        model: &dyn Model,
+        spec: &ModelSpec,
+        plan: &LoadPlan,
+        statistics: &Arc<Statistics>,
+    ) -> Result<Vec<Executor>, LoadError> {
+        let mut executors = Vec::new();
+        for group in &plan.instances {
+            for i in 0..group.count {
+                let claim = match (self.machinery.rate_limiter(), &group.rate_limit) {
+                    (Some(limiter), Some(wanted)) => Some(limiter.claim(wanted, CPU)?),
+                    _ => None,
+                };
+                let executions = Arc::clone(statistics) as Arc<dyn Executions>;
+                let name = format!("{}_{i}", group.name);
+                let spec = InstanceSpec { name, batching: spec.batching(), executions };
+                executors.push(Executor::new(model, spec)?.limited_by(claim));
+            }
+        }
+        Ok(executors)
     }
 
     fn no_backend(&self, plan: &LoadPlan) -> LoadError {
@@ -113,19 +144,4 @@ fn artifact<'a>(
         parameters: &plan.parameters,
         graph_level: plan.graph_level,
     }
-}
-
-fn make_executors(
-    model: &dyn Model,
-    spec: &ModelSpec,
-    plan: &LoadPlan,
-    statistics: &Arc<Statistics>,
-) -> Result<Vec<Executor>, LoadError> {
-    let names =
-        plan.instances.iter().flat_map(|group| (0..group.count).map(move |i| format!("{}_{i}", group.name)));
-    let executors = names.map(|name| {
-        let executions = Arc::clone(statistics) as Arc<dyn Executions>;
-        Executor::new(model, InstanceSpec { name, batching: spec.batching(), executions })
-    });
-    executors.collect::<Result<_, _>>().map_err(LoadError::from)
 }

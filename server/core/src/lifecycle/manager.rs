@@ -5,10 +5,10 @@ use std::sync::Arc;
 use nerite_backend::Cancel;
 
 use super::parallel::in_parallel;
-use super::state::VersionState;
+use super::state::{VersionState, settle};
 use super::{Loader, OpenedModel, VersionOutcome};
-use crate::model::LoadError;
-use crate::registry::{PublicState, Registry, Status};
+use crate::model::{LoadError, OpenError};
+use crate::registry::Registry;
 use crate::repository::Scanned;
 
 /// The one owner of every version's state. It publishes each change to the registry.
@@ -22,26 +22,39 @@ pub struct Manager {
 
 /// A model, or a version of one, that could not be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoadFailure {
-    /// The model's name.
-    pub model: String,
-    /// The version, if it came to that.
-    pub version: Option<u64>,
-    /// The reason.
-    pub error: LoadError,
+pub enum LoadFailure {
+    /// It never came to versions.
+    Model {
+        /// The model's name.
+        model: String,
+        /// The reason.
+        error: OpenError,
+    },
+    /// One of its versions failed.
+    Version {
+        /// The model's name.
+        model: String,
+        /// The version.
+        version: u64,
+        /// The reason.
+        error: LoadError,
+    },
 }
 
+/// The texts are those of Triton, which hides the cause behind the first.
 impl fmt::Display for LoadFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LoadFailure { model, version, error } = self;
-        match version {
-            Some(version) => {
-                write!(
-                    f,
-                    "load failed for model '{model}': version {version} is at UNAVAILABLE state: {error};"
-                )
+        match self {
+            LoadFailure::Model { model, error: OpenError::Unreadable(error) } => {
+                write!(f, "failed to load '{model}', failed to poll from model repository: {error}")
             }
-            None => write!(f, "failed to load '{model}': {error}"),
+            LoadFailure::Model { model, error: OpenError::NoVersion(error) } => {
+                write!(f, "load failed for model '{model}': {}", error.message)
+            }
+            LoadFailure::Version { model, version, error } => write!(
+                f,
+                "load failed for model '{model}': version {version} is at UNAVAILABLE state: {error};"
+            ),
         }
     }
 }
@@ -57,14 +70,15 @@ impl Manager {
         self.stop.clone()
     }
 
-    /// Loads what was found, in parallel, and returns what failed once each version is ready or failed, or it was told to
-    /// stop. It blocks.
+    /// Loads what was found, in parallel, and returns what failed. It blocks. A model is served as soon as every version
+    /// that its policy selects is loaded; if one of them fails, none is.
     pub fn load_all(&mut self, found: Scanned) -> Vec<LoadFailure> {
         let Scanned { models, refused } = found;
         self.registry.announce(models.keys().chain(refused.keys()));
         let mut failures = Vec::new();
         for (model, reason) in refused {
-            self.model_failed(model, LoadError::internal(reason), &mut failures);
+            let error = OpenError::Unreadable(LoadError::internal(reason));
+            self.model_failed(model, error, &mut failures);
         }
         let (loader, stop) = (Arc::clone(&self.loader), self.stop.clone());
         let models = models.into_values();
@@ -114,25 +128,34 @@ impl Manager {
 
     fn loaded(&mut self, name: &str, version: u64, outcome: VersionOutcome, failures: &mut Vec<LoadFailure>) {
         let state = match outcome {
-            Ok(ready) => {
-                tracing::info!("successfully loaded '{name}' version {version}");
-                VersionState::Ready(ready)
-            }
+            Ok(loaded) => VersionState::Loaded(loaded),
             Err(error) => {
-                let failure =
-                    LoadFailure { model: name.to_owned(), version: Some(version), error: error.clone() };
+                let failure = LoadFailure::Version { model: name.to_owned(), version, error: error.clone() };
                 tracing::error!("{failure}");
                 failures.push(failure);
                 VersionState::Failed(error)
             }
         };
-        self.enter(name, version, state);
+        let versions = self.models.entry(name.to_owned()).or_default();
+        versions.insert(version, state);
+        let moved = settle(versions);
+        // At once, so that nobody finds a lower version where a higher one is ready too.
+        self.registry.update(name, |entry| {
+            versions.iter().for_each(|(&version, state)| state.publish(version, entry));
+        });
+        for version in moved {
+            match &versions[&version] {
+                VersionState::Withdrawn { failed } => tracing::warn!(
+                    "unloaded '{name}' version {version}, because version {failed} could not be loaded"
+                ),
+                _ => tracing::info!("successfully loaded '{name}' version {version}"),
+            }
+        }
     }
 
-    fn model_failed(&mut self, model: String, error: LoadError, failures: &mut Vec<LoadFailure>) {
-        let status = Status { state: PublicState::Unavailable, reason: error.to_string() };
-        self.registry.update(&model, |entry| entry.model = Some(status));
-        let failure = LoadFailure { model, version: None, error };
+    fn model_failed(&mut self, model: String, error: OpenError, failures: &mut Vec<LoadFailure>) {
+        self.registry.update(&model, |entry| entry.model = Some(error.clone()));
+        let failure = LoadFailure::Model { model, error };
         tracing::error!("{failure}");
         failures.push(failure);
     }

@@ -3,6 +3,8 @@ use std::fs;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nerite_backend::{Backend, BackendError, Code, DType};
 
@@ -10,7 +12,7 @@ use super::*;
 use crate::mock::{
     Fault, Handle, MockConfigs, MockEngine, declaration, input, model, plan, poll, request, wait,
 };
-use crate::model::{LoadError, LoadPlan, ModelSpec, VersionPolicy};
+use crate::model::{LoadError, LoadPlan, ModelSpec, OpenError, VersionPolicy};
 use crate::registry::{PublicState, Registry};
 use crate::repository::{Scanned, scan};
 
@@ -31,8 +33,8 @@ impl World {
         let (engine, handle) = MockEngine::new(declaration(&spec("any")));
         let backends = HashMap::from([("mock".to_owned(), Arc::new(engine) as Arc<dyn Backend>)]);
         let registry = Arc::new(Registry::default());
-        let manager =
-            Manager::new(Arc::new(Loader::new(Box::new(configs), backends)), Arc::clone(&registry), 3);
+        let loader = Loader::new(Box::new(configs), backends, Arc::default());
+        let manager = Manager::new(Arc::new(loader), Arc::clone(&registry), 2);
         World { root, manager, registry, handle }
     }
 
@@ -52,7 +54,7 @@ impl World {
     fn index(&self, model: &str) -> Vec<(Option<u64>, PublicState, String)> {
         let entry = self.registry.entry(model).expect("the model is known");
         let versions = entry.versions.iter().map(|(version, status)| (Some(*version), status.clone()));
-        let model = entry.model.iter().map(|status| (None, status.clone()));
+        let model = entry.model_status().map(|status| (None, status));
         versions.chain(model).map(|(version, status)| (version, status.state, status.reason)).collect()
     }
 }
@@ -84,7 +86,7 @@ fn a_model_that_loads_is_ready_and_serves() {
     assert_eq!(world.index("m"), [ready(1)]);
     assert_eq!(world.handle.instances(), 2);
     let version = world.registry.lookup("m", None).unwrap();
-    let answer = version.infer(request("a", 1), std::time::Instant::now());
+    let answer = version.infer(request("a", 1), Instant::now());
     let execution = world.handle.next();
     assert!(["group_0", "group_1"].contains(&execution.instance.as_str()), "{}", execution.instance);
     execution.succeed();
@@ -92,7 +94,7 @@ fn a_model_that_loads_is_ready_and_serves() {
 }
 
 #[test]
-fn what_fails_is_told_with_its_reason_and_does_not_keep_the_others_from_serving() {
+fn what_fails_is_told_with_its_reason_and_does_not_keep_other_models_from_serving() {
     let configs = MockConfigs::default()
         .with(plan(1), spec("good"))
         .with(versions(VersionPolicy::All), spec("half"))
@@ -110,9 +112,12 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_the_others_from_serving(
     assert_eq!(
         world.load(),
         [
-            format!("failed to load 'empty': {no_version}"),
-            format!("failed to load 'foreign': {no_backend}"),
-            "failed to load 'unreadable': Invalid argument: line 3, column 7".to_owned(),
+            "failed to load 'unreadable', failed to poll from model repository: Invalid argument: line 3, column 7"
+                .to_owned(),
+            "load failed for model 'empty': at least one version must be available under the version policy of model \
+             'empty'"
+                .to_owned(),
+            format!("load failed for model 'foreign': version 1 is at UNAVAILABLE state: {no_backend};"),
             "load failed for model 'half': version 2 is at UNAVAILABLE state: Invalid argument: truncated file;".to_owned(),
             "load failed for model 'incomplete': version 1 is at UNAVAILABLE state: Invalid argument: the model has no \
              input 'Z';"
@@ -120,18 +125,73 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_the_others_from_serving(
         ]
     );
     assert_eq!(world.index("good"), [ready(1)]);
-    assert_eq!(world.index("half"), [ready(1), unavailable(Some(2), "Invalid argument: truncated file")]);
+    assert_eq!(
+        world.index("half"),
+        [
+            unavailable(Some(1), "unloaded: version 2 could not be loaded"),
+            unavailable(Some(2), "Invalid argument: truncated file")
+        ]
+    );
     assert_eq!(world.index("unreadable"), [unavailable(None, "Invalid argument: line 3, column 7")]);
     let reason = "Invalid argument: the model has no input 'Z'";
     assert_eq!(world.index("incomplete"), [unavailable(Some(1), reason)]);
-    assert_eq!(world.index("foreign"), [unavailable(None, no_backend)]);
+    assert_eq!(world.index("foreign"), [unavailable(Some(1), no_backend)]);
     assert_eq!(world.index("empty"), [unavailable(None, no_version)]);
-    assert_eq!(world.registry.lookup("half", None).unwrap().version, 1);
-    assert_eq!(
-        world.registry.lookup("half", Some(2)).map(|v| v.version).unwrap_err().code(),
-        Code::Unavailable
-    );
-    assert_eq!(world.registry.lookup("empty", None).map(|v| v.version).unwrap_err().code(), Code::NotFound);
+    let refusal =
+        |model, version| world.registry.lookup(model, version).map(|v| v.version).unwrap_err().code();
+    assert_eq!(refusal("half", None), Code::NotFound);
+    assert_eq!(refusal("half", Some(1)), Code::Unavailable);
+    assert_eq!(refusal("half", Some(2)), Code::Unavailable);
+    assert_eq!(refusal("empty", None), Code::NotFound);
+    assert_eq!(refusal("foreign", Some(1)), Code::Unavailable);
+    assert_eq!(refusal("unreadable", None), Code::NotFound);
+}
+
+#[test]
+fn one_version_that_fails_takes_its_siblings_down_whichever_it_is() {
+    for failed in 1..=3 {
+        let configs = MockConfigs::default().with(versions(VersionPolicy::All), spec("m"));
+        let mut world = World::new(&["m/1", "m/2", "m/3"], configs);
+        world.handle.fail_load("m", failed, broken("truncated file"));
+        assert_eq!(world.load().len(), 1, "the siblings are not failures of their own");
+        let siblings = format!("unloaded: version {failed} could not be loaded");
+        let reason = |version| if version == failed { "Invalid argument: truncated file" } else { &siblings };
+        let expected = [1, 2, 3].map(|version| unavailable(Some(version), reason(version)));
+        assert_eq!(world.index("m"), expected);
+        assert!(world.registry.ready().is_empty());
+        assert_eq!(world.handle.instances_alive(), 0, "what was loaded is let go of");
+    }
+}
+
+#[test]
+fn a_model_is_served_once_all_of_its_own_versions_are_loaded_and_not_before() {
+    let configs =
+        MockConfigs::default().with(versions(VersionPolicy::All), spec("a")).with(plan(1), spec("b"));
+    let mut world = World::new(&["a/1", "a/2", "b/1"], configs);
+    let (registry, held) = (Arc::clone(&world.registry), world.handle.hold_load("a", 2));
+    let loading = thread::spawn(move || {
+        assert_eq!(world.load(), [] as [&str; 0]);
+        world
+    });
+    until(|| registry.lookup("b", None).is_ok());
+    // With two threads, one of them held, `a`'s first version was loaded before `b`'s.
+    let entry = registry.entry("a").unwrap();
+    assert_eq!([1, 2].map(|version| entry.versions[&version].state), [PublicState::Loading; 2]);
+    assert!(registry.lookup("a", None).is_err());
+    drop(held);
+    let world = loading.join().unwrap();
+    assert_eq!(world.index("a"), [ready(1), ready(2)]);
+    assert_eq!(registry.lookup("a", None).unwrap().version, 2);
+}
+
+/// Returns once that is so.
+#[track_caller]
+fn until(is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "what was waited for never came");
+        thread::yield_now();
+    }
 }
 
 #[test]
@@ -142,8 +202,10 @@ fn a_model_in_two_repositories_is_refused_with_both_places_named() {
     let found = scan(&[world.root.path().to_owned(), second.path().to_owned()]).unwrap();
     let failures = world.manager.load_all(found);
     assert_eq!(failures.len(), 1);
-    let LoadFailure { model, version, error } = &failures[0];
-    assert_eq!((model.as_str(), *version, error.code), ("b", None, Code::Internal));
+    let LoadFailure::Model { model, error: OpenError::Unreadable(error) } = &failures[0] else {
+        panic!("{}", failures[0])
+    };
+    assert_eq!((model.as_str(), error.code), ("b", Code::Internal));
     for place in [world.root.path(), second.path()] {
         assert!(error.message.contains(&place.join("b").display().to_string()), "{error}");
     }
@@ -184,7 +246,8 @@ fn a_panic_while_loading_is_a_failure_of_that_model_alone() {
     assert_eq!(
         world.load(),
         [
-            "failed to load 'config': Internal: reading the configuration panicked: index out of bounds"
+            "failed to load 'config', failed to poll from model repository: Internal: reading the configuration \
+             panicked: index out of bounds"
                 .to_owned(),
             format!(
                 "load failed for model 'completion': {version_1} completing the configuration panicked: no such tensor;"
@@ -219,7 +282,7 @@ fn unloading_answers_what_waits_and_waits_for_what_is_executed() {
     let mut world = World::new(&["m/1"], MockConfigs::default().with(plan(1), spec("m")));
     world.load();
     let version = world.registry.lookup("m", None).unwrap();
-    let now = std::time::Instant::now();
+    let now = Instant::now();
     let executing = version.infer(request("executing", 1), now);
     let execution = world.handle.next();
     let mut waiting = version.infer(request("waiting", 1), now);
@@ -249,6 +312,7 @@ fn a_version_that_is_loading_or_failed_is_shown_but_not_found() {
     let states = [
         (VersionState::Loading, PublicState::Loading),
         (VersionState::Failed(LoadError::internal("why")), PublicState::Unavailable),
+        (VersionState::Withdrawn { failed: 2 }, PublicState::Unavailable),
         (VersionState::Draining, PublicState::Unloading),
         (VersionState::Unloaded, PublicState::Unavailable),
     ];

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nerite_backend::{
     Artifact, Backend, BackendError, Batch, Cancel, Declaration, Instance, InstanceSpec, Model,
@@ -37,11 +37,13 @@ impl Fault {
 pub(super) struct Shared {
     arrivals: Sender<Execution>,
     pub(super) load_faults: Mutex<HashMap<(String, u64), Fault>>,
+    pub(super) load_gates: Mutex<HashMap<(String, u64), Receiver<()>>>,
     pub(super) instance_fault: Mutex<Option<Fault>>,
     pub(super) executions: AtomicUsize,
     running: AtomicUsize,
     pub(super) most_running: AtomicUsize,
     pub(super) instances: AtomicUsize,
+    pub(super) instances_alive: AtomicUsize,
 }
 
 impl MockEngine {
@@ -50,11 +52,13 @@ impl MockEngine {
         let shared = Arc::new(Shared {
             arrivals,
             load_faults: Mutex::default(),
+            load_gates: Mutex::default(),
             instance_fault: Mutex::default(),
             executions: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
             instances: AtomicUsize::new(0),
+            instances_alive: AtomicUsize::new(0),
         });
         (MockEngine { declaration, shared: Arc::clone(&shared) }, Handle::new(arrived, shared))
     }
@@ -62,8 +66,12 @@ impl MockEngine {
 
 impl Backend for MockEngine {
     fn load(&self, artifact: &Artifact<'_>, _cancel: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
-        let fault =
-            self.shared.load_faults.lock().get(&(artifact.model.to_owned(), artifact.version)).cloned();
+        let version = (artifact.model.to_owned(), artifact.version);
+        let gate = self.shared.load_gates.lock().remove(&version);
+        if let Some(gate) = gate {
+            gate.recv().expect_err("nothing is sent, and the test drops its end");
+        }
+        let fault = self.shared.load_faults.lock().get(&version).cloned();
         match fault {
             Some(fault) => Err(fault.strike()),
             None => Ok(Arc::new(MockModel {
@@ -90,6 +98,7 @@ impl Model for MockModel {
             return Err(fault.strike());
         }
         self.shared.instances.fetch_add(1, SeqCst);
+        self.shared.instances_alive.fetch_add(1, SeqCst);
         Ok(Box::new(MockInstance { spec: spec.clone(), shared: Arc::clone(&self.shared) }))
     }
 }
@@ -97,6 +106,12 @@ impl Model for MockModel {
 struct MockInstance {
     spec: InstanceSpec,
     shared: Arc<Shared>,
+}
+
+impl Drop for MockInstance {
+    fn drop(&mut self) {
+        self.shared.instances_alive.fetch_sub(1, SeqCst);
+    }
 }
 
 impl Instance for MockInstance {

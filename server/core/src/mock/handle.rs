@@ -1,6 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use nerite_backend::{BackendError, Batch, Executions, InstanceSpec, Phases, Request, Response};
@@ -49,9 +49,21 @@ impl Handle {
         self.shared.instances.load(SeqCst)
     }
 
+    /// How many instances there are now.
+    pub(crate) fn instances_alive(&self) -> usize {
+        self.shared.instances_alive.load(SeqCst)
+    }
+
     /// Makes every later load of that version go wrong.
     pub(crate) fn fail_load(&self, model: &str, version: u64, fault: Fault) {
         self.shared.load_faults.lock().insert((model.to_owned(), version), fault);
+    }
+
+    /// Makes the next load of that version wait until what this gives is dropped.
+    pub(crate) fn hold_load(&self, model: &str, version: u64) -> Sender<()> {
+        let (held, let_go) = channel();
+        self.shared.load_gates.lock().insert((model.to_owned(), version), let_go);
+        held
     }
 
     /// Makes every later instance go wrong.
@@ -63,6 +75,8 @@ impl Handle {
 /// A batch that an instance is busy with. Dropping it frees the instance and releases the requests unanswered.
 pub(crate) struct Execution {
     pub(crate) instance: String,
+    /// The name of the thread that the instance executes on.
+    pub(crate) thread: String,
     requests: Vec<Request>,
     executions: Arc<dyn Executions>,
     end: Sender<End>,
@@ -78,7 +92,8 @@ pub(super) enum End {
 impl Execution {
     pub(super) fn new(spec: &InstanceSpec, batch: Batch, end: Sender<End>) -> Execution {
         let executions = Arc::clone(&spec.executions);
-        Execution { instance: spec.name.clone(), requests: batch.into_requests(), executions, end }
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        Execution { instance: spec.name.clone(), thread, requests: batch.into_requests(), executions, end }
     }
 
     /// The ids of the requests, in the order of the batch.

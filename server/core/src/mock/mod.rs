@@ -1,14 +1,16 @@
 //! A mock engine as `(MockEngine, Handle)`: the test that holds the handle sees every batch as it arrives, and decides
 //! when, from which thread and how it is answered and released.
 
+mod clock;
 mod configs;
 mod engine;
 mod handle;
 mod requests;
 mod specs;
 
+pub(crate) use clock::ManualClock;
 pub(crate) use configs::MockConfigs;
 pub(crate) use engine::{Fault, MockEngine};
 pub(crate) use handle::{Execution, Handle, answer};
 pub(crate) use requests::{of_shapes, poll, request, until, wait};
-pub(crate) use specs::{Stage, declaration, input, model, output, plan, serve};
+pub(crate) use specs::{Stage, declaration, input, model, output, plan, serve, serve_with};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nerite_backend::{DType, Inputs, Meta, Response, Shape, Slots, Tensor};
 
-use crate::admission::Admitted;
+use crate::admission::{Admitted, QueueTerms};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -25,7 +25,13 @@ pub(crate) fn of_shapes(id: &str, rows: u32, shapes: &[Option<&[i64]>]) -> Admit
     };
     let inputs: Inputs = shapes.iter().map(|shape| shape.as_ref().map(tensor)).collect();
     let wanted = Slots::all(inputs.len());
-    Admitted { inputs, wanted, rows, meta: Meta { id: id.to_owned(), parameters: Vec::new() } }
+    Admitted {
+        inputs,
+        wanted,
+        rows,
+        meta: Meta { id: id.to_owned(), parameters: Vec::new() },
+        terms: QueueTerms::default(),
+    }
 }
 
 /// Looks at a future once.

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use nerite_backend::{Backend, DType, Declaration, Shape, Slot, TensorDeclaration};
 
 use super::{Handle, MockConfigs, MockEngine};
+use crate::execution::Machinery;
 use crate::lifecycle::{Loader, OpenedModel};
-use crate::model::{InputSpec, InstanceGroup, LoadPlan, ModelSpec, OutputSpec, SlotCounts};
+use crate::model::{InputSpec, InstanceGroup, LoadPlan, ModelSpec, OutputSpec, Scheduling, SlotCounts};
 use crate::repository::ModelDirectory;
 use crate::version::ModelVersion;
 
@@ -31,7 +32,7 @@ pub(crate) fn model(name: &str, max_batch_size: u32, inputs: Vec<InputSpec>) -> 
         name: name.to_owned(),
         platform: "mock".to_owned(),
         max_batch_size,
-        dynamic_batching: max_batch_size > 0,
+        scheduling: Scheduling { dynamic_batching: max_batch_size > 0, ..Scheduling::default() },
         decoupled: false,
         slots: SlotCounts { inputs: inputs.len(), outputs: outputs.len() },
         inputs,
@@ -55,7 +56,7 @@ pub(crate) fn declaration(spec: &ModelSpec) -> Declaration {
 
 /// A plan for the engine `mock`.
 pub(crate) fn plan(instances: u32) -> LoadPlan {
-    let group = InstanceGroup { name: "group".to_owned(), count: instances };
+    let group = InstanceGroup { name: "group".to_owned(), count: instances, rate_limit: None };
     LoadPlan { backend: "mock".to_owned(), instances: vec![group], ..LoadPlan::default() }
 }
 
@@ -73,10 +74,14 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(spec: ModelSpec, instances: u32) -> (Stage, Handle) {
+        Stage::with(spec, plan(instances), Arc::default())
+    }
+
+    pub(crate) fn with(spec: ModelSpec, plan: LoadPlan, machinery: Arc<Machinery>) -> (Stage, Handle) {
         let (engine, handle) = MockEngine::new(declaration(&spec));
         let directory = directory(&spec.name, &[1]);
         let backends = HashMap::from([("mock".to_owned(), Arc::new(engine) as Arc<dyn Backend>)]);
-        let loader = Loader::new(Box::new(MockConfigs::default().with(plan(instances), spec)), backends);
+        let loader = Loader::new(Box::new(MockConfigs::default().with(plan, spec)), backends, machinery);
         let opened = loader.open(directory).expect("the model can be opened");
         (Stage { loader, opened }, handle)
     }
@@ -88,6 +93,15 @@ impl Stage {
 
 /// A loaded version of a model with so many instances.
 pub(crate) fn serve(spec: ModelSpec, instances: u32) -> (Arc<ModelVersion>, Handle) {
-    let (stage, handle) = Stage::new(spec, instances);
+    serve_with(spec, plan(instances), Arc::default())
+}
+
+/// The same with any plan and machinery.
+pub(crate) fn serve_with(
+    spec: ModelSpec,
+    plan: LoadPlan,
+    machinery: Arc<Machinery>,
+) -> (Arc<ModelVersion>, Handle) {
+    let (stage, handle) = Stage::with(spec, plan, machinery);
     (stage.load(), handle)
 }

@@ -48,4 +48,26 @@ pub struct InstanceGroup {
     pub name: String,
     /// How many executors, at least one.
     pub count: u32,
+    /// What each of them holds while it executes, if anything.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// What an executor holds while it executes; of meaning only where the server limits rates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// The resources.
+    pub resources: Vec<ResourceDemand>,
+    /// How its turns weigh: one of priority 2 has half the chances of one of priority 1. 0 counts as 1.
+    pub priority: u32,
+}
+
+/// How much of a resource an executor needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceDemand {
+    /// The resource's name, in any case.
+    pub name: String,
+    /// How much of it.
+    pub count: u32,
+    /// Whether there is one such resource for the server, and not one for each device.
+    pub global: bool,
 }

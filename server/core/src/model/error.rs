@@ -1,5 +1,16 @@
 use nerite_backend::{BackendError, Code};
 
+/// Why a model never came to versions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Its directory or its configuration cannot be used.
+    #[error(transparent)]
+    Unreadable(LoadError),
+    /// Its version policy selects none of the versions that it has.
+    #[error(transparent)]
+    NoVersion(LoadError),
+}
+
 /// Why a model, or a version of it, is not served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]

@@ -2,10 +2,12 @@
 
 mod config;
 mod error;
+mod scheduling;
 mod spec;
 mod version_policy;
 
-pub use config::{ConfigSource, InstanceGroup, LoadPlan, ModelDraft};
-pub use error::LoadError;
+pub use config::{ConfigSource, InstanceGroup, LoadPlan, ModelDraft, RateLimit, ResourceDemand};
+pub use error::{LoadError, OpenError};
+pub use scheduling::{QueuePolicy, Scheduling, TimeoutAction};
 pub use spec::{InputSpec, ModelSpec, OutputSpec, SlotCounts};
 pub use version_policy::VersionPolicy;

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nerite_backend::{DType, Shape, Slot};
 
+use super::Scheduling;
+
 /// A model as it is served: its configuration, completed from what the engine says of it, with names resolved.
 #[derive(Clone, Debug)]
 pub struct ModelSpec {
@@ -12,8 +14,8 @@ pub struct ModelSpec {
     pub platform: String,
     /// The largest number of rows in a batch; 0 for a model without batching, whose shapes have no batch dimension.
     pub max_batch_size: u32,
-    /// Whether requests that wait are put together into batches.
-    pub dynamic_batching: bool,
+    /// How requests wait, and which are executed together.
+    pub scheduling: Scheduling,
     /// Whether a request may have any number of responses.
     pub decoupled: bool,
     /// Its inputs, in the order of the configuration.

@@ -11,7 +11,7 @@ pub struct ModelDirectory {
     pub path: PathBuf,
     /// The versions that are there, in rising order.
     pub versions: Vec<u64>,
-    /// Subdirectories that look like versions but are none, for the log.
+    /// Subdirectories that nothing is known of, perhaps misspelt versions, for the log.
     pub ignored: Vec<String>,
 }
 
@@ -21,6 +21,9 @@ impl ModelDirectory {
         self.path.join(version.to_string())
     }
 }
+
+/// Subdirectories with a meaning of their own, whether or not this server knows what to do with them.
+const KNOWN: [&str; 3] = ["configs", "initial_state", "warmup"];
 
 /// What a look at the repositories found.
 #[derive(Debug, Default)]
@@ -89,6 +92,7 @@ fn model_directory(repository: &Path, name: &str) -> io::Result<ModelDirectory> 
     for entry in subdirectories(&path)? {
         match entry.map(|name| (version_number(&name), name)) {
             Ok((Some(version), _)) => versions.push(version),
+            Ok((None, name)) if KNOWN.contains(&name.as_str()) => {}
             Ok((None, name)) | Err(name) => ignored.push(name),
         }
     }
@@ -146,6 +150,12 @@ mod tests {
         assert_eq!(scanned.models.keys().collect::<Vec<_>>(), ["m"]);
         assert_eq!(scanned.models["m"].versions, [0, 3, 10]);
         assert_eq!(scanned.models["m"].ignored, ["-1", "01", "99999999999999999999", "v1"]);
+    }
+
+    #[test]
+    fn folders_that_have_a_meaning_of_their_own_are_no_misspelt_versions() {
+        let root = repository(&["m/1", "m/configs", "m/warmup", "m/initial_state", "m/config"]);
+        assert_eq!(scan(&[root.path().into()]).unwrap().models["m"].ignored, ["config"]);
     }
 
     #[test]

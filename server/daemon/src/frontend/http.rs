@@ -30,7 +30,7 @@ pub fn metrics<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Byte
     if !is_read(request) {
         return answer(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
     }
-    let mut response = answer(StatusCode::OK, metrics::render(&serving.registry));
+    let mut response = answer(StatusCode::OK, metrics::render(&serving.registry, &serving.inflight));
     let kind = header::HeaderValue::from_static(metrics::CONTENT_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_server_lives_from_the_start_and_is_ready_when_its_models_are() {
-        let serving = Serving::new("test".into(), Arc::default());
+        let serving = Serving::new("test".into(), Arc::default(), Arc::default());
         assert_eq!(status(&serving, Method::GET, "/v2/health/live"), StatusCode::OK);
         assert_eq!(status(&serving, Method::GET, "/v2/health/ready"), StatusCode::BAD_REQUEST);
         serving.enter(Stage::Ready);

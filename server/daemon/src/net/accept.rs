@@ -15,24 +15,50 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_se
 /// How often, at most, the log speaks of trouble with accepting.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How many connections are served at a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places {
+    pub(super) limit: usize,
+    pub(super) beyond: Beyond,
+}
+
+/// What becomes of a connection for which there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beyond {
+    /// It waits in the backlog: right for short connections.
+    Waits,
+    /// It is closed at once, so that its client can go elsewhere: right for connections that stay.
+    IsClosed,
+}
+
 /// Accepts until told to drain; each connection is served in a task of its own.
-///
-/// No more than `limit` connections are served at a time; others wait in the backlog.
-pub(super) async fn accept<F, Fut>(socket: TcpListener, limit: usize, mut orders: Orders, serve: F)
+pub(super) async fn accept<F, Fut>(socket: TcpListener, places: Places, mut orders: Orders, serve: F)
 where
     F: Fn(TcpStream, Orders) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+    let Places { limit, beyond } = places;
+    let free = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
     let given = orders.clone();
     let taking = async {
         let mut trouble = Trouble::default();
         loop {
-            if places.available_permits() == 0 && trouble.may_log(Instant::now()) {
-                tracing::warn!("{limit} connections are open, which is the limit; others wait");
-            }
-            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            let kept = match beyond {
+                Beyond::IsClosed => None,
+                Beyond::Waits => {
+                    if free.available_permits() == 0 && trouble.may_log(Instant::now()) {
+                        tracing::warn!("{limit} connections are open, which is the limit; others wait");
+                    }
+                    Some(Arc::clone(&free).acquire_owned().await.expect("the semaphore is never closed"))
+                }
+            };
             let stream = take(&socket, &mut trouble).await;
+            let Some(place) = kept.or_else(|| Arc::clone(&free).try_acquire_owned().ok()) else {
+                if trouble.may_log(Instant::now()) {
+                    tracing::warn!("{limit} connections are open, which is the limit; others are closed");
+                }
+                continue;
+            };
             let served = serve(stream, given.clone());
             tokio::spawn(async move {
                 served.await;

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
 use http_body::Frame;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
@@ -14,7 +14,8 @@ use tonic::{Code, Status};
 use tower_service::Service;
 
 /// Ends calls at their deadline: the future, or the answer's stream, of the service within is dropped, and the
-/// client hears DEADLINE_EXCEEDED. Calls without a deadline pay for a look at their headers.
+/// client hears DEADLINE_EXCEEDED, also if an answer comes at that very moment: by its own clock it has given up.
+/// Calls without a deadline pay for a look at their headers. The service finds the others' in a [`CallDeadline`].
 ///
 /// A `grpc-timeout` that cannot be read sets no deadline, as in gRPC's C++ server. One of 0 has passed already,
 /// so that the service is not called. An answer that waits for the client to take what was sent is not looked
@@ -22,6 +23,17 @@ use tower_service::Service;
 #[derive(Debug, Clone)]
 pub struct Deadline<S> {
     inner: S,
+}
+
+/// When the client gives up waiting: an extension of the requests of calls that have a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallDeadline(pub std::time::Instant);
+
+impl CallDeadline {
+    /// The deadline of the call with these extensions, if it has one.
+    pub fn of(extensions: &Extensions) -> Option<std::time::Instant> {
+        extensions.get::<Self>().map(|deadline| deadline.0)
+    }
 }
 
 impl<S> Deadline<S> {
@@ -43,11 +55,15 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let Some(timeout) = request.headers().get("grpc-timeout").and_then(parse) else {
             return DeadlineFuture { call: Some(self.inner.call(request)), limit: None };
         };
-        let limit = Instant::now().checked_add(timeout).map(tokio::time::sleep_until);
+        let deadline = Instant::now().checked_add(timeout);
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(CallDeadline(deadline.into_std()));
+        }
+        let limit = deadline.map(tokio::time::sleep_until);
         let call = (!timeout.is_zero()).then(|| self.inner.call(request));
         DeadlineFuture { call, limit }
     }
@@ -73,13 +89,17 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         if let Some(call) = this.call.as_mut().as_pin_mut() {
-            if let Poll::Ready(answer) = call.poll(cx) {
-                let deadline = this.limit.as_ref().as_pin_ref().map(|limit| limit.deadline());
-                return Poll::Ready(answer.map(|answer| DeadlineBody::wrap(answer, deadline)));
-            }
-            match this.limit.as_pin_mut() {
-                Some(limit) => ready!(limit.poll(cx)),
-                None => return Poll::Pending,
+            let deadline = this.limit.as_ref().as_pin_ref().map(|limit| limit.deadline());
+            match call.poll(cx) {
+                Poll::Ready(answer) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {
+                    return Poll::Ready(answer.map(|answer| DeadlineBody::wrap(answer, deadline)));
+                }
+                // Too late.
+                Poll::Ready(_) => {}
+                Poll::Pending => match this.limit.as_pin_mut() {
+                    Some(limit) => ready!(limit.poll(cx)),
+                    None => return Poll::Pending,
+                },
             }
             // The service hears of it now, and not only once the answer has been written.
             this.call.set(None);

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
 use tower_service::Service;
 
-use super::accept::accept;
+use super::accept::{Beyond, Places, accept};
 use super::activity::{Activity, Counted};
 use super::bound::Bound;
 use super::endpoint::{Endpoint, Orders};
@@ -25,7 +26,7 @@ use super::impatient::Impatient;
 use super::lifetime::{Age, drive};
 use super::lingering::Lingering;
 use super::tls::{self, TlsError};
-use crate::settings::Grpc;
+use crate::settings::{Grpc, Limits};
 
 /// The largest frame that a client may send: with 16 KiB, HTTP/2's default, large tensors cost twice as much.
 const MAX_FRAME: u32 = 1 << 20;
@@ -35,13 +36,8 @@ const STREAM_WINDOW: u32 = 16 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
 /// How much of one answer is buffered while the client does not take it.
 const SEND_BUFFER: usize = 1 << 20;
-/// How many requests one connection may have in flight.
-const MAX_STREAMS: u32 = 4096;
 /// How large the headers of one request may be, as HTTP/2 counts them.
 const MAX_HEADERS: u32 = 64 << 10;
-/// How many requests may have been cancelled between two looks at a connection: a client may cancel all that
-/// it has in flight, but one that goes on and on (rapid reset) is told to calm down.
-const MAX_PENDING_RESETS: usize = MAX_STREAMS as usize;
 /// How many frames may come, over the life of a connection, for requests that were answered or cancelled long
 /// ago. Every upload that outlives its deadline can leave one.
 const MAX_LATE_FRAMES: usize = 1 << 16;
@@ -49,8 +45,6 @@ const MAX_LATE_FRAMES: usize = 1 << 16;
 const FIRST_BYTES: usize = 24 + 9;
 /// How long a client has to send that, and before that to shake hands.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
-/// How many connections are served at a time.
-const MAX_CONNECTIONS: usize = 1 << 16;
 /// As in gRPC, so long a keep-alive time means none.
 const NO_KEEPALIVE: Duration = Duration::from_millis(i32::MAX as u64);
 
@@ -62,30 +56,39 @@ pub struct GrpcOptions {
     keepalive_timeout: Duration,
     age: Age,
     handshake_limit: Duration,
+    places: Places,
+    /// How many calls one connection may have in flight.
+    streams: NonZeroU32,
 }
 
 impl GrpcOptions {
     /// What the settings ask for; reads the files that TLS needs.
-    pub fn new(settings: &Grpc) -> Result<Self, TlsError> {
+    pub fn new(settings: &Grpc, limits: &Limits) -> Result<Self, TlsError> {
         Ok(Self {
             tls: settings.tls.as_ref().map(tls::acceptor).transpose()?,
             keepalive_time: settings.keepalive_time,
             keepalive_timeout: settings.keepalive_timeout.min(NO_KEEPALIVE),
             age: Age { limit: settings.max_connection_age, grace: settings.max_connection_age_grace },
             handshake_limit: HANDSHAKE_LIMIT,
+            places: Places { limit: limits.connections.get(), beyond: Beyond::IsClosed },
+            streams: limits.streams_per_connection,
         })
     }
 
     fn http(&self) -> http2::Builder<TokioExecutor> {
+        let streams = self.streams.get();
+        // How many calls may have been cancelled between two looks at a connection: a client may cancel all that it has
+        // in flight, but one that goes on and on (rapid reset) is told to calm down.
+        let pending_resets = streams as usize;
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .max_frame_size(MAX_FRAME)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
-            .max_concurrent_streams(MAX_STREAMS)
+            .max_concurrent_streams(streams)
             .max_header_list_size(MAX_HEADERS)
-            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+            .max_pending_accept_reset_streams(pending_resets)
             .max_local_error_reset_streams(MAX_LATE_FRAMES)
             .auto_date_header(false);
         if self.keepalive_time < NO_KEEPALIVE {
@@ -111,9 +114,10 @@ where
 {
     let (endpoint, orders) = Endpoint::new(bound.local_addr());
     let socket = bound.into_socket()?;
+    let places = options.places;
     let serving = Arc::new(Port { http: options.http(), service, options });
     let serve = move |stream, orders| Arc::clone(&serving).serve(stream, orders);
-    tokio::spawn(accept(socket, MAX_CONNECTIONS, orders, serve));
+    tokio::spawn(accept(socket, places, orders, serve));
     Ok(endpoint)
 }
 

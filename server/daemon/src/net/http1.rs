@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 
-use super::accept::accept;
+use super::accept::{Beyond, Places, accept};
 use super::bound::Bound;
 use super::endpoint::{Endpoint, Orders};
 use super::lifetime::{Age, drive};
@@ -67,7 +67,8 @@ where
     let socket = bound.into_socket()?;
     let handler = Arc::new(handler);
     let serve = move |stream, orders| talk(stream, Arc::clone(&handler), limits.first_head, orders);
-    tokio::spawn(accept(socket, limits.connections, orders, serve));
+    let places = Places { limit: limits.connections, beyond: Beyond::Waits };
+    tokio::spawn(accept(socket, places, orders, serve));
     Ok(endpoint)
 }
 

@@ -26,7 +26,7 @@ mod x509;
 mod tests;
 
 pub use self::bound::{BindError, Bound};
-pub use self::deadline::{Deadline, DeadlineBody, DeadlineFuture};
+pub use self::deadline::{CallDeadline, Deadline, DeadlineBody, DeadlineFuture};
 pub use self::endpoint::{Endpoint, Stopped};
 pub use self::grpc::{GrpcOptions, serve_grpc};
 pub use self::http1::serve_http;

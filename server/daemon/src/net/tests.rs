@@ -6,6 +6,7 @@ mod deadline;
 mod drain;
 mod grpc;
 mod http1;
+mod limits;
 mod storm;
 mod support;
 mod tls;

@@ -30,7 +30,7 @@ const CHECK: &str = "check";
 const DIRS: &str = "DIR";
 
 /// The flags of `check`: all that decide what is loaded.
-const CHECK_FLAGS: [&str; 7] = [
+const CHECK_FLAGS: [&str; 9] = [
     flags::CONFIG_FILE,
     "model-repository",
     "model-store",
@@ -38,6 +38,8 @@ const CHECK_FLAGS: [&str; 7] = [
     "strict-model-config",
     "model-config-name",
     "backend-config",
+    "rate-limit",
+    "rate-limit-resource",
 ];
 
 /// Reads the command line, whose first word is the program's name.

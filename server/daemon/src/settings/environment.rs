@@ -16,30 +16,28 @@ const BETWEEN: char = ';';
 const SCRIPTS: [&str; 3] = ["NERITE_PYTHON", "NERITE_BINARY", "NERITE_BENCH_TOOLS"];
 
 /// Reads all variables with our prefix; others are not looked at.
-pub(super) fn read(
-    variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Layer, SettingsError> {
+pub(super) fn read(variables: &[(OsString, OsString)]) -> Result<Layer, SettingsError> {
     let mut layer = Layer::default();
     for (name, value) in variables {
         if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
             continue;
         }
-        let name = name.into_string().map_err(|name| not_utf8(&name.to_string_lossy()))?;
-        if is_service_link(&name, &value) || SCRIPTS.contains(&name.as_str()) {
+        let name = name.to_str().ok_or_else(|| not_utf8(&name.to_string_lossy()))?;
+        if is_service_link(name, value) || SCRIPTS.contains(&name) {
             continue;
         }
-        let value = value.into_string().map_err(|_| not_utf8(&name))?;
+        let value = value.to_str().ok_or_else(|| not_utf8(name))?;
         let Some(flag) = flags::FLAGS.iter().find(|flag| flag.variable() == name) else {
             let nearest = flags::nearest(&name[PREFIX.len()..]).variable();
-            return Err(SettingsError::UnknownVariable { variable: name, nearest });
+            return Err(SettingsError::UnknownVariable { variable: name.to_owned(), nearest });
         };
-        let origin = Origin::Variable(name);
+        let origin = Origin::Variable(name.to_owned());
         if flag.many {
             for one in value.split(BETWEEN) {
                 layer.set(flag, one, origin.clone())?;
             }
         } else {
-            layer.set(flag, &value, origin)?;
+            layer.set(flag, value, origin)?;
         }
     }
     Ok(layer)

@@ -174,6 +174,8 @@ pub enum Warning {
         origin: Origin,
         /// The flag that is off.
         unless: &'static str,
+        /// What it is when it is on.
+        is: &'static str,
     },
     /// A `backend-config` for a backend that is not there.
     UnknownBackend {
@@ -188,7 +190,9 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoEffect(origin) => write!(f, "{origin} has no effect yet"),
-            Self::Ignored { origin, unless } => write!(f, "{origin} has no effect unless --{unless} is true"),
+            Self::Ignored { origin, unless, is } => {
+                write!(f, "{origin} has no effect unless --{unless} is {is}")
+            }
             Self::UnknownBackend { origin, backend } => {
                 write!(f, "{origin} has no effect: there is no backend '{backend}'")
             }

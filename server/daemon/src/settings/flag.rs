@@ -21,10 +21,10 @@ pub(super) struct Flag {
     pub(super) help: &'static str,
 }
 
-/// What becomes of a flag that tritonserver has.
+/// What becomes of a flag.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Standing {
-    /// It does what it does in tritonserver; the text is its place in `Values`, as a path of fields.
+    /// It does what it says, which is what it does in tritonserver if that has it; the text is its place in `Values`, as a path of fields.
     Works(&'static str),
     /// Another name of a working flag, which wins where one source gives both.
     AliasOf(&'static str),
@@ -55,6 +55,10 @@ pub(super) enum Group {
     Http,
     /// The metrics listener.
     Metrics,
+    /// Which models may execute at the same time.
+    RateLimit,
+    /// How much may be under way.
+    Limits,
     /// The log.
     Log,
     /// Everything whose standing is `Tunes`.
@@ -73,6 +77,8 @@ impl Group {
             Self::Grpc => "gRPC",
             Self::Http => "HTTP (liveness and readiness)",
             Self::Metrics => "Metrics",
+            Self::RateLimit => "Rate limiter",
+            Self::Limits => "Limits (Nerite's own)",
             Self::Log => "Logging",
             Self::Tuning => "Accepted with a warning: they only tune tritonserver and have no effect yet",
             Self::NotYet => {

@@ -1,11 +1,11 @@
-//! Every flag there is: tritonserver's, and `config-file`.
+//! Every flag there is: tritonserver's, `config-file`, and the limits.
 //!
 //! The one table from which the command line, the variables, the file, the defaults and the help are made.
 
 use super::flag::{Flag, Group};
-use super::kind::{AT_LEAST_ONE, COUNT, Kind, MILLISECONDS, NOT_NEGATIVE, PORT};
+use super::kind::{AT_LEAST_ONE, BYTES, COUNT, Kind, MILLISECONDS, NOT_NEGATIVE, PORT};
 
-use Group::{Backends, Grpc, Http, Log, Metrics, Repository, Server};
+use Group::{Backends, Grpc, Http, Limits, Log, Metrics, RateLimit, Repository, Server};
 use Kind::{Bool, Choice, Host, Name, Number, Path, Pattern, Switch, Text, Verbosity};
 
 /// The flag that names the TOML file; not itself a key of that file.
@@ -97,6 +97,28 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag::works("metrics-port", "metrics.port", PORT, Metrics,
         "The port to listen on; 0 takes a free one").default("8002"),
 
+    Flag::works("rate-limit", "scheduling.rate_limit", Choice("off|execution_count"), RateLimit,
+        "Whether executions wait for resources: 'execution_count' lets those go first that have executed \
+         the least").default("off"),
+    Flag::works("rate-limit-resource", "scheduling.rate_limit_resources", Pattern("NAME:COUNT[:DEVICE]"),
+        RateLimit,
+        "How much there is of a resource, on each device or on one; where nobody says, it is the most that \
+         any instance asks for").many(),
+
+    Flag::works("max-inflight-requests", "limits.inflight_requests", NOT_NEGATIVE, Limits,
+        "How many inference requests may be in flight in the whole daemon, from their first byte to their \
+         answer; 0 sets no limit").default("65536"),
+    Flag::works("max-inflight-bytes", "limits.inflight_bytes", BYTES, Limits,
+        "How many bytes the bodies of gRPC calls in flight may have; 0 takes half of the memory that the \
+         process may use").default("0"),
+    Flag::works("max-connections", "limits.connections", AT_LEAST_ONE, Limits,
+        "How many gRPC connections may be open; one more is closed at once").default("65536"),
+    Flag::works("max-streams-per-connection", "limits.streams_per_connection", AT_LEAST_ONE, Limits,
+        "How many calls one gRPC connection may have in flight").default("4096"),
+    Flag::works("default-max-queue-size", "scheduling.default_max_queue_size", NOT_NEGATIVE, Limits,
+        "How many requests may wait for a model whose configuration sets no max_queue_size; 0 sets no limit")
+        .default("0"),
+
     Flag::works("log-verbose", "log.verbosity", Verbosity, Log,
         "How much detail to log: 0 none, 1 debugging, 2 everything").default("0"),
     Flag::works("log-info", "log.info", Bool, Log, "Whether to log information").default("true"),
@@ -178,12 +200,6 @@ pub(super) static FLAGS: &[Flag] = &[
         "every model of a repository is still loaded, whichever are named").many(),
     Flag::refused("model-namespacing", Bool, "Models of one name in several repositories", Some("false"),
         "names must still be unique over all repositories"),
-    Flag::refused("rate-limit", Choice("off|execution_count"),
-        "Who may execute when resources are scarce", Some("off"),
-        "executions are not limited by resources yet, so models could run together that must not"),
-    Flag::refused("rate-limit-resource", Pattern("NAME:COUNT[:DEVICE]"),
-        "Resources that executions share", None,
-        "executions are not limited by resources yet, so models could run together that must not").many(),
     Flag::refused("repoagent-directory", Path, "Where repository agents are looked for", None,
         "repository agents, which may decrypt or verify models, are not run yet"),
 ];

@@ -42,6 +42,8 @@ pub(super) const PORT: Kind = Kind::Integer { min: 0, max: u16::MAX as i64 };
 pub(super) const NOT_NEGATIVE: Kind = Kind::Integer { min: 0, max: i32::MAX as i64 };
 /// A number of something of which there must be one.
 pub(super) const AT_LEAST_ONE: Kind = Kind::Integer { min: 1, max: i32::MAX as i64 };
+/// A number of bytes.
+pub(super) const BYTES: Kind = Kind::Integer { min: 0, max: i64::MAX };
 /// A duration in milliseconds.
 pub(super) const MILLISECONDS: Kind = NOT_NEGATIVE;
 /// Any whole number.

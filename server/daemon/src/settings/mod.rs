@@ -1,4 +1,4 @@
-//! The settings of the daemon: tritonserver's flags, the same keys in a TOML file, and the same in variables.
+//! The settings of the daemon: tritonserver's flags and a few more, the same keys in a TOML file, and the same in variables.
 //!
 //! ```text
 //! defaults ─┐
@@ -21,6 +21,7 @@ mod host;
 mod kind;
 mod layer;
 mod rules;
+mod scheduling;
 mod values;
 
 #[cfg(test)]
@@ -31,11 +32,13 @@ use std::path::PathBuf;
 
 use self::arguments::Line;
 use self::layer::{Layer, Layers};
+use self::scheduling::Holds;
 
 pub use self::backends::{Backends, OnnxRuntime};
 pub use self::error::{Origin, SettingsError, Warning};
 pub use self::host::{Host, NotAHost};
-pub use self::values::{Compression, Grpc, Listener, Log, LogFormat, Repository, Server, Tls};
+pub use self::scheduling::{RateLimit, RateLimitResource, Scheduling};
+pub use self::values::{Compression, Grpc, Limits, Listener, Log, LogFormat, Repository, Server, Tls};
 
 /// What the daemon was started for.
 #[derive(Debug)]
@@ -57,6 +60,10 @@ pub struct Settings {
     pub repository: Repository,
     /// The engines' own settings.
     pub backends: Backends,
+    /// How requests queue and models take turns.
+    pub scheduling: Scheduling,
+    /// How much may be under way.
+    pub limits: Limits,
     /// The gRPC endpoint.
     pub grpc: Grpc,
     /// The HTTP endpoint.
@@ -76,6 +83,8 @@ pub struct CheckOptions {
     pub repository: Repository,
     /// The engines' own settings.
     pub backends: Backends,
+    /// How requests queue and models take turns.
+    pub scheduling: Scheduling,
     /// What was accepted but has no effect.
     pub warnings: Vec<Warning>,
 }
@@ -89,18 +98,19 @@ pub fn parse(
     env: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Command, SettingsError> {
     let line = arguments::read(args)?;
+    let env: Vec<_> = env.into_iter().collect();
     match line {
-        Line::Serve(flags) => Ok(Command::Serve(Box::new(rules::serve(&layers(flags, env)?)?))),
-        Line::Check(flags) => Ok(Command::Check(Box::new(rules::check(&layers(flags, env)?)?))),
+        Line::Serve(flags) => {
+            let settings = rules::serve(&layers(flags, &env)?, Holds::read(&env))?;
+            Ok(Command::Serve(Box::new(settings)))
+        }
+        Line::Check(flags) => Ok(Command::Check(Box::new(rules::check(&layers(flags, &env)?)?))),
         Line::Print(text) => Ok(Command::Print(text)),
     }
 }
 
 /// Puts the sources on top of each other.
-fn layers(
-    flags: Layer,
-    env: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Layers, SettingsError> {
+fn layers(flags: Layer, env: &[(OsString, OsString)]) -> Result<Layers, SettingsError> {
     let variables = environment::read(env)?;
     let mut layers = Layers(vec![Layer::defaults()?, variables, flags]);
     if let Some(setting) = layers.effective(flags::CONFIG_FILE) {

@@ -5,23 +5,27 @@ use super::error::{Origin, SettingsError, Warning};
 use super::flag::Standing;
 use super::flags;
 use super::layer::Layers;
+use super::scheduling::{Holds, Scheduling};
 use super::values::{Listener, Repository, Tls, TlsValues, Values};
 use super::{CheckOptions, Settings};
 
 /// The settings of a daemon that serves.
-pub(super) fn serve(layers: &Layers) -> Result<Settings, SettingsError> {
+pub(super) fn serve(layers: &Layers, holds: Holds) -> Result<Settings, SettingsError> {
     let mut warnings = weigh(layers)?;
-    let Values { server, repository, backend_config, mut grpc, tls, http, metrics, log } = layers.merge()?;
+    let Values { server, repository, backend_config, scheduling, limits, mut grpc, tls, http, metrics, log } =
+        layers.merge()?;
     let repository = without_repeats(repository);
     if repository.paths.is_empty() {
         return Err(SettingsError::NoRepository);
     }
     let backends = backends(layers, &backend_config, &mut warnings)?;
+    let resources = layers.given("rate-limit-resource");
+    let scheduling = Scheduling::read(&scheduling, resources, holds, &mut warnings)?;
     grpc.tls = encryption(layers, tls, &mut warnings)?;
     let host = metrics.host.unwrap_or_else(|| http.host.clone());
     let metrics = Listener { enabled: metrics.enabled, host, port: metrics.port };
     apart(&[("gRPC", &grpc.listener), ("HTTP", &http), ("metrics", &metrics)])?;
-    Ok(Settings { server, repository, backends, grpc, http, metrics, log, warnings })
+    Ok(Settings { server, repository, backends, scheduling, limits, grpc, http, metrics, log, warnings })
 }
 
 /// The settings of `nerite check`, which minds only those that decide what is loaded.
@@ -33,7 +37,9 @@ pub(super) fn check(layers: &Layers) -> Result<CheckOptions, SettingsError> {
         return Err(SettingsError::NothingToCheck);
     }
     let backends = backends(layers, &values.backend_config, &mut warnings)?;
-    Ok(CheckOptions { repository, backends, warnings })
+    let resources = layers.given("rate-limit-resource");
+    let scheduling = Scheduling::read(&values.scheduling, resources, Holds::default(), &mut warnings)?;
+    Ok(CheckOptions { repository, backends, scheduling, warnings })
 }
 
 /// Refuses what must not be ignored, and warns of what is.
@@ -79,8 +85,10 @@ fn encryption(
     values: TlsValues,
     warnings: &mut Vec<Warning>,
 ) -> Result<Option<Tls>, SettingsError> {
-    let unused =
-        |name, unless| layers.given(name).map(|origin| Warning::Ignored { origin: origin.clone(), unless });
+    let unused = |name, unless| {
+        let origin = layers.given(name)?.clone();
+        Some(Warning::Ignored { origin, unless, is: "true" })
+    };
     // As in Triton, mutual authentication takes TLS with it.
     if !values.enabled && !values.mutual {
         let files = ["grpc-server-cert", "grpc-server-key", "grpc-root-cert"];

@@ -4,6 +4,7 @@ mod mistakes;
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,6 +33,16 @@ const TRITONS: &str = "
     strict-model-config trace-file trace-level trace-rate trace-count trace-log-frequency vertex-ai-port
     vertex-ai-thread-count vertex-ai-default-model backend-directory backend-config cache-config
     trace-config";
+
+/// The flags that tritonserver does not have.
+const OURS: [&str; 6] = [
+    flags::CONFIG_FILE,
+    "default-max-queue-size",
+    "max-connections",
+    "max-inflight-bytes",
+    "max-inflight-requests",
+    "max-streams-per-connection",
+];
 
 /// Parses a command line, split at spaces, and variables `NAME=VALUE`, split at spaces as well.
 fn command(line: &str, variables: &str) -> Result<Command, SettingsError> {
@@ -96,12 +107,8 @@ fn every_flag_of_tritonserver_is_known_and_none_twice() {
         assert!(flags::find(name).is_some(), "{name}");
     }
     let mut known: Vec<_> = flags::FLAGS.iter().map(|flag| flag.name).collect();
-    assert_eq!(
-        known.len(),
-        TRITONS.split_whitespace().count() + 1,
-        "the only flag of our own is --{}",
-        flags::CONFIG_FILE
-    );
+    assert!(OURS.iter().all(|name| known.contains(name)), "{OURS:?}");
+    assert_eq!(known.len(), TRITONS.split_whitespace().count() + OURS.len());
     known.sort_unstable();
     known.dedup();
     assert_eq!(known.len(), flags::FLAGS.len());
@@ -133,6 +140,59 @@ fn without_settings_the_defaults_are_tritons() {
     assert!(settings.warnings.is_empty());
 }
 
+#[test]
+fn without_settings_the_daemon_is_limited_but_for_its_queues_and_executions() {
+    let settings = served("", "");
+    let limits = Limits {
+        inflight_requests: NonZeroUsize::new(65_536),
+        inflight_bytes: None,
+        connections: NonZeroUsize::new(65_536).unwrap(),
+        streams_per_connection: NonZeroU32::new(4_096).unwrap(),
+    };
+    assert_eq!(settings.limits, limits);
+    assert_eq!(served("--max-inflight-requests=0", "").limits.inflight_requests, None);
+    assert_eq!(
+        served("--max-inflight-bytes=1099511627776", "").limits.inflight_bytes,
+        NonZeroUsize::new(1 << 40)
+    );
+    let scheduling = Scheduling {
+        default_max_queue_size: 0,
+        rate_limit: RateLimit::default(),
+        hold: None,
+        backlog_hold: None,
+    };
+    assert_eq!(settings.scheduling, scheduling);
+}
+
+#[test]
+fn resources_are_counted_by_name_and_device_and_the_least_of_two_counts() {
+    let resource = |name: &str, count, device| RateLimitResource { name: name.into(), count, device };
+    let line = "--rate-limit=EXECUTION_COUNT --rate-limit-resource=R1:10 --rate-limit-resource R2:5:0 \
+                --rate-limit-resource=r2:8:1 --rate-limit-resource=r1:4 --rate-limit-resource=R2:9:1";
+    let resources = vec![resource("r1", 4, None), resource("r2", 5, Some(0)), resource("r2", 8, Some(1))];
+    let rate_limit = RateLimit { enabled: true, resources };
+    assert_eq!(served(line, "").scheduling.rate_limit, rate_limit);
+    assert_eq!(checked(&format!("check models {line}"), "").scheduling.rate_limit, rate_limit);
+    let variables =
+        "NERITE_RATE_LIMIT=execution_count NERITE_RATE_LIMIT_RESOURCE=R1:4;R2:5:0;R2:8:1 TRITONSERVER_X=1";
+    assert_eq!(served("", variables).scheduling.rate_limit, rate_limit);
+    let (_dir, config) =
+        file("rate-limit = 'execution_count'\nrate-limit-resource = ['R1:4', 'R2:5:0', 'R2:8:1']");
+    assert_eq!(served(&config, "").scheduling.rate_limit, rate_limit);
+}
+
+#[test]
+fn tritons_variables_hold_executions_back() {
+    let held = served("", "TRITONSERVER_DELAY_SCHEDULER=12 TRITONSERVER_BACKLOG_DELAY_SCHEDULER=0");
+    assert_eq!((held.scheduling.hold, held.scheduling.backlog_hold), (NonZeroUsize::new(12), None));
+    assert!(held.warnings.is_empty());
+    for nothing in ["TRITONSERVER_DELAY_SCHEDULER=0", "TRITONSERVER_DELAY_SCHEDULER=soon"] {
+        assert_eq!(served("", nothing), served("", ""), "{nothing}");
+    }
+    let backlog = served("", "TRITONSERVER_BACKLOG_DELAY_SCHEDULER=3");
+    assert_eq!(backlog.scheduling.backlog_hold, NonZeroUsize::new(3));
+}
+
 /// A value other than the default of every working flag that makes sense alone.
 const SAMPLES: &str = "
     id=other exit-timeout-secs=7 exit-on-error=false strict-readiness=false disable-auto-complete-config=true
@@ -141,7 +201,8 @@ const SAMPLES: &str = "
     grpc-infer-response-compression-level=high grpc-keepalive-timeout=5 grpc-max-connection-age=5
     grpc-max-connection-age-grace=5 allow-http=false http-address=localhost http-port=9000 allow-metrics=false
     metrics-address=127.0.0.1 metrics-port=9002 log-verbose=1 log-info=false log-warning=false log-error=false
-    log-format=ISO8601 log-file=log";
+    log-format=ISO8601 log-file=log rate-limit=execution_count default-max-queue-size=5 max-inflight-requests=5
+    max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5";
 
 #[test]
 fn every_working_flag_changes_the_settings_from_every_source() {
@@ -165,10 +226,12 @@ fn every_working_flag_changes_the_settings_from_every_source() {
 #[test]
 fn every_working_flag_has_a_sample_or_a_test_of_its_own() {
     let own = ["config-file", "model-repository", "model-store", "model-control-mode", "grpc-use-ssl"];
+    let rate_limit = ["rate-limit-resource"];
     let tls = ["grpc-use-ssl-mutual", "grpc-server-cert", "grpc-server-key", "grpc-root-cert"];
     for flag in flags::FLAGS.iter().filter(|flag| !matches!(flag.group, Group::Tuning | Group::NotYet)) {
         let sampled = SAMPLES.split_whitespace().any(|sample| sample.split('=').next() == Some(flag.name));
-        assert!(sampled || own.contains(&flag.name) || tls.contains(&flag.name), "{}", flag.name);
+        let tested = [own.as_slice(), &tls, &rate_limit].concat().contains(&flag.name);
+        assert!(sampled || tested, "{}", flag.name);
     }
 }
 

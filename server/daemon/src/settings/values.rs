@@ -1,12 +1,13 @@
 //! The settings as the rest of the daemon sees them, in groups.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
 use super::host::Host;
+use super::scheduling::SchedulingValues;
 
 /// The process.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -35,6 +36,21 @@ pub struct Repository {
     pub config_name: Option<String>,
     /// How many models are loaded at a time.
     pub load_threads: NonZeroUsize,
+}
+
+/// How much may be under way in the whole daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Limits {
+    /// How many inference requests may be in flight; no limit if `None`.
+    #[serde(deserialize_with = "unless_zero")]
+    pub inflight_requests: Option<NonZeroUsize>,
+    /// How many bytes the bodies of calls in flight may have; half of the memory if `None`.
+    #[serde(deserialize_with = "unless_zero")]
+    pub inflight_bytes: Option<NonZeroUsize>,
+    /// How many gRPC connections may be open.
+    pub connections: NonZeroUsize,
+    /// How many calls one of them may have in flight.
+    pub streams_per_connection: NonZeroU32,
 }
 
 /// A port to listen on.
@@ -132,6 +148,8 @@ pub(super) struct Values {
     pub(super) repository: Repository,
     #[serde(default)]
     pub(super) backend_config: Vec<String>,
+    pub(super) scheduling: SchedulingValues,
+    pub(super) limits: Limits,
     pub(super) grpc: Grpc,
     pub(super) tls: TlsValues,
     pub(super) http: Listener,
@@ -163,6 +181,10 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+}
+
+fn unless_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {
+    Ok(NonZeroUsize::new(usize::deserialize(deserializer)?))
 }
 
 fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

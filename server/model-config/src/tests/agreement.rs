@@ -173,6 +173,21 @@ fn an_optional_input_is_served_if_it_is_configured() {
 }
 
 #[test]
+fn an_input_that_the_model_requires_is_not_made_optional_by_its_configuration() {
+    let mut model = x_to_y(&[2], &[3]);
+    let mut optional = tensor("o", DType::F32, &[2]);
+    optional.optional = true;
+    model.inputs.push(optional);
+    let x = "input { name: \"x\" data_type: TYPE_FP32 dims: 2 optional: true }";
+    let o = "input { name: \"o\" data_type: TYPE_FP32 dims: 2 }";
+    let refused =
+        "unable to load model 'm', configuration says that input 'x' is optional, but the model requires it";
+    // The number of required inputs is right in the second.
+    disagrees(&format!("{x} {Y}"), &model, refused);
+    disagrees(&format!("{x} {o} {Y}"), &model, refused);
+}
+
+#[test]
 fn a_decoupled_model_says_so() {
     let config = "model_transaction_policy { decoupled: true }";
     assert!(Repository::configured(config).served(&x_to_y(&[2], &[3])).unwrap().decoupled);

@@ -21,7 +21,7 @@ fn completes(config: &str, model: &Declaration, expected: &str) {
     assert_eq!(Ok(relevant), crate::parse_model_config(expected, "expected"), "{config}");
     assert_eq!(spec.max_batch_size, published.max_batch_size.unsigned_abs());
     let dynamic = matches!(published_scheduling(&spec), Some(SchedulingChoice::DynamicBatching(_)));
-    assert_eq!(spec.dynamic_batching, dynamic && spec.max_batch_size > 0);
+    assert_eq!(spec.scheduling.dynamic_batching, dynamic && spec.max_batch_size > 0);
 }
 
 fn published_scheduling(spec: &nerite_core::model::ModelSpec) -> Option<SchedulingChoice> {
@@ -60,7 +60,7 @@ fn the_default_size_of_a_batch_is_an_option() {
         let options = Options { default_max_batch_size: default, ..Options::default() };
         let draft = Repository::configured("").read("m", options).unwrap();
         let spec = draft.complete(&x_to_y(&[-1, 2], &[-1, 3])).unwrap();
-        assert_eq!((spec.max_batch_size, spec.dynamic_batching), (size, size > 1));
+        assert_eq!((spec.max_batch_size, spec.scheduling.dynamic_batching), (size, size > 1));
         let dims: &[i64] = if size == 0 { &[-1, 2] } else { &[2] };
         assert_eq!(spec.inputs[0].dims[..], *dims);
     }
@@ -124,7 +124,7 @@ fn a_model_that_cannot_batch_is_served_without() {
         declaration(&[], &[tensor("y", DType::F32, &[-1, 3])]),
     ] {
         let spec = Repository::configured("").served(&model).unwrap();
-        assert_eq!((spec.max_batch_size, spec.dynamic_batching), (0, false), "{model:?}");
+        assert_eq!((spec.max_batch_size, spec.scheduling.dynamic_batching), (0, false), "{model:?}");
         assert_eq!(spec.outputs[0].dims, model.outputs[0].shape, "{model:?}");
         let error = Repository::configured("max_batch_size: 2").served(&model).unwrap_err();
         assert_eq!(

@@ -36,24 +36,6 @@ fn what_only_tunes_is_noted() {
         ("metric_tags { key: \"k\" value: \"v\" }", "metric_tags"),
         ("cc_model_filenames { key: \"9.0\" value: \"a\" }", "cc_model_filenames"),
         ("runtime: \"a.so\"", "runtime"),
-        (
-            "max_batch_size: 8 dynamic_batching { preferred_batch_size: 4 }",
-            "dynamic_batching.preferred_batch_size",
-        ),
-        (
-            "dynamic_batching { max_queue_delay_microseconds: 1 }",
-            "dynamic_batching.max_queue_delay_microseconds",
-        ),
-        ("dynamic_batching { preserve_ordering: true }", "dynamic_batching.preserve_ordering"),
-        (
-            "dynamic_batching { priority_levels: 1 default_priority_level: 1 }",
-            "dynamic_batching.priority_levels",
-        ),
-        ("dynamic_batching { default_queue_policy { } }", "dynamic_batching.default_queue_policy"),
-        (
-            "dynamic_batching { priority_queue_policy { key: 1 value { } } }",
-            "dynamic_batching.priority_queue_policy",
-        ),
         ("optimization { priority: PRIORITY_MAX }", "optimization.priority"),
         ("optimization { cuda { graphs: true } }", "optimization.cuda"),
         (
@@ -62,7 +44,6 @@ fn what_only_tunes_is_noted() {
         ),
         ("optimization { gather_kernel_buffer_threshold: 1 }", "optimization.gather_kernel_buffer_threshold"),
         ("optimization { eager_batching: true }", "optimization.eager_batching"),
-        ("instance_group { rate_limiter { priority: 1 } }", "instance_group.rate_limiter"),
         ("instance_group { host_policy: \"p\" }", "instance_group.host_policy"),
         ("instance_group { secondary_devices { } }", "instance_group.secondary_devices"),
     ];

@@ -7,7 +7,7 @@ use crate::model::SlotCounts;
 
 fn admitted(spec: &ModelSpec, inputs: Vec<InferInput>, outputs: &[&str]) -> Admitted {
     let outputs = outputs.iter().map(|&name| InferOutput { name: name.into() }).collect();
-    admit(spec, InferRequest { id: "7".into(), inputs, outputs, parameters: Vec::new() })
+    admit(spec, InferRequest { id: "7".into(), inputs, outputs, ..InferRequest::default() })
         .expect("the request is right")
 }
 

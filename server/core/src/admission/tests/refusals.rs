@@ -22,7 +22,7 @@ fn s(rows: i64) -> InferInput {
 #[track_caller]
 fn refuses(inputs: Vec<InferInput>, outputs: &[&str], text: &str) {
     let outputs = outputs.iter().map(|&name| InferOutput { name: name.into() }).collect();
-    let request = InferRequest { id: "7".into(), inputs, outputs, parameters: Vec::new() };
+    let request = InferRequest { id: "7".into(), inputs, outputs, ..InferRequest::default() };
     let refusal = admit(&spec(), request).expect_err("the request is wrong");
     assert_eq!((refusal.code(), refusal.to_string().as_str()), (Code::InvalidArgument, text));
 }
@@ -138,6 +138,38 @@ fn every_fault_has_the_text_that_clients_match_on() {
     let right = || vec![a(&[1, 4], 16), s(1)];
     refuses(right(), &["NONE"], "unexpected inference output 'NONE' for model 'M'");
     refuses(right(), &["OUT", "OUT"], "[request id: 7] output 'OUT' already exists in request");
+}
+
+#[test]
+fn a_bool_that_is_neither_0_nor_1_is_refused_wherever_it_stands() {
+    let spec = model("M", 0, vec![input("B", DType::Bool, &[-1], 0)]);
+    let request = |bytes: &[u8]| InferRequest {
+        id: "7".into(),
+        inputs: vec![given("B", "BOOL", &[bytes.len() as i64], bytes)],
+        ..InferRequest::default()
+    };
+    assert!(admit(&spec, request(&[0, 1].repeat(50))).is_ok());
+    for (place, byte) in [(0, 2), (63, 0x80), (99, 0xff)] {
+        let mut bytes = [1; 100];
+        bytes[place] = byte;
+        let refusal = admit(&spec, request(&bytes)).expect_err("the request is wrong");
+        let text = format!(
+            "[request id: 7] input 'B' for model 'M' has the byte {byte} at {place}, but a BOOL is 0 or 1"
+        );
+        assert_eq!((refusal.code(), refusal.to_string()), (Code::InvalidArgument, text));
+    }
+}
+
+#[test]
+fn an_optional_input_does_not_stand_in_for_a_required_one() {
+    let o = || given("O", "INT32", &[1, 1], &[0; 4]);
+    let text = "[request id: 7] expected number of inputs between 2 and 3 but got 2 inputs for model 'M'. Got input(s) \
+                ['S','O'], but missing required input(s) ['A']. Please provide all required input(s).";
+    refuses(vec![s(1), o()], &[], text);
+    let wrong_too = given("A", "INT32", &[9], &[]);
+    refuses(vec![wrong_too, o()], &[], &text.replace("['S','O']", "['A','O']").replace("['A'].", "['S']."));
+    let unknown = given("X", "FP32", &[1], &[]);
+    refuses(vec![o(), unknown], &[], "unexpected inference input 'X' for model 'M'");
 }
 
 #[test]

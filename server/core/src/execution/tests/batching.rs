@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use nerite_backend::DType;
 
-use super::{batches_of_8, send};
+use super::{batches_of_8, one_by_one, send};
 use crate::execution::Answer;
 use crate::mock::{input, model, of_shapes, serve, until, wait};
 use crate::model::ModelSpec;
@@ -37,7 +37,7 @@ fn while_the_instance_is_busy_the_queue_fills_and_the_next_batch_takes_all_that_
 
 #[test]
 fn n_instances_execute_n_batches_at_once_and_never_more() {
-    let (version, handle) = serve(ModelSpec { dynamic_batching: false, ..batches_of_8() }, 3);
+    let (version, handle) = serve(one_by_one(), 3);
     let answers: Vec<Answer> = (0..10).map(|i| send(&version, &i.to_string(), 1)).collect();
     let mut executing: Vec<_> = (0..3).map(|_| handle.next()).collect();
     assert_eq!(version.statistics().pending(), 7, "the others wait in the queue");
@@ -57,9 +57,8 @@ fn n_instances_execute_n_batches_at_once_and_never_more() {
 
 #[test]
 fn without_dynamic_batching_requests_are_executed_one_by_one_in_order() {
-    let one_by_one = ModelSpec { dynamic_batching: false, ..batches_of_8() };
     let without_batches = model("M", 0, vec![input("X", DType::U8, &[-1, 1], 0)]);
-    for spec in [one_by_one, without_batches] {
+    for spec in [one_by_one(), without_batches] {
         let (version, handle) = serve(spec, 1);
         let answers: Vec<Answer> = ["a", "b", "c"].map(|id| send(&version, id, 1)).into();
         for id in ["a", "b", "c"] {

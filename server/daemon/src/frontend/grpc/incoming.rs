@@ -2,12 +2,14 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use tonic::Status;
 
 use super::compression::{self, Encoding};
+use crate::inflight::Share;
 
 /// A flag that says whether the message is compressed, and its length in four bytes, the highest first.
 pub(super) const PREFIX: usize = 5;
@@ -18,10 +20,16 @@ const RESERVED: usize = 16 << 20;
 /// Reads the one message of a call, and then to the end of the body. `encoding` is what the call says its messages are
 /// compressed with, if they are.
 ///
-/// A message that came in one piece, as small ones do, is not copied. `limit` is the longest, in bytes, as it comes and
+/// A message that came in one piece, as small ones do, is not copied. `share` accounts for what a message inflates to; what
+/// came is for the body to account for. `limit` is the longest, in bytes, as it comes and
 /// when decompressed. But for that of a message over the limit, the texts of the errors are tonic's, which reads all
 /// other calls.
-pub(super) async fn read<B>(body: B, encoding: Option<Encoding>, limit: usize) -> Result<Bytes, Status>
+pub(super) async fn read<B>(
+    body: B,
+    encoding: Option<Encoding>,
+    share: &Arc<Share>,
+    limit: usize,
+) -> Result<Bytes, Status>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -29,7 +37,9 @@ where
     let sent = whole(body, limit).await?;
     match (sent.compressed, encoding) {
         (false, _) => Ok(sent.message),
-        (true, Some(encoding)) => compression::decompress(encoding, sent.message, limit).await,
+        (true, Some(encoding)) => {
+            compression::decompress(encoding, sent.message, Arc::clone(share), limit).await
+        }
         (true, None) => Err(Status::internal(
             "protocol error: received message with compressed-flag but no grpc-encoding was specified",
         )),
@@ -163,6 +173,11 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::inflight::Inflight;
+
+    fn share() -> Arc<Share> {
+        Arc::new(Arc::new(Inflight::default()).call())
+    }
 
     struct Pieced(VecDeque<Bytes>);
 
@@ -181,7 +196,7 @@ mod tests {
     /// What is read of `bytes` that come in pieces of so many.
     async fn read_in(size: usize, bytes: &[u8]) -> Result<Bytes, Status> {
         let pieces = bytes.chunks(size.max(1)).map(Bytes::copy_from_slice).collect();
-        read(Pieced(pieces), None, 1000).await
+        read(Pieced(pieces), None, &share(), 1000).await
     }
 
     #[tokio::test]
@@ -197,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_in_one_piece_is_not_copied() {
         let sent = Bytes::from_static(&[0, 0, 0, 0, 2, 7, 8]);
-        let message = read(Pieced([sent.clone()].into()), None, 1000).await.unwrap();
+        let message = read(Pieced([sent.clone()].into()), None, &share(), 1000).await.unwrap();
         assert_eq!(message.as_ptr(), sent[PREFIX..].as_ptr());
     }
 
@@ -208,7 +223,7 @@ mod tests {
             compression::compress(Encoding::Gzip, [Bytes::copy_from_slice(&message)].into()).await.unwrap();
         for (flag, content) in [(1, &compressed[..]), (0, &message)] {
             let sent = [&[flag], &(content.len() as u32).to_be_bytes()[..], content].concat();
-            let read = read(Pieced([sent.into()].into()), Some(Encoding::Gzip), 1000).await;
+            let read = read(Pieced([sent.into()].into()), Some(Encoding::Gzip), &share(), 1000).await;
             assert_eq!(read.unwrap(), message[..], "{flag}");
         }
     }

@@ -8,6 +8,7 @@ mod incoming;
 mod infer;
 mod inputs;
 mod metadata;
+mod metered;
 mod outgoing;
 mod outputs;
 mod parameters;
@@ -20,5 +21,8 @@ mod status;
 mod until_exit;
 mod version;
 mod whole;
+
+#[cfg(test)]
+mod tests;
 
 pub use router::Services;

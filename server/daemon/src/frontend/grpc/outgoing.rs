@@ -125,11 +125,14 @@ impl http_body::Body for Reply {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http_body_util::BodyExt;
     use nerite_proto::inference::model_infer_response::InferOutputTensor;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::inflight::Inflight;
 
     fn answer(outputs: &[usize]) -> ModelInferResponse {
         ModelInferResponse {
@@ -180,7 +183,8 @@ mod tests {
         let sent = reply.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(sent[..PREFIX], [&[1], &(sent.len() as u32 - 5).to_be_bytes()[..]].concat());
         assert!(sent.len() < 1000, "{} bytes", sent.len());
-        let message = compression::decompress(Encoding::Zstd, sent.slice(PREFIX..), usize::MAX).await;
+        let share = Arc::new(Arc::new(Inflight::default()).call());
+        let message = compression::decompress(Encoding::Zstd, sent.slice(PREFIX..), share, usize::MAX).await;
         assert_eq!(message.unwrap(), expected);
     }
 

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use nerite_backend::Parameter;
 use nerite_proto::inference::InferParameter;
@@ -10,11 +11,20 @@ use super::status;
 /// The only parameter of the reserved names that a caller may set.
 const EMPTY_FINAL_RESPONSE: &str = "triton_enable_empty_final_response";
 
-/// Checks a request's parameters and gives those that are the backend's to interpret.
-pub(super) fn custom(
-    parameters: HashMap<String, InferParameter>,
-) -> Result<Vec<(String, Parameter)>, Status> {
-    let mut custom = Vec::new();
+/// What a request's parameters say.
+#[derive(Debug, Default)]
+pub(super) struct Parameters {
+    /// 0 if none is named.
+    pub(super) priority: u64,
+    /// How long the request asks to wait at most.
+    pub(super) timeout: Option<Duration>,
+    /// Those that are the backend's to interpret.
+    pub(super) custom: Vec<(String, Parameter)>,
+}
+
+/// Checks a request's parameters and tells apart what they are for.
+pub(super) fn parse(parameters: HashMap<String, InferParameter>) -> Result<Parameters, Status> {
+    let mut parsed = Parameters::default();
     for (name, parameter) in parameters {
         let Some(value) = parameter.parameter_choice else {
             return Err(wrong_type(&name, "int64_param, bool_param, string_param or double_param"));
@@ -26,21 +36,26 @@ pub(super) fn custom(
             ("sequence_start" | "sequence_end" | EMPTY_FINAL_RESPONSE, _) => {
                 return Err(wrong_type(&name, "bool_param"));
             }
-            ("priority", ParameterChoice::Int64Param(priority)) if priority < 0 => {
-                return Err(status::invalid("invalid value for 'priority' parameter, expected >= 0"));
+            ("priority", ParameterChoice::Int64Param(priority)) => {
+                parsed.priority = u64::try_from(priority)
+                    .map_err(|_| status::invalid("invalid value for 'priority' parameter, expected >= 0"))?;
             }
-            ("priority", ParameterChoice::Int64Param(_) | ParameterChoice::Uint64Param(_)) => {}
+            ("priority", ParameterChoice::Uint64Param(priority)) => parsed.priority = priority,
             ("priority", _) => return Err(wrong_type(&name, "int64_param or uint64_param")),
-            ("timeout", ParameterChoice::Int64Param(_)) => {}
+            // As in Triton, 0 asks for nothing; so does what is less.
+            ("timeout", ParameterChoice::Int64Param(microseconds)) => {
+                let microseconds = u64::try_from(microseconds).ok().filter(|&microseconds| microseconds > 0);
+                parsed.timeout = microseconds.map(Duration::from_micros);
+            }
             ("timeout", _) => return Err(wrong_type(&name, "int64_param")),
             (reserved, _) if reserved.starts_with("triton_") => return Err(reserved_name()),
             (_, value) => {
                 let value = to_backend(&name, value)?;
-                custom.push((name, value));
+                parsed.custom.push((name, value));
             }
         }
     }
-    Ok(custom)
+    Ok(parsed)
 }
 
 fn to_backend(name: &str, value: ParameterChoice) -> Result<Parameter, Status> {

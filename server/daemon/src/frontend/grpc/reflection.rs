@@ -1,15 +1,13 @@
 use std::sync::LazyLock;
 
 use http::Request;
-use hyper::body::Incoming;
+use tonic::body::Body;
 use tonic_reflection::server::Builder;
 use tower_service::Service;
 
 use super::router::Answered;
-use super::until_exit::UntilExit;
-use super::whole::Whole;
 
-type Handler = Box<dyn Fn(Request<Whole<UntilExit<Incoming>>>) -> Answered + Send + Sync>;
+type Handler = Box<dyn Fn(Request<Body>) -> Answered + Send + Sync>;
 
 /// Server reflection in both versions that clients speak.
 pub(super) struct Handlers {

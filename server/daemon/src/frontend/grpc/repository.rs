@@ -30,7 +30,7 @@ fn rows(name: &str, entry: &ModelEntry, only_ready: bool) -> Vec<ModelIndex> {
         entry.versions.iter().filter(|(_, status)| !only_ready || status.state == PublicState::Ready);
     let mut rows: Vec<_> = versions.map(|(version, status)| row(version.to_string(), Some(status))).collect();
     if entry.versions.is_empty() && !only_ready {
-        rows.push(row(String::new(), entry.model.as_ref()));
+        rows.push(row(String::new(), entry.model_status().as_ref()));
     }
     rows
 }

@@ -1,12 +1,15 @@
 use std::convert::Infallible;
-use std::future::Future;
+use std::error::Error;
+use std::future::{self, Future};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use http_body::Body as HttpBody;
 use nerite_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic_health::pb::health_server::HealthServer;
@@ -14,6 +17,7 @@ use tower_service::Service;
 
 use super::health::ServerHealth;
 use super::infer::{self, Terms};
+use super::metered::Metered;
 use super::service::InferenceService;
 use super::until_exit::UntilExit;
 use super::whole::Whole;
@@ -25,6 +29,7 @@ const LARGEST_MESSAGE: usize = i32::MAX as usize;
 
 /// The largest message of any other call, in bytes; gRPC's default. They name things.
 const LARGEST_QUESTION: usize = 4 << 20;
+const MODEL_INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 const ENCODINGS: [CompressionEncoding; 3] =
     [CompressionEncoding::Gzip, CompressionEncoding::Deflate, CompressionEncoding::Zstd];
@@ -59,7 +64,11 @@ impl Services {
     }
 }
 
-impl Service<Request<Incoming>> for Services {
+impl<B> Service<Request<B>> for Services
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answered;
@@ -68,25 +77,51 @@ impl Service<Request<Incoming>> for Services {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Answered {
+    /// Takes a share of what may be in flight, which the call has until its answer is made or its future is dropped.
+    fn call(&mut self, request: Request<B>) -> Answered {
         let request = request.map(|body| UntilExit::new(body, &self.serving));
-        let path = request.uri().path().strip_prefix('/').unwrap_or_default();
-        if path == "inference.GRPCInferenceService/ModelInfer" {
+        let inflight = &self.serving.inflight;
+        if request.uri().path() == MODEL_INFER {
+            let share = match inflight.request() {
+                Ok(share) => share,
+                Err(full) => return answered(status::of_full(&full)),
+            };
             let (serving, terms) = (Arc::clone(&self.serving), self.terms);
-            return Box::pin(async move { Ok(infer::call(&serving, request, terms).await) });
+            return Box::pin(async move { Ok(infer::call(&serving, request, share, terms).await) });
         }
-        let service = path.split_once('/').map(|(service, _)| service.to_owned());
-        let request = request.map(|body| Whole::new(body, LARGEST_QUESTION));
-        match service.as_deref() {
+        // The body of such a call is gone when its message has been read.
+        let share = Arc::new(inflight.call());
+        let metered = |body| Whole::new(Metered::new(body, Arc::clone(&share)), LARGEST_QUESTION);
+        let answer = self.route(request.map(metered));
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(share);
+            answer
+        })
+    }
+}
+
+impl Services {
+    /// Hands a call to the service that its path names.
+    fn route<B>(&mut self, request: Request<B>) -> Answered
+    where
+        B: HttpBody<Data = Bytes, Error = Status> + Send + 'static,
+    {
+        let path = request.uri().path().strip_prefix('/').unwrap_or_default();
+        match path.split_once('/').map(|(service, _)| service) {
             Some("inference.GRPCInferenceService") => self.inference.call(request),
             Some("grpc.health.v1.Health") => self.health.call(request),
-            Some("grpc.reflection.v1.ServerReflection") => (reflection::handlers().v1)(request),
-            Some("grpc.reflection.v1alpha.ServerReflection") => (reflection::handlers().v1alpha)(request),
-            _ => {
-                let path = request.uri().path().trim_start_matches('/');
-                let status = status::unsupported(format!("unknown service or method '{path}'"));
-                Box::pin(async move { Ok(status.into_http()) })
+            Some("grpc.reflection.v1.ServerReflection") => {
+                (reflection::handlers().v1)(request.map(Body::new))
             }
+            Some("grpc.reflection.v1alpha.ServerReflection") => {
+                (reflection::handlers().v1alpha)(request.map(Body::new))
+            }
+            _ => answered(status::unsupported(format!("unknown service or method '{path}'"))),
         }
     }
+}
+
+fn answered(status: Status) -> Answered {
+    Box::pin(future::ready(Ok(status.into_http())))
 }

@@ -5,6 +5,7 @@ use nerite_proto::inference::*;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{infer, metadata, parameters, repository, statistics, status, version};
+use crate::net::CallDeadline;
 use crate::serving::{Serving, Stage};
 
 /// `inference.GRPCInferenceService` over the registry.
@@ -51,7 +52,8 @@ impl GrpcInferenceService for InferenceService {
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
-        infer::infer(&self.0, request.into_inner()).await.map(Response::new)
+        let deadline = CallDeadline::of(request.extensions());
+        infer::infer(&self.0, request.into_inner(), deadline).await.map(Response::new)
     }
 
     type ModelStreamInferStream = tokio_stream::Empty<Result<ModelStreamInferResponse, Status>>;

@@ -5,6 +5,8 @@ use nerite_core::admission::Refusal;
 use nerite_core::registry::LookupError;
 use tonic::Status;
 
+use crate::inflight::Full;
+
 /// The longest message, in bytes. It travels in a header, which clients limit (gRPC's C core to 8 KiB in all), and may
 /// quote what a client sent.
 const LONGEST: usize = 2_000;
@@ -57,6 +59,11 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
 
 pub(super) fn of_backend(error: BackendError) -> Status {
     status(error.code, error.message)
+}
+
+/// Never RESOURCE_EXHAUSTED, which clients do not try again.
+pub(super) fn of_full(full: &Full) -> Status {
+    status(Code::Unavailable, full.to_string())
 }
 
 pub(super) fn exiting() -> Status {

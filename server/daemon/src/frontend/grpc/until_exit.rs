@@ -79,7 +79,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_come_is_read_and_what_has_not_fails_at_the_exit() {
-        let serving = Arc::new(Serving::new("test".into(), Arc::default()));
+        let serving = Arc::new(Serving::new("test".into(), Arc::default(), Arc::default()));
         let first = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"first")));
         let unfinished = StreamBody::new(tokio_stream::once(first).chain(tokio_stream::pending()));
         let mut body = UntilExit::new(unfinished, &serving);

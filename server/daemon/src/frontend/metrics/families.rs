@@ -2,6 +2,8 @@
 
 use nerite_core::statistics::{Statistics, Timed};
 
+use crate::inflight::Inflight;
+
 /// How a metric's values develop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -24,6 +26,14 @@ pub(super) struct FailureFamily {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) help: &'static str,
+}
+
+/// A metric of the whole server, with one series.
+pub(super) struct ServerFamily {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+    pub(super) value: fn(&Inflight) -> usize,
 }
 
 /// Failed requests, by reason.
@@ -83,6 +93,22 @@ pub(super) const FAMILIES: [Family; 10] = [
         kind: Kind::Gauge,
         help: "Instantaneous number of pending requests awaiting execution per-model.",
         value: Statistics::pending,
+    },
+];
+
+/// The metrics of the whole server.
+pub(super) const SERVER_FAMILIES: [ServerFamily; 2] = [
+    ServerFamily {
+        name: "nerite_inflight_requests",
+        kind: Kind::Gauge,
+        help: "Number of inference requests being read, queued, executed or answered",
+        value: Inflight::requests,
+    },
+    ServerFamily {
+        name: "nerite_inflight_bytes",
+        kind: Kind::Gauge,
+        help: "Number of bytes that the bodies of the gRPC calls in flight have brought",
+        value: Inflight::bytes,
     },
 ];
 

@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use nerite_core::{ModelVersion, Registry};
 
-use families::{FAILURES, FAMILIES};
+use crate::inflight::Inflight;
+use families::{FAILURES, FAMILIES, SERVER_FAMILIES};
 use text::Labels;
 
 /// The media type of what [`render`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Every family with a series for each version that is ready. The versions' labels are written once, not once per family.
-pub fn render(registry: &Registry) -> String {
+/// Every family with a series for each version that is ready, and the server's own. The versions' labels are written once,
+/// not once per family.
+pub fn render(registry: &Registry, inflight: &Inflight) -> String {
     let versions: Vec<(Arc<ModelVersion>, Labels)> = registry
         .ready()
         .into_iter()
@@ -46,5 +48,29 @@ pub fn render(registry: &Registry) -> String {
             let _ = writeln!(text, "{}{{{},{}}} {value}", family.name, labels.model, labels.version);
         }
     }
+    for family in &SERVER_FAMILIES {
+        text::head(&mut text, family.name, family.help, family.kind);
+        let _ = writeln!(text, "{} {}", family.name, (family.value)(inflight));
+    }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_flight_is_a_gauge_that_returns_to_zero() {
+        let (registry, inflight) = (Registry::default(), Arc::new(Inflight::default()));
+        let holds = |lines: [&str; 2]| {
+            let text = render(&registry, &inflight);
+            assert!(text.contains("# TYPE nerite_inflight_bytes gauge\n"), "{text}");
+            assert!(lines.iter().all(|line| text.lines().any(|found| found == *line)), "{lines:?}: {text}");
+        };
+        let share = inflight.request().unwrap();
+        share.add(7).unwrap();
+        holds(["nerite_inflight_requests 1", "nerite_inflight_bytes 7"]);
+        drop(share);
+        holds(["nerite_inflight_requests 0", "nerite_inflight_bytes 0"]);
+    }
 }

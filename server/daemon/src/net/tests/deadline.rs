@@ -1,7 +1,9 @@
 //! Deadlines, on paused time where no socket is needed.
 
 use std::convert::Infallible;
+use std::future::{Pending, pending};
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use super::support::{Client, Endless, Gate, read, request, settings, start};
-use crate::net::Deadline;
+use crate::net::{CallDeadline, Deadline};
 
 /// Answers once the gate is open with a stream that does not end, or never comes to it.
 #[derive(Clone, Default)]
@@ -33,6 +35,25 @@ impl Service<Request<()>> for Slow {
             gate.pass().await;
             Ok(Response::new(Body::new(Endless { first: true, _inside: gate.enter() })))
         })
+    }
+}
+
+/// Notes the deadline that it sees.
+#[derive(Clone, Default)]
+struct Watchful(Arc<OnceLock<Option<std::time::Instant>>>);
+
+impl Service<Request<()>> for Watchful {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pending<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        self.0.set(CallDeadline::of(request.extensions())).unwrap();
+        pending()
     }
 }
 
@@ -68,6 +89,40 @@ async fn a_stream_of_answers_ends_at_the_deadline_with_its_trailers() {
     assert_eq!(start.elapsed(), Duration::from_secs(2));
     slow.0.empty().await;
     assert!(body.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_after_the_deadline_is_too_late_whatever_it_says() {
+    let slow = Slow::default();
+    slow.0.open();
+    for (timeout, status) in [("2S", "4"), ("3S", "0")] {
+        // The service is ready when it is first asked, and that is after two seconds.
+        let answer = call(&slow, timeout);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let answer = answer.await;
+        assert_eq!(
+            answer.headers().get("grpc-status").map_or("0", |status| status.to_str().unwrap()),
+            status
+        );
+    }
+    slow.0.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_sees_the_deadline_of_its_call() {
+    let now = Instant::now().into_std();
+    let deadline = |timeout: Option<&'static str>| {
+        let mut request = request("/");
+        if let Some(timeout) = timeout {
+            request.headers_mut().insert("grpc-timeout", HeaderValue::from_static(timeout));
+        }
+        let watchful = Watchful::default();
+        drop(Deadline::new(watchful.clone()).call(request));
+        watchful.0.get().copied().unwrap()
+    };
+    assert_eq!(deadline(Some("1H")), Some(now + Duration::from_secs(3600)));
+    assert_eq!(deadline(Some("rubbish")), None);
+    assert_eq!(deadline(None), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::support::{Client, bind, read, request, settings, start, within};
-use crate::net::accept::accept;
+use crate::net::accept::{Beyond, Places, accept};
 use crate::net::endpoint::Endpoint;
 
 #[tokio::test]
@@ -36,7 +36,8 @@ async fn accepted_sockets_do_not_wait_for_more_to_send() {
         seen.send(stream.nodelay().unwrap()).unwrap();
         std::future::ready(())
     };
-    tokio::spawn(accept(bound.into_socket().unwrap(), 4, orders, look));
+    let places = Places { limit: 4, beyond: Beyond::Waits };
+    tokio::spawn(accept(bound.into_socket().unwrap(), places, orders, look));
     let _client = TcpStream::connect(endpoint.local_addr()).await.unwrap();
     assert_eq!(within(nodelay.recv()).await, Some(true));
 }

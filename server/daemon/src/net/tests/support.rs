@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use crate::net::{Bound, Deadline, Endpoint, GrpcOptions, serve_grpc};
-use crate::settings::{Compression, Grpc, Host, Listener};
+use crate::settings::{Compression, Grpc, Host, Limits, Listener};
 
 /// The settings of a gRPC port as they are by default, on a free port.
 pub(super) fn settings() -> Grpc {
@@ -35,6 +36,16 @@ pub(super) fn settings() -> Grpc {
     }
 }
 
+/// The limits as they are by default.
+pub(super) fn limits() -> Limits {
+    Limits {
+        inflight_requests: None,
+        inflight_bytes: None,
+        connections: NonZeroUsize::new(65_536).unwrap(),
+        streams_per_connection: NonZeroU32::new(4_096).unwrap(),
+    }
+}
+
 pub(super) fn listener(host: &str, port: u16) -> Listener {
     Listener { enabled: true, host: host.parse::<Host>().unwrap(), port }
 }
@@ -45,10 +56,15 @@ pub(super) fn bind() -> Bound {
 
 /// A gRPC port with those settings, and the gate of its calls.
 pub(super) fn start(settings: &Grpc) -> (Endpoint, Gate) {
+    start_within(settings, &limits())
+}
+
+/// The same with limits of the test's own.
+pub(super) fn start_within(settings: &Grpc, limits: &Limits) -> (Endpoint, Gate) {
     let gate = Gate::default();
     let service = Deadline::new(TestService { gate: gate.clone() });
     let bound = Bound::bind(&settings.listener, "grpc").unwrap();
-    (serve_grpc(bound, service, GrpcOptions::new(settings).unwrap()).unwrap(), gate)
+    (serve_grpc(bound, service, GrpcOptions::new(settings, limits).unwrap()).unwrap(), gate)
 }
 
 /// What must come about soon.

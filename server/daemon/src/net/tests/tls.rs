@@ -15,7 +15,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::support::{Client, settings, start, within};
+use super::support::{Client, limits, settings, start, within};
 use crate::net::{GrpcOptions, TlsError};
 use crate::settings::{Grpc, Tls};
 
@@ -142,7 +142,7 @@ fn what_is_wrong_with_the_files_is_said_with_flag_and_file() {
     let refusal = |change: &dyn Fn(&mut Tls)| -> (TlsError, String) {
         let mut settings = good.clone();
         change(settings.tls.as_mut().unwrap());
-        let error = GrpcOptions::new(&settings).err().expect("this cannot be served");
+        let error = GrpcOptions::new(&settings, &limits()).err().expect("this cannot be served");
         let text = error.to_string().replace(&authority.dir.path().display().to_string(), "");
         (error, text)
     };

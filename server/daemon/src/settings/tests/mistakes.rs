@@ -16,6 +16,21 @@ fn tls_files_without_tls_are_warned_of() {
 }
 
 #[test]
+fn resources_without_the_rate_limiter_and_the_backlogs_variable_are_warned_of() {
+    let ignored = "has no effect unless --rate-limit is execution_count";
+    assert_eq!(warnings("--rate-limit-resource=R:1:0", ""), [format!("--rate-limit-resource {ignored}")]);
+    assert_eq!(
+        warnings("--rate-limit=off", "NERITE_RATE_LIMIT_RESOURCE=R:1"),
+        [format!("variable NERITE_RATE_LIMIT_RESOURCE {ignored}")]
+    );
+    assert!(warnings("--rate-limit-resource=R:1:0 --rate-limit=execution_count", "").is_empty());
+    assert_eq!(
+        warnings("", "TRITONSERVER_BACKLOG_DELAY_SCHEDULER=3"),
+        ["variable TRITONSERVER_BACKLOG_DELAY_SCHEDULER has no effect yet"]
+    );
+}
+
+#[test]
 fn flags_that_only_tune_are_accepted_with_a_warning_from_every_source() {
     for flag in flags::FLAGS.iter().filter(|flag| matches!(flag.standing, Standing::Tunes)) {
         let value = flag.default.unwrap_or("1");
@@ -45,8 +60,6 @@ fn flags_that_must_not_be_ignored_stop_the_daemon_unless_they_ask_for_what_happe
             "--http-restricted-api=health:k=v",
             "--http-restricted-api is refused: no endpoint can be restricted yet",
         ),
-        ("--rate-limit=execution_count", "--rate-limit is refused: executions are not limited"),
-        ("--rate-limit-resource=R1:4:0", "--rate-limit-resource is refused: executions are not limited"),
         ("--model-namespacing=true", "--model-namespacing is refused: names must"),
         ("--repoagent-directory=/agents", "--repoagent-directory is refused: repository agents"),
         ("--model-control-mode=explicit", "--model-control-mode is refused: so far only 'none' works"),
@@ -61,13 +74,11 @@ fn flags_that_must_not_be_ignored_stop_the_daemon_unless_they_ask_for_what_happe
         let error = error(&format!("--model-repository=models {line}"), "");
         assert!(error.starts_with(sentence), "{line}: {error}");
     }
-    for harmless in
-        ["rate-limit=off", "model-namespacing=False", "model-control-mode=none", "allow-client-shm=0"]
-    {
+    for harmless in ["model-namespacing=False", "model-control-mode=none", "allow-client-shm=0"] {
         assert!(warnings(&format!("--{harmless}"), "").is_empty(), "{harmless}");
     }
-    let (_dir, config) = file("rate-limit = 'execution_count'");
-    served(&format!("{config} --rate-limit=off"), "");
+    let (_dir, config) = file("allow-client-shm = true");
+    served(&format!("{config} --allow-client-shm=false"), "");
     let error = error("--model-repository=models", "NERITE_MODEL_NAMESPACING=true");
     assert!(error.starts_with("variable NERITE_MODEL_NAMESPACING is refused: "), "{error}");
 }
@@ -123,6 +134,20 @@ fn mistakes_on_the_command_line_are_named_with_what_was_expected() {
             "--model-control-mode: expected one of none, poll, explicit, found 'manual'",
         ),
         ("--metrics-interval-ms=often", "--metrics-interval-ms: expected a number, found 'often'"),
+        ("--rate-limit=on", "--rate-limit: expected one of off, execution_count, found 'on'"),
+        ("--max-connections=0", "--max-connections: expected a whole number from 1 to 2147483647, found '0'"),
+        (
+            "--max-streams-per-connection=0",
+            "--max-streams-per-connection: expected a whole number from 1 to 2147483647, found '0'",
+        ),
+        (
+            "--max-inflight-requests=-1",
+            "--max-inflight-requests: expected a whole number from 0 to 2147483647, found '-1'",
+        ),
+        (
+            "--max-inflight-bytes=1GB",
+            "--max-inflight-bytes: expected a whole number from 0 to 9223372036854775807, found '1GB'",
+        ),
         ("--help=x", "unexpected value 'x' for '--help' found; no more were expected"),
         ("", "--model-repository must be specified"),
         ("check", "'nerite check' needs the directory of a model repository"),
@@ -167,6 +192,32 @@ fn settings_that_do_not_go_together_are_refused() {
         (
             "--backend-config=onnxruntime,intra_op_thread_count=-1",
             "--backend-config: expected a whole number from 0 to 1024 for 'intra_op_thread_count', found '-1'",
+        ),
+        (
+            "--rate-limit-resource=R",
+            "--rate-limit-resource: expected NAME:COUNT or NAME:COUNT:DEVICE, found 'R'",
+        ),
+        (
+            "--rate-limit-resource=:1",
+            "--rate-limit-resource: expected NAME:COUNT or NAME:COUNT:DEVICE, found ':1'",
+        ),
+        (
+            "--rate-limit-resource=R:1:0:1",
+            "--rate-limit-resource: expected NAME:COUNT or NAME:COUNT:DEVICE, found 'R:1:0:1'",
+        ),
+        (
+            "--rate-limit-resource=R:0",
+            "--rate-limit-resource: expected a whole number from 1 to 4294967295 for COUNT in 'R:0', found '0'",
+        ),
+        (
+            "--rate-limit-resource=R:4294967296",
+            "--rate-limit-resource: expected a whole number from 1 to 4294967295 for COUNT in 'R:4294967296', \
+             found '4294967296'",
+        ),
+        (
+            "--rate-limit-resource=R:1:-1",
+            "--rate-limit-resource: expected a whole number from 0 to 4294967295 for DEVICE in 'R:1:-1', \
+             found '-1'",
         ),
         (
             "--backend-config=max-batch=1",

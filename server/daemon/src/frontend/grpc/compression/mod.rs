@@ -78,18 +78,25 @@ fn unknown(name: &[u8]) -> Status {
 mod tests {
     use std::collections::VecDeque;
     use std::future::poll_fn;
+    use std::num::NonZeroUsize;
     use std::pin::pin;
+    use std::sync::Arc;
     use std::task::Poll;
 
     use bytes::Bytes;
     use tonic::Code;
 
     use super::*;
+    use crate::inflight::{Inflight, Share};
 
     const ALL: [Encoding; 3] = [Encoding::Gzip, Encoding::Deflate, Encoding::Zstd];
 
     fn headers(name: &'static str, value: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(http::HeaderName::from_static(name), HeaderValue::from_static(value))])
+    }
+
+    fn share() -> Arc<Share> {
+        Arc::new(Arc::new(Inflight::default()).call())
     }
 
     /// Bytes that compress to about half.
@@ -104,7 +111,7 @@ mod tests {
                 let data = data(length);
                 let pieces: VecDeque<Bytes> = data.chunks(100_000).map(Bytes::copy_from_slice).collect();
                 let compressed = compress(encoding, pieces).await.unwrap();
-                let back = decompress(encoding, compressed, length).await.unwrap();
+                let back = decompress(encoding, compressed, share(), length).await.unwrap();
                 assert!(back == data, "{encoding:?}, {length} bytes");
             }
         }
@@ -121,7 +128,7 @@ mod tests {
             );
             let compressed = compressing.await.unwrap();
             assert!(compressed.len() < AT_ONCE / 10);
-            let mut inflating = pin!(decompress(encoding, compressed, large.len()));
+            let mut inflating = pin!(decompress(encoding, compressed, share(), large.len()));
             assert!(
                 poll_fn(|cx| Poll::Ready(inflating.as_mut().poll(cx).is_pending())).await,
                 "{encoding:?}"
@@ -135,9 +142,20 @@ mod tests {
         for encoding in ALL {
             for length in [1000, 10 * AT_ONCE] {
                 let compressed = compress(encoding, [data(length)].into()).await.unwrap();
-                let status = decompress(encoding, compressed, length - 1).await.unwrap_err();
+                let status = decompress(encoding, compressed, share(), length - 1).await.unwrap_err();
                 assert_eq!(status.code(), Code::ResourceExhausted, "{encoding:?}");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_inflates_to_more_bytes_than_may_be_in_flight_is_refused() {
+        let inflight = Arc::new(Inflight::new(None, NonZeroUsize::new(5 * AT_ONCE)));
+        for encoding in ALL {
+            let compressed = compress(encoding, [Bytes::from(vec![0; 10 * AT_ONCE])].into()).await.unwrap();
+            let status = decompress(encoding, compressed, Arc::new(inflight.call()), usize::MAX).await;
+            assert_eq!(status.unwrap_err().code(), Code::Unavailable, "{encoding:?}");
+            assert_eq!(inflight.bytes(), 0);
         }
     }
 
@@ -147,7 +165,7 @@ mod tests {
             for length in [100, 10 * AT_ONCE] {
                 let compressed = compress(encoding, [data(length)].into()).await.unwrap();
                 for damaged in [compressed.slice(..compressed.len() / 2), data(length)] {
-                    let status = decompress(encoding, damaged, usize::MAX).await.unwrap_err();
+                    let status = decompress(encoding, damaged, share(), usize::MAX).await.unwrap_err();
                     assert_eq!(status.code(), Code::Internal, "{encoding:?}");
                     assert!(status.message().contains("decompressing"), "{}", status.message());
                 }

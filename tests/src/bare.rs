@@ -1,10 +1,12 @@
-//! The floor for a server's cost: tonic as it comes, answering every ModelInfer with the same message.
+//! Floors for a server's cost: tonic as it comes, around as little as can be.
 //!
 //! The service is what tonic generates for a contract of one method: it decodes the request and encodes the answer.
 
+pub mod echo;
+pub mod run;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use nerite_proto::inference::{ModelInferRequest, ModelInferResponse};
@@ -17,17 +19,23 @@ use tonic_prost::ProstCodec;
 
 const MODEL_INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
-/// Serves at that address until the process ends.
-pub async fn serve(address: SocketAddr, answer: ModelInferResponse) -> Result<(), tonic::transport::Error> {
-    Server::builder().serve(address, Echo { answer: Arc::new(answer) }).await
+/// What answers a request, there and then.
+pub trait Infer: Clone + Send + Sync + 'static {
+    /// The answer.
+    fn infer(&self, request: &ModelInferRequest) -> Result<ModelInferResponse, Status>;
+}
+
+/// Serves ModelInfer at that address until the process ends.
+pub async fn serve(address: SocketAddr, infer: impl Infer) -> Result<(), tonic::transport::Error> {
+    Server::builder().serve(address, Bare { infer }).await
 }
 
 #[derive(Clone)]
-struct Echo {
-    answer: Arc<ModelInferResponse>,
+struct Bare<I> {
+    infer: I,
 }
 
-impl Service<Request<Body>> for Echo {
+impl<I: Infer> Service<Request<Body>> for Bare<I> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Self::Response, Infallible>;
@@ -37,22 +45,22 @@ impl Service<Request<Body>> for Echo {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let echo = self.clone();
+        let bare = self.clone();
         Box::pin(async move {
             if request.uri().path() != MODEL_INFER {
                 return Ok(Status::unimplemented("there is only ModelInfer here").into_http());
             }
-            Ok(Grpc::new(ProstCodec::default()).unary(echo, request).await)
+            Ok(Grpc::new(ProstCodec::default()).unary(bare, request).await)
         })
     }
 }
 
-impl UnaryService<ModelInferRequest> for Echo {
+impl<I: Infer> UnaryService<ModelInferRequest> for Bare<I> {
     type Response = ModelInferResponse;
     type Future = BoxFuture<tonic::Response<Self::Response>, Status>;
 
-    fn call(&mut self, _: tonic::Request<ModelInferRequest>) -> Self::Future {
-        let answer = Arc::clone(&self.answer);
-        Box::pin(async move { Ok(tonic::Response::new(ModelInferResponse::clone(&answer))) })
+    fn call(&mut self, request: tonic::Request<ModelInferRequest>) -> Self::Future {
+        let bare = self.clone();
+        Box::pin(async move { bare.infer.infer(request.get_ref()).map(tonic::Response::new) })
     }
 }

@@ -1,0 +1,140 @@
+//! Executions on the network's own threads, in between requests.
+//!
+//! To wake another thread costs some 25 µs, in latency and in CPU time: more than many a model takes. A fast model is
+//! executed by a task on the network's runtime instead. It begins when the thread has done what else is ready, so that it
+//! finds all the requests that have come by then.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::clock::{Alarm, Clock};
+use super::{Dispatch, Scheduler};
+
+/// How often executions are looked after.
+const TICK: Duration = Duration::from_millis(5);
+
+/// How long one may take before somebody looks after the network.
+const OVERDUE: Duration = Duration::from_millis(5);
+
+/// Nobody looks after executions: there were none of late.
+const IDLE: u8 = 0;
+/// There was none since the last look.
+const QUIET: u8 = 1;
+/// There was one since the last look.
+const ACTIVE: u8 = 2;
+
+/// The right to execute on threads of the network: at most on so many of them at a time, of which there is one more, so
+/// that one is always left for the connections.
+pub(super) struct Inline {
+    runtime: Handle,
+    clock: Arc<dyn Clock>,
+    slots: Box<[Mutex<Option<Run>>]>,
+    watch: AtomicU8,
+}
+
+/// An execution under way.
+struct Run {
+    scheduler: Arc<Scheduler>,
+    since: Instant,
+    is_overdue: bool,
+}
+
+/// The right to execute now.
+struct Permit<'a>(&'a Mutex<Option<Run>>);
+
+impl Inline {
+    /// The right to execute on the threads of `runtime`, at most on so many at a time.
+    pub(super) fn new(runtime: Handle, most: usize, clock: Arc<dyn Clock>) -> Inline {
+        let slots = (0..most).map(|_| Mutex::new(None)).collect();
+        Inline { runtime, clock, slots, watch: AtomicU8::new(IDLE) }
+    }
+
+    /// Answers a dispatch on a thread of the network: this one if it is one. `patient`: not before everything else that
+    /// is ready there has been done.
+    pub(super) fn run(self: &Arc<Self>, dispatch: Dispatch, patient: bool) {
+        let inline = Arc::clone(self);
+        // A task of its own begins with nothing in tokio's slot for the task woken last, which no other thread could
+        // take over while this one executes.
+        self.runtime.spawn(async move {
+            if patient {
+                tokio::task::yield_now().await;
+            }
+            match inline.permit(dispatch.scheduler()) {
+                Some(_permit) => dispatch.execute_inline(),
+                None => dispatch.refused(),
+            }
+        });
+    }
+
+    fn permit(self: &Arc<Self>, scheduler: &Arc<Scheduler>) -> Option<Permit<'_>> {
+        let slot = self.slots.iter().find(|slot| {
+            let Some(mut slot) = slot.try_lock() else { return false };
+            if slot.is_some() {
+                return false;
+            }
+            let scheduler = Arc::clone(scheduler);
+            *slot = Some(Run { scheduler, since: self.clock.now(), is_overdue: false });
+            true
+        })?;
+        // After the slot is filled: whoever finds it empty sees this instead.
+        if self.watch.load(Ordering::Relaxed) != ACTIVE && self.watch.swap(ACTIVE, Ordering::AcqRel) == IDLE {
+            self.watch_on();
+        }
+        Some(Permit(slot))
+    }
+
+    fn watch_on(self: &Arc<Self>) {
+        let weak: Weak<Inline> = Arc::downgrade(self);
+        self.clock.ring_at(self.clock.now() + TICK, weak);
+    }
+
+    /// The models whose executions have just been found to take too long, and whether there is any execution.
+    fn look(&self) -> (Vec<Arc<Scheduler>>, bool) {
+        let now = self.clock.now();
+        let (mut overdue, mut any) = (Vec::new(), false);
+        for slot in &self.slots {
+            if let Some(run) = &mut *slot.lock() {
+                any = true;
+                if !run.is_overdue && now.saturating_duration_since(run.since) >= OVERDUE {
+                    run.is_overdue = true;
+                    overdue.push(Arc::clone(&run.scheduler));
+                }
+            }
+        }
+        (overdue, any)
+    }
+
+    /// Whether to look again, after a look that found executions or none.
+    fn goes_on(&self, any: bool) -> bool {
+        let change =
+            |from, to| self.watch.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        change(ACTIVE, QUIET) || any || !change(QUIET, IDLE)
+    }
+}
+
+impl Alarm for Inline {
+    /// Looks after executions that take too long: their models lose the privilege, and a thread is woken that looks after
+    /// the connections. tokio's threads take turns at that, and it may be this one's turn that sleeps; the tasks
+    /// that wait behind it are then taken over by the one that is woken.
+    fn ring(self: Arc<Self>) {
+        let (overdue, any) = self.look();
+        if !overdue.is_empty() {
+            self.runtime.spawn(async {});
+        }
+        overdue.iter().for_each(|scheduler| scheduler.overdue());
+        if self.goes_on(any) {
+            self.watch_on();
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let run = self.0.lock().take();
+        drop(run);
+    }
+}

@@ -1,0 +1,80 @@
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::clock::{Clock, Timer};
+use super::inline::Inline;
+use super::{Dispatch, Pool};
+use crate::rate_limiter::RateLimiter;
+
+/// What the schedulers of all models share.
+pub struct Machinery {
+    pub(super) threads: Arc<dyn Threads>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) inline: Option<Arc<Inline>>,
+    pub(super) hold: usize,
+    rate_limiter: Option<Arc<RateLimiter>>,
+}
+
+/// How the machinery is made.
+#[derive(Default)]
+pub struct MachineryOptions {
+    /// Where fast models may be executed besides the pool.
+    pub network: Option<Network>,
+    /// Who decides whose turn it is, if anyone does.
+    pub rate_limiter: Option<Arc<RateLimiter>>,
+    /// Every model with dynamic batching executes nothing before so many requests have waited in its queue at once; for
+    /// tests of batching (`TRITONSERVER_DELAY_SCHEDULER`).
+    pub hold: usize,
+}
+
+/// The threads that serve connections.
+pub struct Network {
+    /// Their runtime.
+    pub runtime: Handle,
+    /// How many there are; all but one of them may execute models at any time.
+    pub threads: usize,
+}
+
+/// Threads that may be kept for as long as an execution takes.
+pub(super) trait Threads: Send + Sync {
+    /// Answers a dispatch on one of them.
+    fn run(&self, dispatch: Dispatch);
+}
+
+impl Threads for Pool<Dispatch> {
+    fn run(&self, dispatch: Dispatch) {
+        Pool::run(self, dispatch);
+    }
+}
+
+impl Machinery {
+    /// The machinery of a process, without a thread so far.
+    pub fn new(options: MachineryOptions) -> Machinery {
+        Machinery::with(Arc::new(Pool::new()), Arc::new(Timer::new()), options)
+    }
+
+    /// The same on other threads and at another time.
+    pub(super) fn with(
+        threads: Arc<dyn Threads>,
+        clock: Arc<dyn Clock>,
+        options: MachineryOptions,
+    ) -> Machinery {
+        let MachineryOptions { network, rate_limiter, hold } = options;
+        let inline = network
+            .filter(|network| network.threads > 1)
+            .map(|network| Arc::new(Inline::new(network.runtime, network.threads - 1, Arc::clone(&clock))));
+        Machinery { threads, clock, inline, hold, rate_limiter }
+    }
+
+    /// Who decides whose turn it is, if anyone does.
+    pub(crate) fn rate_limiter(&self) -> Option<&Arc<RateLimiter>> {
+        self.rate_limiter.as_ref()
+    }
+}
+
+impl Default for Machinery {
+    fn default() -> Machinery {
+        Machinery::new(MachineryOptions::default())
+    }
+}

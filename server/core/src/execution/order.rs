@@ -1,0 +1,149 @@
+//! Responses in the order of their requests, where a model asks for that.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use nerite_backend::{BackendError, Cancel, Exchange, Phases, Responder, Response, Sent};
+
+use crate::sync::Mutex;
+
+/// Lets no final response pass before those of all requests that were dispatched earlier.
+#[derive(Default)]
+pub(super) struct ResponseOrder {
+    line: Mutex<Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    /// The place of the first in the line.
+    first: u64,
+    /// Those dispatched and not yet let pass, in order.
+    places: VecDeque<Place>,
+}
+
+enum Place {
+    /// There is no final response yet.
+    Open,
+    /// Held until its turn comes.
+    Ready(Responder, Response),
+    /// There will be none.
+    Gone,
+}
+
+impl ResponseOrder {
+    /// A responder in place of `responder`, behind all those made earlier.
+    pub(super) fn enter(self: &Arc<Self>, responder: Responder) -> Responder {
+        let mut line = self.line.lock();
+        let place = line.first + line.places.len() as u64;
+        line.places.push_back(Place::Open);
+        drop(line);
+        Responder::new(Arc::new(Ordered { order: Arc::clone(self), place, responder }))
+    }
+
+    /// Fills a place and lets those pass whose turn has come.
+    fn fill(&self, place: u64, with: Place) -> Sent {
+        let mut line = self.line.lock();
+        let index = place.checked_sub(line.first).and_then(|index| usize::try_from(index).ok());
+        match index.and_then(|index| line.places.get_mut(index)) {
+            Some(open @ Place::Open) => *open = with,
+            _ => return Sent::Gone,
+        }
+        // Under the lock: two threads must not overtake each other on the way out. Sending only stores and wakes.
+        while let Some(place) = line.places.pop_front_if(|place| !matches!(place, Place::Open)) {
+            line.first += 1;
+            if let Place::Ready(responder, response) = place {
+                responder.send(response);
+            }
+        }
+        Sent::Taken
+    }
+}
+
+/// A request's exchange whose final response waits for its turn.
+struct Ordered {
+    order: Arc<ResponseOrder>,
+    place: u64,
+    responder: Responder,
+}
+
+impl Exchange for Ordered {
+    fn respond(&self, response: Response) -> Sent {
+        if !response.last {
+            return self.responder.send(response);
+        }
+        self.order.fill(self.place, Place::Ready(self.responder.clone(), response))
+    }
+
+    fn cancel(&self) -> &Cancel {
+        self.responder.exchange().cancel()
+    }
+
+    fn report(&self, phases: &Phases, result: Result<(), &BackendError>) {
+        self.responder.exchange().report(phases, result);
+    }
+
+    fn release(&self) {
+        self.responder.exchange().release();
+    }
+}
+
+impl Drop for Ordered {
+    fn drop(&mut self) {
+        self.order.fill(self.place, Place::Gone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Notes its name when it is answered.
+    struct Caller {
+        name: usize,
+        answered: Arc<Mutex<Vec<usize>>>,
+        cancel: Cancel,
+    }
+
+    impl Exchange for Caller {
+        fn respond(&self, _: Response) -> Sent {
+            self.answered.lock().push(self.name);
+            Sent::Taken
+        }
+
+        fn cancel(&self) -> &Cancel {
+            &self.cancel
+        }
+
+        fn report(&self, _: &Phases, _: Result<(), &BackendError>) {}
+
+        fn release(&self) {}
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_order_of_answers_callers_have_them_in_the_order_of_their_requests(
+            order in Just((0..12).collect::<Vec<usize>>()).prop_shuffle(),
+            given_up in prop::collection::btree_set(0usize..12, 0..4),
+        ) {
+            let (line, answered) = (Arc::new(ResponseOrder::default()), Arc::new(Mutex::new(Vec::new())));
+            let mut responders: Vec<Option<Responder>> = (0..12).map(|name| {
+                let caller = Caller { name, answered: Arc::clone(&answered), cancel: Cancel::default() };
+                Some(line.enter(Responder::new(Arc::new(caller))))
+            }).collect();
+            for (done, &name) in (1..).zip(&order) {
+                let responder = responders[name].take().expect("each is taken once");
+                if !given_up.contains(&name) {
+                    prop_assert_eq!(responder.send(Response::complete(Default::default())), Sent::Taken);
+                    prop_assert_eq!(responder.send(Response::complete(Default::default())), Sent::Gone);
+                }
+                drop(responder);
+                let finished = &order[..done];
+                let expected: Vec<usize> = (0..12).take_while(|name| finished.contains(name))
+                    .filter(|name| !given_up.contains(name)).collect();
+                prop_assert_eq!(&*answered.lock(), &expected);
+            }
+        }
+    }
+}

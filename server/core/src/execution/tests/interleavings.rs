@@ -1,0 +1,252 @@
+//! Pushes, dispatches, cancellations, timeouts, ends of executions and a stop, in many thousands of interleavings of their
+//! threads, which shuttle chooses at random at every lock. Run with the feature `shuttle`.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Waker};
+
+use nerite_backend::{
+    BackendError, Batch, Code, DType, Declaration, Instance, InstanceSpec, Model, Phases, Request, Response,
+};
+use parking_lot::Mutex;
+use shuttle::thread;
+
+use crate::execution::machinery::Threads;
+use crate::execution::{Answer, Dispatch, Executor, Job, Machinery, MachineryOptions, Scheduler};
+use crate::mock::{ManualClock, input, model, poll, request};
+use crate::model::{ModelSpec, QueuePolicy, RateLimit, ResourceDemand, Scheduling};
+use crate::rate_limiter::RateLimiter;
+use crate::statistics::{FailureReason, Statistics};
+use crate::version::ModelVersion;
+
+const ITERATIONS: usize = 10_000;
+const INSTANCES: usize = 2;
+
+/// Calls a new thread each time, so that the order of everything is shuttle's to choose.
+struct Spawning;
+
+impl Threads for Spawning {
+    fn run(&self, dispatch: Dispatch) {
+        thread::spawn(move || dispatch.run());
+    }
+}
+
+/// What the engine has seen.
+#[derive(Default)]
+struct Seen {
+    /// The lock is not one of shuttle's: a look at it is no point where threads take turns.
+    executed: Mutex<BTreeSet<String>>,
+    /// Requests that were given up before they were executed, and executed all the same.
+    unwanted: AtomicUsize,
+    running: AtomicUsize,
+    most_running: AtomicUsize,
+}
+
+struct Engine {
+    declaration: Declaration,
+    seen: Arc<Seen>,
+}
+
+impl Model for Engine {
+    fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError> {
+        Ok(Box::new(Engine { declaration: Declaration::default(), seen: Arc::clone(&self.seen) }))
+    }
+}
+
+impl Instance for Engine {
+    fn execute(&mut self, batch: Batch) {
+        let running = self.seen.running.fetch_add(1, SeqCst) + 1;
+        self.seen.most_running.fetch_max(running, SeqCst);
+        let requests = batch.into_requests();
+        assert!(requests.iter().map(Request::rows).sum::<u32>() <= 4);
+        for request in &requests {
+            assert!(self.seen.executed.lock().insert(request.meta().id.clone()), "nothing is executed twice");
+        }
+        thread::yield_now();
+        for request in requests {
+            let now = std::time::Instant::now();
+            request.report(&Phases { start: now, input_end: now, infer_end: now, end: now }, Ok(()));
+            request.responder().send(Response::complete(Default::default()));
+        }
+        self.seen.running.fetch_sub(1, SeqCst);
+    }
+}
+
+/// A model of batches of up to 4 rows, with a queue for 5 requests.
+fn spec() -> ModelSpec {
+    let spec = model("M", 4, vec![input("X", DType::U8, &[1], 0)]);
+    let levels = vec![QueuePolicy { max_queue_size: Some(5), ..QueuePolicy::default() }];
+    ModelSpec {
+        scheduling: Scheduling { levels, preserve_ordering: true, ..spec.scheduling.clone() },
+        ..spec
+    }
+}
+
+struct World {
+    version: Arc<ModelVersion>,
+    seen: Arc<Seen>,
+}
+
+impl World {
+    /// A version whose instances need a resource that only so many of them can have at a time, if any.
+    fn new(at_once: Option<u32>) -> World {
+        let seen = Arc::new(Seen::default());
+        let engine: Arc<dyn Model> =
+            Arc::new(Engine { declaration: Declaration::default(), seen: Arc::clone(&seen) });
+        let limits = at_once.map(|count| crate::rate_limiter::ResourceLimit {
+            name: "r".to_owned(),
+            count,
+            device: None,
+        });
+        let limiter = Arc::new(RateLimiter::new(limits.into_iter().collect()));
+        let machinery = Machinery::with(Arc::new(Spawning), ManualClock::new(), MachineryOptions::default());
+        let statistics = Arc::new(Statistics::default());
+        let executors = (0..INSTANCES).map(|_| {
+            let executions = Arc::clone(&statistics) as _;
+            let spec = InstanceSpec { name: String::new(), batching: true, executions };
+            let resources = vec![ResourceDemand { name: "r".to_owned(), count: 1, global: true }];
+            let wanted = RateLimit { resources, priority: 1 };
+            let claim = at_once.map(|_| limiter.claim(&wanted, 0).expect("within the limit"));
+            Executor::new(&*engine, spec).expect("the engine makes instances").limited_by(claim)
+        });
+        let executors = executors.collect();
+        let scheduler =
+            Scheduler::new(&spec(), engine, executors, Arc::clone(&statistics), Arc::new(machinery));
+        World { version: Arc::new(ModelVersion::new(1, spec(), scheduler, statistics)), seen }
+    }
+
+    fn send(&self, id: usize) -> Answer {
+        self.version.infer(request(&id.to_string(), 1 + id as u32 % 2), std::time::Instant::now())
+    }
+
+    /// What must hold when all threads have ended and the model was stopped.
+    fn check(&self, sent: usize) {
+        let statistics = self.version.statistics();
+        assert_eq!(self.seen.unwanted.load(SeqCst), 0);
+        assert_eq!(statistics.pending(), 0, "nothing waits");
+        assert_eq!(statistics.success.count() + statistics.failure.count(), sent as u64, "each counted once");
+        assert_eq!(statistics.failures(FailureReason::Backend), 0, "none was lost on the way");
+        assert_eq!(self.version.free_instances(), INSTANCES);
+        let mut settled = pin!(self.version.settled());
+        let ready = settled.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert!(ready, "everything was released");
+    }
+}
+
+/// Waits for an answer, however long the other threads take.
+fn wait(answer: &mut Answer) -> Response {
+    loop {
+        match poll(answer) {
+            Some(response) => return response,
+            None => thread::yield_now(),
+        }
+    }
+}
+
+/// Runs in many interleavings; each ends when all its threads have.
+fn explore(scenario: impl Fn() + Send + Sync + 'static) {
+    shuttle::check_random(scenario, ITERATIONS);
+}
+
+#[test]
+fn every_request_is_answered_whatever_the_order_of_push_dispatch_and_finish() {
+    for at_once in [None, Some(1)] {
+        explore(move || {
+            let world = Arc::new(World::new(at_once));
+            let callers: Vec<_> = (0..3)
+                .map(|caller| {
+                    let world = Arc::clone(&world);
+                    thread::spawn(move || {
+                        for i in 0..2 {
+                            let response = wait(&mut world.send(caller * 2 + i));
+                            assert_eq!(response.error, None);
+                        }
+                    })
+                })
+                .collect();
+            callers.into_iter().for_each(|caller| caller.join().unwrap());
+            while world.version.free_instances() < INSTANCES {
+                thread::yield_now();
+            }
+            assert_eq!(world.seen.executed.lock().len(), 6);
+            if at_once.is_some() {
+                assert_eq!(world.seen.most_running.load(SeqCst), 1);
+            }
+            world.check(6);
+        });
+    }
+}
+
+#[test]
+fn a_request_that_was_given_up_while_it_waited_is_never_executed_whatever_the_order() {
+    explore(|| {
+        let world = Arc::new(World::new(None));
+        let callers: Vec<_> = (0..4)
+            .map(|id| {
+                let world = Arc::clone(&world);
+                thread::spawn(move || {
+                    let mut answer = world.send(id);
+                    match id {
+                        // Given up.
+                        0 => {
+                            let executed = || world.seen.executed.lock().contains("0");
+                            drop(answer);
+                            let then = executed();
+                            thread::yield_now();
+                            if !then && executed() {
+                                world.seen.unwanted.fetch_add(1, SeqCst);
+                            }
+                        }
+                        // Timed out.
+                        1 => {
+                            answer.expire();
+                            let error = wait(&mut answer).error;
+                            let executed = world.seen.executed.lock().contains("1");
+                            assert_eq!(error.is_none(), executed, "{error:?}");
+                        }
+                        _ => assert_eq!(wait(&mut answer).error, None),
+                    }
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        while world.version.free_instances() < INSTANCES {
+            thread::yield_now();
+        }
+        world.check(4);
+    });
+}
+
+#[test]
+fn a_stop_answers_what_waits_and_lets_what_is_executed_complete_whatever_the_order() {
+    explore(|| {
+        let world = Arc::new(World::new(Some(1)));
+        let callers: Vec<_> = (0..4)
+            .map(|id| {
+                let world = Arc::clone(&world);
+                thread::spawn(move || {
+                    let error = wait(&mut world.send(id)).error;
+                    let executed = world.seen.executed.lock().contains(&id.to_string());
+                    assert_eq!(
+                        error.as_ref().map(|error| error.code),
+                        (!executed).then_some(Code::Unavailable)
+                    );
+                })
+            })
+            .collect();
+        let stopping = Arc::clone(&world);
+        let stop = thread::spawn(move || stopping.version.close());
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        stop.join().unwrap();
+        while world.version.free_instances() < INSTANCES {
+            thread::yield_now();
+        }
+        world.check(4);
+    });
+}

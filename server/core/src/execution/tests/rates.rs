@@ -1,0 +1,82 @@
+//! Instances that wait for their turn by leave of the rate limiter.
+
+use std::sync::Arc;
+
+use super::{one_by_one, send};
+use crate::execution::{Machinery, MachineryOptions};
+use crate::mock::{Handle, plan, serve_with, until, wait};
+use crate::model::{LoadPlan, RateLimit, ResourceDemand};
+use crate::rate_limiter::{RateLimiter, ResourceLimit};
+use crate::version::ModelVersion;
+
+fn limited(limit: u32) -> Arc<Machinery> {
+    let limit = ResourceLimit { name: "r".to_owned(), count: limit, device: None };
+    let rate_limiter = Some(Arc::new(RateLimiter::new(vec![limit])));
+    Arc::new(Machinery::new(MachineryOptions { rate_limiter, ..MachineryOptions::default() }))
+}
+
+/// A model with so many instances, each of which needs so much.
+fn model(machinery: &Arc<Machinery>, instances: u32, count: u32) -> (Arc<ModelVersion>, Handle) {
+    let resources = vec![ResourceDemand { name: "R".to_owned(), count, global: true }];
+    let mut plan: LoadPlan = plan(instances);
+    plan.instances[0].rate_limit = Some(RateLimit { resources, priority: 1 });
+    serve_with(one_by_one(), plan, Arc::clone(machinery))
+}
+
+#[test]
+fn models_that_share_a_resource_execute_one_after_the_other() {
+    let machinery = limited(1);
+    let ((one, one_handle), (two, two_handle)) = (model(&machinery, 1, 1), model(&machinery, 1, 1));
+    let first = send(&one, "first", 1);
+    let execution = one_handle.next();
+    let second = send(&two, "second", 1);
+    assert!(!two_handle.has_next());
+    assert_eq!(two.statistics().pending(), 1);
+    execution.succeed();
+    two_handle.next().succeed();
+    assert!([first, second].into_iter().all(|answer| wait(answer).error.is_none()));
+    until(|| one.free_instances() + two.free_instances() == 2);
+}
+
+#[test]
+fn a_resource_bounds_how_many_instances_execute_at_once() {
+    let (version, handle) = model(&limited(2), 4, 1);
+    let answers: Vec<_> = (0..10).map(|i| send(&version, &i.to_string(), 1)).collect();
+    for _ in 0..5 {
+        let pair = [handle.next(), handle.next()];
+        assert!(!handle.has_next());
+        pair.into_iter().for_each(|execution| execution.succeed());
+    }
+    assert!(answers.into_iter().all(|answer| wait(answer).error.is_none()));
+    assert_eq!(handle.most_at_once(), 2);
+    until(|| version.free_instances() == 4);
+}
+
+#[test]
+fn an_instance_whose_work_went_away_gives_its_leave_to_others() {
+    let machinery = limited(1);
+    let ((one, one_handle), (two, two_handle)) = (model(&machinery, 1, 1), model(&machinery, 1, 1));
+    let _first = send(&one, "first", 1);
+    let execution = one_handle.next();
+    let gone = send(&two, "gone", 1);
+    drop(gone);
+    let next = send(&one, "next", 1);
+    execution.succeed();
+    one_handle.next().succeed();
+    assert_eq!(wait(next).error, None);
+    assert_eq!(two_handle.executions(), 0);
+    until(|| one.free_instances() + two.free_instances() == 2);
+}
+
+#[test]
+fn a_panic_gives_back_what_the_instance_held() {
+    let machinery = limited(1);
+    let ((one, one_handle), (two, two_handle)) = (model(&machinery, 1, 1), model(&machinery, 1, 1));
+    let lost = send(&one, "lost", 1);
+    let execution = one_handle.next();
+    let waiting = send(&two, "waiting", 1);
+    one_handle.fail_instances(crate::mock::Fault::Panic("again"));
+    execution.panic();
+    two_handle.next().succeed();
+    assert!(wait(lost).error.is_some() && wait(waiting).error.is_none());
+}

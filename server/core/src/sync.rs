@@ -1,0 +1,26 @@
+//! The lock of everything whose interleavings are tested: parking_lot's, or shuttle's under the feature of that name.
+
+#[cfg(not(feature = "shuttle"))]
+pub(crate) use parking_lot::{Mutex, MutexGuard};
+
+#[cfg(feature = "shuttle")]
+pub(crate) use shuttled::{Mutex, MutexGuard};
+
+#[cfg(feature = "shuttle")]
+mod shuttled {
+    pub(crate) use shuttle::sync::MutexGuard;
+
+    /// shuttle's lock in the shape of parking_lot's.
+    #[derive(Debug, Default)]
+    pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Mutex<T> {
+            Mutex(shuttle::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("a test that panicked has failed already")
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The services by themselves, without a connection.
+
+mod calls;
+mod deadline;
+mod held;
+mod inflight;

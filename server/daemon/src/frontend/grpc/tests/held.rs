@@ -1,0 +1,102 @@
+//! A model whose requests stay with the test.
+
+use std::collections::HashMap;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use nerite_backend::{
+    Artifact, Backend, BackendError, Batch, Cancel, DType, Declaration, Instance, InstanceSpec, Model, Shape,
+    TensorDeclaration,
+};
+use nerite_core::Registry;
+use nerite_core::execution::Machinery;
+use nerite_core::lifecycle::{Loader, Manager};
+use nerite_core::repository::scan;
+use nerite_model_config::{ModelConfigs, Options};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::inflight::Inflight;
+use crate::serving::Serving;
+
+const CONFIG: &str = r#"
+    backend: "held"
+    input [{ name: "X" data_type: TYPE_UINT8 dims: [ -1 ] }]
+    output [{ name: "Y" data_type: TYPE_UINT8 dims: [ -1 ] }]
+"#;
+
+/// A server of the model `held`.
+pub(super) struct Held {
+    pub(super) serving: Arc<Serving>,
+    /// What is being executed. A batch that is dropped is answered with an error.
+    pub(super) batches: UnboundedReceiver<Batch>,
+    _manager: Manager,
+}
+
+impl Held {
+    /// A server that lets so many requests and bytes be in flight; 0 sets no limit.
+    pub(super) fn new(requests: usize, bytes: usize) -> Held {
+        let repository = tempfile::tempdir().unwrap();
+        fs::create_dir_all(repository.path().join("held/1")).unwrap();
+        fs::write(repository.path().join("held/config.pbtxt"), CONFIG).unwrap();
+        let (sender, batches) = unbounded_channel();
+        let engine: Arc<dyn Backend> = Arc::new(Engine(sender));
+        let configs = ModelConfigs::new(Options {
+            disable_auto_complete: false,
+            config_name: None,
+            default_max_batch_size: 0,
+            default_max_queue_size: None,
+        });
+        let engines = HashMap::from([("held".to_owned(), engine)]);
+        let loader = Loader::new(Box::new(configs), engines, Arc::new(Machinery::default()));
+        let registry = Arc::new(Registry::default());
+        let mut manager = Manager::new(Arc::new(loader), Arc::clone(&registry), 1);
+        let failures = manager.load_all(scan(&[repository.path().to_owned()]).unwrap());
+        assert!(failures.is_empty(), "{}", failures[0]);
+        let inflight = Arc::new(Inflight::new(NonZeroUsize::new(requests), NonZeroUsize::new(bytes)));
+        Held {
+            serving: Arc::new(Serving::new("test".into(), registry, inflight)),
+            batches,
+            _manager: manager,
+        }
+    }
+}
+
+struct Engine(UnboundedSender<Batch>);
+
+impl Backend for Engine {
+    fn load(&self, _: &Artifact<'_>, _: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
+        let tensor = |name: &str| TensorDeclaration {
+            name: name.to_owned(),
+            dtype: DType::U8,
+            shape: Shape::new(&[-1]),
+            optional: false,
+        };
+        let declaration = Declaration { inputs: vec![tensor("X")], outputs: vec![tensor("Y")] };
+        Ok(Arc::new(HeldModel { declaration, batches: self.0.clone() }))
+    }
+}
+
+struct HeldModel {
+    declaration: Declaration,
+    batches: UnboundedSender<Batch>,
+}
+
+impl Model for HeldModel {
+    fn declaration(&self) -> &Declaration {
+        &self.declaration
+    }
+
+    fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError> {
+        Ok(Box::new(HeldInstance(self.batches.clone())))
+    }
+}
+
+struct HeldInstance(UnboundedSender<Batch>);
+
+impl Instance for HeldInstance {
+    fn execute(&mut self, batch: Batch) {
+        // A test that has gone no longer wants it.
+        let _ = self.0.send(batch);
+    }
+}

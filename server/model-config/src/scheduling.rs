@@ -1,0 +1,133 @@
+//! `dynamic_batching` in the core's terms, and the queue policy of models without it.
+
+use std::time::Duration;
+
+use nerite_core::model::{LoadError, QueuePolicy, Scheduling, TimeoutAction};
+use nerite_proto::inference::model_queue_policy::TimeoutAction as ConfiguredAction;
+use nerite_proto::inference::{ModelConfig, ModelDynamicBatching, ModelQueuePolicy};
+
+use crate::normalise;
+
+/// The most priority levels that a model may have; each is a queue of its own.
+const MAX_LEVELS: u64 = 4096;
+
+/// What the names of our own parameters begin with. Triton has no queue policy for models without `dynamic_batching`, and
+/// so no field for one.
+const PARAMETERS: &str = "nerite.";
+
+/// How the requests of a normalised and checked configuration wait. `default_max_queue_size` holds where it says nothing.
+pub(crate) fn plan(
+    config: &ModelConfig,
+    default_max_queue_size: Option<usize>,
+) -> Result<Scheduling, LoadError> {
+    let own = own_policy(config)?;
+    let Some(batching) = normalise::dynamic_batching(config) else {
+        let max_queue_size = own.max_queue_size.or(default_max_queue_size);
+        let levels = vec![QueuePolicy { max_queue_size, ..own }];
+        return Ok(Scheduling { levels, ..Scheduling::default() });
+    };
+    if own != QueuePolicy::default() {
+        return Err(LoadError::invalid(format!(
+            "model '{}' has both dynamic_batching and parameters '{PARAMETERS}…' for its queue; use \
+             dynamic_batching.default_queue_policy",
+            config.name
+        )));
+    }
+    Ok(Scheduling {
+        dynamic_batching: true,
+        preferred_batch_sizes: preferred(batching),
+        max_queue_delay: Duration::from_micros(batching.max_queue_delay_microseconds),
+        preserve_ordering: batching.preserve_ordering,
+        default_priority: u32::try_from(batching.default_priority_level).unwrap_or(u32::MAX).max(1),
+        levels: levels(config, batching, default_max_queue_size)?,
+    })
+}
+
+fn preferred(batching: &ModelDynamicBatching) -> Vec<u32> {
+    let mut sizes: Vec<u32> =
+        batching.preferred_batch_size.iter().filter_map(|&size| u32::try_from(size).ok()).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
+fn levels(
+    config: &ModelConfig,
+    batching: &ModelDynamicBatching,
+    default_max_queue_size: Option<usize>,
+) -> Result<Vec<QueuePolicy>, LoadError> {
+    let count = batching.priority_levels.max(1);
+    if count > MAX_LEVELS {
+        return Err(LoadError::invalid(format!(
+            "priority levels must be <= {MAX_LEVELS} for {}, got {count}",
+            config.name
+        )));
+    }
+    let default = batching.default_queue_policy.as_ref();
+    let level = |level| {
+        let configured = batching.priority_queue_policy.get(&level).or(default);
+        let policy = configured.map(policy).unwrap_or_default();
+        QueuePolicy { max_queue_size: policy.max_queue_size.or(default_max_queue_size), ..policy }
+    };
+    Ok((1..=count).map(level).collect())
+}
+
+fn policy(configured: &ModelQueuePolicy) -> QueuePolicy {
+    QueuePolicy {
+        max_queue_size: size(u64::from(configured.max_queue_size)),
+        default_timeout: timeout(configured.default_timeout_microseconds),
+        timeout_action: match configured.timeout_action() {
+            ConfiguredAction::Reject => TimeoutAction::Reject,
+            ConfiguredAction::Delay => TimeoutAction::Delay,
+        },
+        allow_timeout_override: configured.allow_timeout_override,
+    }
+}
+
+/// As in Triton, 0 sets no limit.
+fn size(configured: u64) -> Option<usize> {
+    usize::try_from(configured).ok().filter(|&size| size > 0)
+}
+
+/// As in Triton, 0 sets no limit.
+fn timeout(microseconds: u64) -> Option<Duration> {
+    Some(Duration::from_micros(microseconds)).filter(|timeout| !timeout.is_zero())
+}
+
+/// What the parameters of our own say.
+fn own_policy(config: &ModelConfig) -> Result<QueuePolicy, LoadError> {
+    let mut policy = QueuePolicy::default();
+    for (name, value) in &config.parameters {
+        let Some(name) = name.strip_prefix(PARAMETERS) else { continue };
+        let text = value.string_value.trim();
+        let wrong = |expected: &str| {
+            LoadError::invalid(format!(
+                "parameter '{PARAMETERS}{name}' of model '{}' is '{text}', expected {expected}",
+                config.name
+            ))
+        };
+        let number = || text.parse().map_err(|_| wrong("a whole number"));
+        match name {
+            "max_queue_size" => policy.max_queue_size = size(number()?),
+            "default_timeout_microseconds" => policy.default_timeout = timeout(number()?),
+            "timeout_action" => {
+                policy.timeout_action = match text {
+                    "REJECT" => TimeoutAction::Reject,
+                    "DELAY" => TimeoutAction::Delay,
+                    _ => return Err(wrong("REJECT or DELAY")),
+                }
+            }
+            "allow_timeout_override" => {
+                policy.allow_timeout_override = text.parse().map_err(|_| wrong("true or false"))?;
+            }
+            _ => {
+                return Err(LoadError::invalid(format!(
+                    "unknown parameter '{PARAMETERS}{name}' of model '{}'; there are max_queue_size, \
+                     default_timeout_microseconds, timeout_action and allow_timeout_override",
+                    config.name
+                )));
+            }
+        }
+    }
+    Ok(policy)
+}
