@@ -20,6 +20,11 @@ class DaemonError(Exception):
     """The daemon did not become what it was waited for; the text ends with the end of its log."""
 
 
+def clean_environment():
+    """The environment without NERITE_* settings, which would make a run depend on who starts it."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("NERITE_")}
+
+
 def free_ports(count):
     """Distinct ports of the loopback interface that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
@@ -47,15 +52,13 @@ class Daemon:
             f"--metrics-port={self.metrics_port}",
             *map(str, arguments),
         ]
-        # The environment's own NERITE_* settings would make a run depend on who starts it.
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("NERITE_")}
         with self.log.open("wb") as file:
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**inherited, **(environment or {})},
+                env={**clean_environment(), **(environment or {})},
                 # A Ctrl-C at the terminal is for the script, which then ends the daemon in order.
                 start_new_session=True,
             )

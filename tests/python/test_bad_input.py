@@ -2,6 +2,8 @@
 
 import random
 import socket
+import zlib
+from urllib.parse import unquote
 
 import grpc
 import h2.config
@@ -152,37 +154,96 @@ def test_malformed_protobuf_is_refused_with_a_reason(raw_call, stub, data):
 
 
 def test_a_message_over_the_limit_is_refused_without_reserving_its_size(zoo, stub):
-    def resident():
-        with open(f"/proc/{zoo.process.pid}/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) // 1024
-
-    before = resident()
-    headers = send_frame(zoo.grpc_port, b"\0" + (2**32 - 1).to_bytes(4, "big") + bytes(1000))
-    assert int(headers["grpc-status"]) in (8, 11)
-    assert headers["grpc-message"]
-    assert resident() < before + 64
+    before = reserved(zoo)
+    with Bare(zoo.grpc_port) as connection:
+        headers = connection.answer(connection.send(INFER, announcement(2**32 - 1) + bytes(1000)))
+    assert headers["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+    assert unquote(headers["grpc-message"]) == "Received message larger than max (4294967295 vs. 2147483647)"
+    assert reserved(zoo) < before + 1024
     assert_answers(stub)
 
 
-def send_frame(port, data):
-    """Sends raw bytes as the body of a ModelInfer call and gives back all headers and trailers of the answer."""
-    connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
-    headers = {}
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as stream:
-        connection.initiate_connection()
-        head = [(":method", "POST"), (":scheme", "http"), (":path", INFER), (":authority", "test")]
-        connection.send_headers(1, [*head, ("content-type", "application/grpc"), ("te", "trailers")])
-        connection.send_data(1, data)
-        stream.sendall(connection.data_to_send())
-        while True:
-            received = stream.recv(65536)
-            assert received, f"the connection was closed after {headers}"
-            for event in connection.receive_data(received):
-                if isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
-                    headers.update(event.headers)
-                if isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
-                    return headers
-            stream.sendall(connection.data_to_send())
+SERVICE = "/inference.GRPCInferenceService/"
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+@pytest.mark.parametrize("path", [INFER, SERVICE + "ServerLive", "/grpc.health.v1.Health/Check", REFLECTION])
+def test_what_is_only_announced_reserves_no_memory(zoo, stub, path, encoding):
+    before = reserved(zoo)
+    with Bare(zoo.grpc_port) as connection:
+        for _ in range(50):
+            connection.send(path, announcement(2**31 - 1, encoding), encoding, end=False)
+        live = connection.send(SERVICE + "ServerLive", announcement(0))
+        assert connection.answer(live)["grpc-status"] == "0"
+        assert_answers(stub)
+        assert reserved(zoo) < before + 4096
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_message_that_inflates_beyond_the_limit_is_refused(zoo, stub, encoding):
+    compressor = zlib.compressobj(wbits=31 if encoding == "gzip" else 15)
+    bomb = compressor.compress(bytes(64 << 20)) + compressor.flush()
+    with Bare(zoo.grpc_port) as connection:
+        call = connection.send(SERVICE + "ServerLive", announcement(len(bomb), encoding) + bomb, encoding)
+        assert connection.answer(call)["grpc-status"] == str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+    assert_answers(stub)
+
+
+def announcement(length, encoding=None):
+    """The prefix of a message of that length."""
+    return bytes([encoding is not None]) + length.to_bytes(4, "big")
+
+
+def reserved(daemon):
+    """The daemon's address space in MiB: unlike its memory, it grows with what is reserved and not touched."""
+    with open(f"/proc/{daemon.process.pid}/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmSize")) // 1024
+
+
+class Bare:
+    """A connection whose calls send what they like."""
+
+    def __init__(self, port):
+        self.http = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        self.http.initiate_connection()
+        self.stream = socket.create_connection(("127.0.0.1", port), timeout=20)
+        self.headers, self.ended = {}, set()
+        # The server's settings, which say how many calls there may be.
+        self.stream.sendall(self.http.data_to_send())
+        self.receive()
+
+    def send(self, path, data, encoding=None, end=True):
+        """Begins a call, and ends its request unless told not to; gives back its number."""
+        call = self.http.get_next_available_stream_id()
+        head = [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "test")]
+        more = [("grpc-encoding", encoding)] if encoding else []
+        self.http.send_headers(call, [*head, ("content-type", "application/grpc"), ("te", "trailers"), *more])
+        self.http.send_data(call, data, end_stream=end)
+        self.stream.sendall(self.http.data_to_send())
+        return call
+
+    def answer(self, call):
+        """All headers and trailers of a call's answer, once it has ended."""
+        while call not in self.ended:
+            self.receive()
+        return self.headers[call]
+
+    def receive(self):
+        received = self.stream.recv(65536)
+        assert received, f"the connection was closed after {self.headers}"
+        for event in self.http.receive_data(received):
+            if isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
+                self.headers.setdefault(event.stream_id, {}).update(event.headers)
+            if isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
+                self.ended.add(event.stream_id)
+        self.stream.sendall(self.http.data_to_send())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stream.close()
 
 
 def typed_request():

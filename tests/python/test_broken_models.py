@@ -8,7 +8,7 @@ import models
 import onnxruntime
 import pytest
 import tritonclient.grpc as triton
-from daemon import BINARY
+from daemon import BINARY, clean_environment
 
 LENIENT = ["--exit-on-error=false", "--strict-readiness=false"]
 
@@ -55,9 +55,15 @@ def test_every_way_of_being_broken_has_its_own_reason(serve, repository):
     assert len(alike) == len(clues), found
 
 
+def check(repository):
+    """What `nerite check` says of it."""
+    command = [BINARY, "check", repository.folder]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environment())
+
+
 def test_the_check_command_tells_every_problem_and_fails(repository):
     clues = break_every_way(repository)
-    result = subprocess.run([BINARY, "check", repository.folder], capture_output=True, text=True, timeout=60)
+    result = check(repository)
     printed = result.stdout + result.stderr
     assert result.returncode == 1, printed
     for name in [*clues, "good"]:
@@ -66,7 +72,7 @@ def test_the_check_command_tells_every_problem_and_fails(repository):
 
 def test_the_check_command_approves_a_sound_repository(repository):
     repository.add("good", models.identity("FP32", ["b", 4]))
-    result = subprocess.run([BINARY, "check", repository.folder], capture_output=True, text=True, timeout=60)
+    result = check(repository)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "good" in result.stdout
 

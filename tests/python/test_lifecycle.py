@@ -1,5 +1,6 @@
 """Starting and stopping the daemon."""
 
+import contextlib
 import os
 import resource
 import socket
@@ -12,15 +13,14 @@ import models
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from daemon import BINARY, Daemon, free_ports
+from daemon import BINARY, Daemon, clean_environment, free_ports
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from wire import fault, request
 
 
 def run(*arguments, environment=None):
     """A daemon that is expected to end by itself: its status and what it prints."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("NERITE_")}
-    environment = {**clean, **(environment or {})}
+    environment = {**clean_environment(), **(environment or {})}
     command = [str(BINARY), *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
     return result.returncode, result.stdout + result.stderr
@@ -114,13 +114,15 @@ def test_several_repositories_are_served_together(serve, repository, tmp_path):
         assert client.is_model_ready("first") and client.is_model_ready("second")
 
 
-def start_slow(serve, repository, steps, *flags):
+def start_slow(serve, repository, steps, *flags, wait=True):
     """A daemon whose model `slow` needs 2 to 5 µs for each step, with one request in execution and one waiting."""
     vector = ["FP32", [-1, 256]]
     text = models.config("slow", [("INPUT0", *vector)], [("OUTPUT0", *vector)], extra="instance_group { count: 1 }")
     repository.add("slow", models.slow(steps), text)
-    daemon = serve(repository, *flags)
+    daemon = serve(repository, *flags, wait=wait)
     stub = service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(daemon.url))
+    asked = service_pb2.ModelReadyRequest(name="slow")
+    daemon.wait_until(lambda: stub.ModelReady(asked, wait_for_ready=True).ready, 30, "load it")
     calls = [stub.ModelInfer.future(slow_request()) for _ in range(2)]
     daemon.wait_until(lambda: pending(daemon) == 1, 10, "have one request in execution and one waiting")
     return daemon, stub, calls
@@ -170,7 +172,7 @@ def test_a_stop_does_not_wait_longer_than_the_exit_timeout(serve, repository):
     daemon, _, calls = start_slow(serve, repository, 40_000_000, "--exit-timeout-secs=1")
     begun = time.monotonic()
     daemon.terminate()
-    daemon.wait_exit(10)
+    assert daemon.wait_exit(10) == 1
     assert time.monotonic() - begun < 8
     for call in calls:
         assert call.exception(timeout=10) is not None
@@ -192,6 +194,75 @@ def test_idle_connections_do_not_hold_up_a_stop(serve, repository):
         begun = time.monotonic()
         assert daemon.wait_exit() == 0
         assert time.monotonic() - begun < 5
+
+
+def test_a_client_that_says_nothing_and_never_goes_does_not_hold_up_a_stop(serve, repository):
+    daemon = serve(repository)
+    with socket.create_connection(("127.0.0.1", daemon.grpc_port)) as mute:
+        mute.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        mute.recv(1)
+        daemon.terminate()
+        begun = time.monotonic()
+        assert daemon.wait_exit() == 0
+        assert time.monotonic() - begun < 10
+
+
+def test_a_stop_while_models_are_loaded_ends_in_order(repository, tmp_path):
+    forest = models.forest()[0]
+    for number in range(24):
+        repository.add(f"m{number}", forest if number % 2 else models.slow(1_000 + number))
+    for run in range(40):
+        with Daemon([f"--model-repository={repository.folder}"], tmp_path / f"log-{run}") as daemon:
+            daemon.wait_until(lambda: daemon.http("/v2/health/live")[0] == 200, 10, "answer")
+            time.sleep(0.002 * run)
+            daemon.terminate()
+            assert daemon.wait_exit(10) == 0, (run, daemon.log_text())
+
+
+def test_a_stop_answers_what_is_in_flight_and_does_not_wait_for_a_load_that_never_ends(serve, repository):
+    result = [("OUTPUT0", "FP32", [-1], 'label_filename: "labels.txt"')]
+    repository.add("never", models.identity("FP32", ["n"]), models.config("never", [("INPUT0", "FP32", [-1])], result))
+    # Nobody writes into it, so that who reads it waits.
+    os.mkfifo(repository.folder / "never" / "labels.txt")
+    daemon, stub, calls = start_slow(serve, repository, 600_000, wait=False)
+    daemon.terminate()
+    daemon.wait_until(lambda: not is_live(daemon), 10, "refuse what is new")
+    assert not any(call.done() for call in calls), "too fast for this test to say anything"
+    for call in calls:
+        answer = call.result(timeout=30)
+        np.testing.assert_array_equal(np.frombuffer(answer.raw_output_contents[0], np.float32), np.arange(256))
+    begun = time.monotonic()
+    assert daemon.wait_exit() == 0
+    assert time.monotonic() - begun < 10
+
+
+def is_live(daemon):
+    return daemon.http("/v2/health/live")[0] == 200
+
+
+def test_a_request_that_never_comes_does_not_hold_up_a_stop(serve, repository):
+    daemon = serve(repository)
+    never = threading.Event()
+    with grpc.insecure_channel(daemon.url) as channel:
+        grpc.channel_ready_future(channel).result(10)
+        infer = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+        call = infer.future(b"" for _ in range(1) if never.wait())
+        # Nothing tells a client that its call has begun; this is ample.
+        time.sleep(0.2)
+        daemon.terminate()
+        error = call.exception(timeout=10)
+        never.set()
+    assert (error.code().name, error.details()) == ("UNAVAILABLE", "Server exiting")
+    assert daemon.wait_exit(10) == 0
+
+
+def test_idle_connections_do_not_keep_a_probe_from_its_answer(zoo):
+    with contextlib.ExitStack() as stack:
+        for _ in range(400):
+            stack.enter_context(socket.create_connection(("127.0.0.1", zoo.http_port)))
+        begun = time.monotonic()
+        assert zoo.is_ready()
+        assert time.monotonic() - begun < 2
 
 
 def test_a_misspelt_flag_is_an_error_that_names_the_nearest_one(repository):

@@ -45,6 +45,21 @@ class Authority:
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         return self.write(f"{self.name}-{name}", builder, key)
 
+    def version_1(self):
+        """The authority's own certificate as `openssl x509 -req` makes it: of version 1, so without extensions."""
+        with open(self.certificate, "rb") as file:
+            whole = x509.load_pem_x509_certificate(file.read())
+        fields = elements(elements(whole.tbs_certificate_bytes)[0][1])
+        algorithm = der(*fields[2])
+        # The version is [0] and the extensions are [3].
+        content = der(0x30, *(der(*field) for field in fields if field[0] not in (0xA0, 0xA3)))
+        signature = der(0x03, b"\0", self.key.sign(content, ec.ECDSA(hashes.SHA256())))
+        made = x509.load_der_x509_certificate(der(0x30, content, algorithm, signature))
+        assert made.version == x509.Version.v1
+        path = self.folder / f"{self.name}-1.crt"
+        path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        return path
+
     def write(self, name, builder, key):
         certificate, secret = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         certificate.write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -54,6 +69,26 @@ class Authority:
             )
         )
         return str(certificate), str(secret)
+
+
+def der(tag, *parts):
+    """An element in DER."""
+    content = b"".join(parts)
+    length = len(content).to_bytes(4, "big").lstrip(b"\0")
+    return bytes([tag, *([0x80 + len(length)] if len(content) >= 0x80 else []), *(length or b"\0")]) + content
+
+
+def elements(data):
+    """The elements that bytes in DER consist of: tags and contents."""
+    found = []
+    while data:
+        tag, length, start = data[0], data[1], 2
+        if length >= 0x80:
+            start += length - 0x80
+            length = int.from_bytes(data[2:start], "big")
+        found.append((tag, data[start : start + length]))
+        data = data[start + length :]
+    return found
 
 
 @pytest.fixture
@@ -114,4 +149,14 @@ def test_a_certificate_that_cannot_be_read_stops_the_daemon_with_its_path(serve,
         repository, "--grpc-use-ssl=true", f"--grpc-server-cert={missing}", f"--grpc-server-key={missing}", wait=False
     )
     assert daemon.wait_exit() not in (0, None)
+    assert daemon.log_text().count("No such file") == 1
     assert str(missing) in daemon.log_text()
+
+
+def test_a_server_certificate_of_version_1_is_served(serve, repository, tmp_path):
+    repository.add("echo", models.identity("FP32", ["b", 4]))
+    authority = Authority(tmp_path, "localhost")
+    certificate = authority.version_1()
+    key = tmp_path / "localhost.key"
+    daemon = serve(repository, "--grpc-use-ssl=true", f"--grpc-server-cert={certificate}", f"--grpc-server-key={key}")
+    echo(f"localhost:{daemon.grpc_port}", ssl=True, root_certificates=str(certificate))

@@ -58,6 +58,29 @@ async fn compressed_requests_are_answered() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn answers_are_compressed_for_those_who_accept_it_if_the_daemon_is_told_to() -> anyhow::Result<()> {
+    let repository = Repository::empty()?.with("double", &double(&[-1, 4]), "max_batch_size: 100000")?;
+    let daemon = Daemon::start_with(repository.path(), &["--grpc-infer-response-compression-level=low"])?;
+    let channel = daemon.connect().await?;
+    // The larger one is compressed away from the network's threads.
+    for rows in [1, 100_000] {
+        let (sent, received) = (vec![0.5; 4 * rows], vec![1.0; 4 * rows]);
+        for encoding in [None, Some(CompressionEncoding::Gzip), Some(CompressionEncoding::Zstd)] {
+            let client = GrpcInferenceServiceClient::new(channel.clone());
+            let mut client = match encoding {
+                Some(encoding) => client.send_compressed(encoding).accept_compressed(encoding),
+                None => client,
+            };
+            let response = client.model_infer(request("double", &[rows as i64, 4], &sent)).await?;
+            let named = response.metadata().get("grpc-encoding").map(|name| name.to_str());
+            assert_eq!(named.transpose()?.map(str::to_owned), encoding.map(|encoding| encoding.to_string()));
+            assert_eq!(answer(response.get_ref())?, (vec![rows as i64, 4], received.clone()), "{encoding:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn rows_that_travel_together_are_not_mixed_up() -> anyhow::Result<()> {
     let repository = Repository::empty()?.with("double", &double(&[-1, 4]), "")?;
     let daemon = Daemon::start(repository.path())?;

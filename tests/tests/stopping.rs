@@ -12,6 +12,8 @@ use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 /// The first refusal after the signal, which takes its time to arrive.
 async fn exiting(client: &mut GrpcInferenceServiceClient<Channel>) -> anyhow::Result<Status> {
@@ -63,5 +65,26 @@ async fn who_watches_the_health_is_told_of_the_exit_and_does_not_hold_it_up() ->
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     // Not before here: the watch was open all the while.
     drop(watch);
+    Ok(())
+}
+
+#[tokio::test]
+async fn streams_that_nobody_ends_do_not_hold_up_the_exit() -> anyhow::Result<()> {
+    let repository = Repository::empty()?;
+    let mut daemon = Daemon::start(repository.path())?;
+    let channel = daemon.connect().await?;
+    let mut health = HealthClient::new(channel.clone());
+    let unknown = HealthCheckRequest { service: "unknown".to_owned() };
+    let mut watch = health.watch(unknown).await?.into_inner();
+    assert_eq!(watch.message().await?.map(|message| message.status()), Some(ServingStatus::ServiceUnknown));
+    let mut reflection = ServerReflectionClient::new(channel);
+    let questions = tokio_stream::pending::<ServerReflectionRequest>();
+    let mut answers = reflection.server_reflection_info(questions).await?.into_inner();
+    daemon.terminate()?;
+    let begun = Instant::now();
+    assert!(watch.message().await?.is_none());
+    assert!(answers.message().await.is_ok_and(|answer| answer.is_none()));
+    assert_eq!(daemon.wait_exit().await?.code(), Some(0), "{}", daemon.log());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     Ok(())
 }

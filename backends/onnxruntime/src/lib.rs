@@ -5,12 +5,13 @@
 //! its own, or is too small for more than the caller's. A model version has one session, shared by all of its instances.
 //!
 //! A file's way: `model_file` → `parameters` → `threads` → `session_options` → `session`; a request's: `compute` → `value` → `run`
-//! → `output`. Everything `unsafe` is in `environment`, `logging`, `output`, `run`, `run_options`, `session`,
+//! → `output`. Everything `unsafe` is in `environment`, `exit`, `logging`, `output`, `run`, `run_options`, `session`,
 //! `session_options`, `status`, `telemetry` and `value`.
 
 mod backend;
 mod compute;
 mod environment;
+mod exit;
 mod library;
 mod logging;
 mod model_file;
@@ -29,5 +30,6 @@ mod types;
 mod value;
 
 pub use backend::OnnxRuntime;
+pub use exit::exit_without_destructors;
 pub use options::Options;
 pub use telemetry::opt_out_of_telemetry;

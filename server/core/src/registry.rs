@@ -144,6 +144,14 @@ impl Registry {
         self.entries().values().flat_map(|entry| entry.ready.values().cloned()).collect()
     }
 
+    /// Returns when every request that a served version has taken was released. Others are still taken: who wants none
+    /// refuses them first.
+    pub async fn settled(&self) {
+        for version in self.ready() {
+            version.settled().await;
+        }
+    }
+
     /// Makes models known; those that already are keep their entries. Only the lifecycle's one owner calls this.
     pub(crate) fn announce<'a>(&self, names: impl Iterator<Item = &'a String>) {
         let mut models = HashMap::clone(&self.models.load());

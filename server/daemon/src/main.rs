@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use nerite::serve::Ended;
 use nerite::settings::{self, Command};
 use nerite::{check, logging, serve};
 
@@ -18,11 +19,15 @@ fn main() -> ExitCode {
     match run() {
         Ok(status) => status,
         Err(error) => {
-            // Standard error may be closed; there is nowhere else to say it.
-            let _ = writeln!(io::stderr(), "error: {error:#}");
+            complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+fn complain(error: &anyhow::Error) {
+    // Standard error may be closed; there is nowhere else to say it.
+    let _ = writeln!(io::stderr(), "error: {error:#}");
 }
 
 fn run() -> anyhow::Result<ExitCode> {
@@ -40,7 +45,20 @@ fn run() -> anyhow::Result<ExitCode> {
                 tracing::warn!("ONNX Runtime may report to its makers; set ORT_DISABLE_TELEMETRY=1");
             }
             settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            serve::serve(&settings)
+            leave(serve::serve(&settings))
         }
     }
+}
+
+/// Ends the process after serving. Neither standard stream has anything left to write.
+fn leave(ended: anyhow::Result<Ended>) -> ! {
+    let status = match ended {
+        Ok(Ended::InOrder) => 0,
+        Ok(Ended::CutShort) => 1,
+        Err(error) => {
+            complain(&error);
+            1
+        }
+    };
+    nerite_onnxruntime::exit_without_destructors(status)
 }

@@ -1,7 +1,6 @@
 //! The daemon's life: bind, load, serve until a signal, drain.
 
 use std::num::NonZeroUsize;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,16 +24,26 @@ use crate::serving::{Serving, Stage};
 use crate::settings::{Compression, Limits, Listener, Settings};
 use crate::wiring;
 
-/// Serves until SIGTERM or SIGINT. The status is a failure if models that had to load did not, or if requests were
-/// still in flight when the time to drain was over.
-pub fn serve(settings: &Settings) -> anyhow::Result<ExitCode> {
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Whatever was in flight was answered.
+    InOrder,
+    /// The time to drain was over before that.
+    CutShort,
+}
+
+/// Serves until SIGTERM or SIGINT. It is an error if models that had to load did not.
+///
+/// Threads that load or execute models may live on when it returns: the process is to end without running destructors.
+pub fn serve(settings: &Settings) -> anyhow::Result<Ended> {
     raise_file_limit();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("nerite-net").build()?;
-    let status = runtime.block_on(bind(settings)?.run(settings));
+    let ended = runtime.block_on(bind(settings)?.run(settings));
     // A load that is still under way, or an engine that hangs, must not hold up the exit.
     Runtime::shutdown_background(runtime);
-    status
+    ended
 }
 
 /// Every connection is an open file, and the limit that a shell or a service manager gives is often 1,024; the hard
@@ -77,18 +86,20 @@ fn bind(settings: &Settings) -> anyhow::Result<BoundPorts> {
 }
 
 impl BoundPorts {
-    async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+    async fn run(self, settings: &Settings) -> anyhow::Result<Ended> {
         let mut signals = Signals::listen()?;
         let found = scan(&settings.repository.paths)?;
         let registry = Arc::new(Registry::default());
         let inflight = Arc::new(inflight(&settings.limits));
         let serving = Arc::new(Serving::new(settings.server.id.clone(), Arc::clone(&registry), inflight));
         let endpoints = Endpoints::open(self, settings, &serving)?;
+        let limit = settings.server.exit_timeout;
 
         let Settings { repository, backends, scheduling, .. } = settings;
         let network = Some(Handle::current());
         let loader = Arc::new(wiring::loader(repository, backends, scheduling, network));
         let mut manager = Manager::new(loader, registry, settings.repository.load_threads.get());
+        let stop = manager.stop();
         let loading = tokio::task::spawn_blocking(move || {
             let failures = manager.load_all(found);
             (manager, failures)
@@ -96,18 +107,22 @@ impl BoundPorts {
         let (manager, failures) = tokio::select! {
             // A signal that comes with the end of loading still ends the daemon, a moment later.
             loaded = loading => loaded.context("loading the models failed")?,
-            () = signals.any() => return Ok(ExitCode::SUCCESS),
+            () = signals.any() => {
+                stop.cancel();
+                // Nobody waits for what is being loaded: only requests that models already loaded have taken.
+                return Ok(endpoints.drain(&serving, None, limit).await);
+            }
         };
         if !failures.is_empty() && settings.repository.exit_on_error {
+            // What could be loaded has been served meanwhile.
+            endpoints.drain(&serving, Some(manager), limit).await;
             return Err(start_failed(&failures));
         }
         let ready = failures.is_empty() || !settings.repository.strict_readiness;
         serving.enter(if ready { Stage::Ready } else { Stage::NotReady });
 
         signals.any().await;
-        tracing::info!("exiting: waiting up to {:?} for requests in flight", settings.server.exit_timeout);
-        serving.enter(Stage::Exiting);
-        Ok(endpoints.drain(manager, settings.server.exit_timeout).await)
+        Ok(endpoints.drain(&serving, Some(manager), limit).await)
     }
 }
 
@@ -173,28 +188,33 @@ impl Endpoints {
         Ok(Endpoints { grpc, probes })
     }
 
-    /// Lets requests in flight end, unloads the models, and closes the ports, in at most `limit`.
-    async fn drain(self, mut manager: Manager, limit: Duration) -> ExitCode {
+    /// Refuses new requests, lets those in flight end, closes the ports and unloads the models, in at most `limit`. A
+    /// manager that is still loading is left to itself.
+    async fn drain(self, serving: &Serving, manager: Option<Manager>, limit: Duration) -> Ended {
+        tracing::info!("exiting: waiting up to {limit:?} for requests in flight");
+        serving.enter(Stage::Exiting);
         let until = Instant::now() + limit;
-        let mut status = ExitCode::SUCCESS;
+        let mut ended = Ended::InOrder;
         // A connection that is told to go makes its client fail new requests in words of the client's own. So that they
         // hear UNAVAILABLE from here, connections stay until what is in flight has been executed. What outlasts the
         // limit is found by the next step, which then has no time left.
-        let _ = tokio::time::timeout(limit, manager.settled()).await;
+        let _ = tokio::time::timeout(limit, serving.registry.settled()).await;
         if let Some(grpc) = &self.grpc
             && grpc.stop(until.saturating_duration_since(Instant::now())).await == Stopped::Cut
         {
             tracing::error!("exit timeout expired: connections were cut with requests in flight");
-            status = ExitCode::FAILURE;
+            ended = Ended::CutShort;
         }
         // What was cancelled above is let go of at once, unless an engine hangs.
         let rest = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
-        if tokio::time::timeout(rest, manager.unload_all()).await.is_err() {
+        if let Some(mut manager) = manager
+            && tokio::time::timeout(rest, manager.unload_all()).await.is_err()
+        {
             tracing::error!("exit timeout expired: models are still executing");
-            status = ExitCode::FAILURE;
+            ended = Ended::CutShort;
         }
         self.probes.iter().for_each(Endpoint::cut);
-        status
+        ended
     }
 }
 

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use nerite_backend::Cancel;
+
 use super::parallel::in_parallel;
 use super::state::{VersionState, settle};
 use super::{Loader, OpenedModel, VersionOutcome};
@@ -14,6 +16,7 @@ pub struct Manager {
     loader: Arc<Loader>,
     registry: Arc<Registry>,
     load_threads: usize,
+    stop: Cancel,
     models: BTreeMap<String, BTreeMap<u64, VersionState>>,
 }
 
@@ -59,7 +62,12 @@ impl fmt::Display for LoadFailure {
 impl Manager {
     /// A manager of nothing yet, which loads with so many threads at once.
     pub fn new(loader: Arc<Loader>, registry: Arc<Registry>, load_threads: usize) -> Manager {
-        Manager { loader, registry, load_threads, models: BTreeMap::new() }
+        Manager { loader, registry, load_threads, stop: Cancel::default(), models: BTreeMap::new() }
+    }
+
+    /// Once it is cancelled, no other model begins to be loaded.
+    pub fn stop(&self) -> Cancel {
+        self.stop.clone()
     }
 
     /// Loads what was found, in parallel, and returns what failed. It blocks. A model is served as soon as every version
@@ -72,10 +80,11 @@ impl Manager {
             let error = OpenError::Unreadable(LoadError::internal(reason));
             self.model_failed(model, error, &mut failures);
         }
-        let loader = Arc::clone(&self.loader);
+        let (loader, stop) = (Arc::clone(&self.loader), self.stop.clone());
+        let models = models.into_values();
         let mut versions = Vec::new();
         let open = |directory| (Clone::clone(&directory), loader.open(directory));
-        in_parallel(self.load_threads, models.into_values(), open, |(directory, opened)| match opened {
+        in_parallel(self.load_threads, models, &stop, open, |(directory, opened)| match opened {
             Ok(opened) => versions.extend(self.opened(opened)),
             Err(error) => self.model_failed(directory.name, error, &mut failures),
         });
@@ -83,19 +92,10 @@ impl Manager {
             let outcome = loader.load(&model, version);
             (model, version, outcome)
         };
-        in_parallel(self.load_threads, versions.into_iter(), load, |(model, version, outcome)| {
+        in_parallel(self.load_threads, versions.into_iter(), &stop, load, |(model, version, outcome)| {
             self.loaded(&model.directory.name, version, outcome, &mut failures);
         });
         failures
-    }
-
-    /// Returns when every request that was taken was released. Others are still taken: who wants none refuses them first.
-    pub async fn settled(&self) {
-        for state in self.models.values().flat_map(BTreeMap::values) {
-            if let VersionState::Ready(ready) = state {
-                ready.settled().await;
-            }
-        }
     }
 
     /// Stops serving: what waits is answered with an error, what is being executed is waited for, models are unloaded.

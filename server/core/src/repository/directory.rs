@@ -36,12 +36,12 @@ pub struct Scanned {
 
 /// A repository that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to read model repository '{}': {source}", path.display())]
+#[error("failed to read model repository '{}': {reason}", path.display())]
 pub struct ScanError {
     /// The repository.
     pub path: PathBuf,
     /// What the system said.
-    pub source: io::Error,
+    pub reason: io::Error,
 }
 
 /// Looks at every repository. A model's name must be found in one of them only; names that begin with a dot are passed
@@ -50,7 +50,7 @@ pub fn scan(repositories: &[PathBuf]) -> Result<Scanned, ScanError> {
     let mut scanned = Scanned::default();
     for repository in repositories {
         let directories =
-            subdirectories(repository).map_err(|source| ScanError { path: repository.clone(), source })?;
+            subdirectories(repository).map_err(|reason| ScanError { path: repository.clone(), reason })?;
         for directory in directories {
             match directory {
                 Ok(name) => scanned.add(repository, name),

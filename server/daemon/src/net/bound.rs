@@ -21,14 +21,14 @@ pub struct Bound {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// A host name that cannot be looked up.
-    #[error("--{flags}-address: '{host}' cannot be resolved: {source}")]
+    #[error("--{flags}-address: '{host}' cannot be resolved: {reason}")]
     Resolve {
         /// What the names of the flags begin with.
         flags: &'static str,
         /// The name.
         host: String,
         /// What the resolver said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A host name without addresses.
     #[error("--{flags}-address: '{host}' has no address")]
@@ -63,14 +63,14 @@ pub enum BindError {
         addr: SocketAddr,
     },
     /// Anything else that the system objects to.
-    #[error("--{flags}-address, --{flags}-port: cannot listen on {addr}: {source}")]
+    #[error("--{flags}-address, --{flags}-port: cannot listen on {addr}: {reason}")]
     Listen {
         /// What the names of the flags begin with.
         flags: &'static str,
         /// The address and port.
         addr: SocketAddr,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
@@ -84,8 +84,8 @@ impl Bound {
         for addr in resolve(listener, flags)? {
             match listen(addr) {
                 Ok((socket, addr)) => return Ok(Self { socket, addr }),
-                Err(source) => {
-                    let error = BindError::new(flags, addr, source);
+                Err(reason) => {
+                    let error = BindError::new(flags, addr, reason);
                     if !matches!(error, BindError::NotOurs { .. }) {
                         return Err(error);
                     }
@@ -108,12 +108,12 @@ impl Bound {
 }
 
 impl BindError {
-    fn new(flags: &'static str, addr: SocketAddr, source: io::Error) -> Self {
-        match source.kind() {
+    fn new(flags: &'static str, addr: SocketAddr, reason: io::Error) -> Self {
+        match reason.kind() {
             io::ErrorKind::AddrInUse => Self::Taken { flags, addr },
             io::ErrorKind::AddrNotAvailable => Self::NotOurs { flags, ip: addr.ip() },
             io::ErrorKind::PermissionDenied => Self::NoPermission { flags, addr },
-            _ => Self::Listen { flags, addr, source },
+            _ => Self::Listen { flags, addr, reason },
         }
     }
 }
@@ -124,7 +124,7 @@ fn resolve(listener: &Listener, flags: &'static str) -> Result<Vec<SocketAddr>, 
         Host::Name(host) => (host.as_str(), listener.port)
             .to_socket_addrs()
             .map(Iterator::collect)
-            .map_err(|source| BindError::Resolve { flags, host: host.clone(), source }),
+            .map_err(|reason| BindError::Resolve { flags, host: host.clone(), reason }),
     }
 }
 

@@ -1,23 +1,30 @@
 //! The handle on a port that is being served, and the orders that it gives to the port's tasks.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
+
+/// How long connections that are cut have to end. They do so at once; but whatever keeps one from it must not hold up the
+/// process.
+const CUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// A port that is being served. Dropping it cuts every connection.
 #[derive(Debug)]
 pub struct Endpoint {
     addr: SocketAddr,
     phase: watch::Sender<Phase>,
+    lost: Arc<AtomicBool>,
 }
 
 /// How an endpoint came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
-    /// Every connection ended by itself.
+    /// Every call ended by itself. Connections without calls may have been cut.
     Drained,
-    /// Some had to be cut at the limit, with whatever was in flight on them.
+    /// Connections had to be cut at the limit, with calls in flight on them.
     Cut,
 }
 
@@ -33,13 +40,18 @@ enum Phase {
 
 /// What a task of the endpoint obeys. The endpoint counts as drained when the last of them is dropped.
 #[derive(Debug, Clone)]
-pub(super) struct Orders(watch::Receiver<Phase>);
+pub(super) struct Orders {
+    phase: watch::Receiver<Phase>,
+    /// Whether calls were lost, for the endpoint to know.
+    lost: Arc<AtomicBool>,
+}
 
 impl Endpoint {
     /// The handle on the tasks that hold clones of these orders.
     pub(super) fn new(addr: SocketAddr) -> (Self, Orders) {
         let (phase, orders) = watch::channel(Phase::Serving);
-        (Self { addr, phase }, Orders(orders))
+        let lost = Arc::default();
+        (Self { addr, phase, lost: Arc::clone(&lost) }, Orders { phase: orders, lost })
     }
 
     /// Where it listens.
@@ -69,8 +81,8 @@ impl Endpoint {
             return Stopped::Drained;
         }
         self.cut();
-        self.drained().await;
-        Stopped::Cut
+        let gone = tokio::time::timeout(CUT_LIMIT, self.drained()).await.is_ok();
+        if gone && !self.lost.load(Ordering::Acquire) { Stopped::Drained } else { Stopped::Cut }
     }
 
     fn advance(&self, to: Phase) {
@@ -95,6 +107,13 @@ impl Orders {
 
     async fn reach(&mut self, phase: Phase) {
         // An error says that the handle is gone, which is an order as well.
-        let _ = self.0.wait_for(|now| *now >= phase).await;
+        let _ = self.phase.wait_for(|now| *now >= phase).await;
+    }
+
+    /// Tells the endpoint how many calls were open on a connection that was cut, if it was so ordered.
+    pub(super) fn lose(&self, calls: usize) {
+        if calls > 0 && *self.phase.borrow() == Phase::Cut {
+            self.lost.store(true, Ordering::Release);
+        }
     }
 }

@@ -19,6 +19,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use super::accept::{Beyond, Places, accept};
+use super::activity::{Activity, Counted};
 use super::bound::Bound;
 use super::endpoint::{Endpoint, Orders};
 use super::impatient::Impatient;
@@ -152,16 +153,19 @@ where
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (io, spoke) = Impatient::new(io, FIRST_BYTES, self.options.handshake_limit);
-        let service = TowerToHyperService::new(self.service.clone());
+        let activity = Activity::default();
+        let io = Impatient::new(io, FIRST_BYTES, self.options.handshake_limit, activity.clone());
+        let service = Counted::new(TowerToHyperService::new(self.service.clone()), activity.clone());
         let connection = pin!(self.http.serve_connection(TokioIo::new(Lingering::new(io)), service));
         let farewell = |connection: Pin<&mut http2::Connection<_, _, _>>| {
             connection.graceful_shutdown();
             // Who has said nothing yet has nothing in flight, and would not hear the farewell either.
-            spoke.get()
+            activity.has_peer_spoken()
         };
-        if let Some(Err(error)) = drive(connection, farewell, orders, self.options.age).await {
-            tracing::debug!("a gRPC connection failed: {error}");
+        match drive(connection, farewell, activity.quiet(), orders.clone(), self.options.age).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::debug!("a gRPC connection failed: {error}"),
+            None => orders.lose(activity.calls()),
         }
     }
 }

@@ -2,21 +2,22 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// Fails to read unless the peer sends the first so many bytes within a limit. Afterwards it only passes on.
+use super::activity::Activity;
+
+/// Fails to read unless the peer sends the first so many bytes within a limit. Afterwards it only passes on, and notes what
+/// is written.
 ///
 /// HTTP/2's own pings begin only after its preface, so that without this a silent client would stay for ever.
 pub(super) struct Impatient<IO> {
     io: IO,
     wait: Option<Wait>,
-    spoke: Arc<AtomicBool>,
+    activity: Activity,
 }
 
 struct Wait {
@@ -24,21 +25,17 @@ struct Wait {
     limit: Pin<Box<Sleep>>,
 }
 
-/// Whether the peer has said enough to be taken for a client.
-pub(super) struct Spoke(Arc<AtomicBool>);
-
-impl Spoke {
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 impl<IO> Impatient<IO> {
     /// `io`, whose peer has `limit` to send `bytes`.
-    pub(super) fn new(io: IO, bytes: usize, limit: Duration) -> (Self, Spoke) {
-        let spoke = Arc::new(AtomicBool::new(false));
+    pub(super) fn new(io: IO, bytes: usize, limit: Duration, activity: Activity) -> Self {
         let wait = Some(Wait { bytes, limit: Box::pin(tokio::time::sleep(limit)) });
-        (Self { io, wait, spoke: Arc::clone(&spoke) }, Spoke(spoke))
+        Self { io, wait, activity }
+    }
+
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.activity.wrote(*bytes);
+        }
     }
 }
 
@@ -48,7 +45,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Impatient<IO> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { io, wait, spoke } = &mut *self;
+        let Self { io, wait, activity } = &mut *self;
         let Some(waiting) = wait else { return Pin::new(io).poll_read(cx, buf) };
         let before = buf.filled().len();
         let polled = Pin::new(io).poll_read(cx, buf);
@@ -58,7 +55,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Impatient<IO> {
         waiting.bytes = waiting.bytes.saturating_sub(buf.filled().len() - before);
         if waiting.bytes == 0 {
             *wait = None;
-            spoke.store(true, Ordering::Relaxed);
+            activity.peer_spoke();
         }
         polled
     }
@@ -66,7 +63,9 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Impatient<IO> {
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Impatient<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.note(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -74,7 +73,9 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Impatient<IO> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -101,7 +102,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_trickles_is_given_up_at_the_limit_and_not_later() {
         let (mut peer, io) = tokio::io::duplex(64);
-        let (mut io, spoke) = Impatient::new(io, 33, LIMIT);
+        let activity = Activity::default();
+        let mut io = Impatient::new(io, 33, LIMIT, activity.clone());
         let start = tokio::time::Instant::now();
         let trickle = tokio::spawn(async move {
             while peer.write_all(b"x").await.is_ok() {
@@ -116,7 +118,7 @@ mod tests {
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), LIMIT.as_secs());
-        assert!(!spoke.get());
+        assert!(!activity.has_peer_spoken());
         drop(io);
         trickle.await.unwrap();
     }
@@ -124,10 +126,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_has_begun_may_be_silent_for_as_long_as_it_likes() {
         let (mut peer, io) = tokio::io::duplex(64);
-        let (mut io, spoke) = Impatient::new(io, 33, LIMIT);
+        let activity = Activity::default();
+        let mut io = Impatient::new(io, 33, LIMIT, activity.clone());
         peer.write_all(&[0; 40]).await.unwrap();
         io.read_exact(&mut [0; 40]).await.unwrap();
-        assert!(spoke.get());
+        assert!(activity.has_peer_spoken());
         assert!(tokio::time::timeout(LIMIT * 100, io.read_u8()).await.is_err());
         peer.write_all(b"a").await.unwrap();
         assert_eq!(io.read_u8().await.unwrap(), b'a');

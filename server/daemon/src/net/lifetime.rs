@@ -4,6 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
+
 use super::aside::Aside;
 use super::endpoint::Orders;
 
@@ -24,15 +26,18 @@ enum Leave {
 
 /// Drives `connection` to its end, of which `None` says that it was cut.
 ///
-/// `farewell` tells the peer to go and says whether it is worth waiting until it has.
+/// `farewell` tells the peer to go and says whether it is worth waiting until it has, and `quiet` returns when it has
+/// been waited for long enough: some peers never go.
 pub(super) async fn drive<C: Future>(
     mut connection: Pin<&mut C>,
     farewell: impl FnOnce(Pin<&mut C>) -> bool,
+    quiet: impl Future<Output = ()>,
     mut orders: Orders,
     age: Age,
 ) -> Option<C::Output> {
     let leave = {
-        let mut leave = pin!(Aside::new(leave(&mut orders, age.limit)));
+        // A peer that sends and sends uses up what the task may do at a time, every time. Orders do not count towards that.
+        let mut leave = pin!(Aside::new(unconstrained(leave(&mut orders, age.limit))));
         // The connection comes first: it is nearly always the one that woke the task.
         tokio::select! {
             biased;
@@ -47,7 +52,7 @@ pub(super) async fn drive<C: Future>(
         Leave::Ordered => None,
         Leave::TooOld => age.grace,
     };
-    let mut cut = pin!(Aside::new(cut(&mut orders, grace)));
+    let mut cut = pin!(Aside::new(unconstrained(cut(&mut orders, grace, quiet))));
     tokio::select! {
         biased;
         output = connection => Some(output),
@@ -63,11 +68,12 @@ async fn leave(orders: &mut Orders, age: Option<Duration>) -> Leave {
     }
 }
 
-async fn cut(orders: &mut Orders, grace: Option<Duration>) {
+async fn cut(orders: &mut Orders, grace: Option<Duration>, quiet: impl Future<Output = ()>) {
     tokio::select! {
         biased;
         () = orders.cut() => {}
         () = after(grace) => {}
+        () = quiet => {}
     }
 }
 
@@ -87,7 +93,35 @@ fn spread(limit: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::coop::consume_budget;
+
     use super::*;
+    use crate::net::endpoint::Endpoint;
+
+    #[tokio::test]
+    async fn a_connection_that_is_never_done_with_its_peer_hears_its_orders() {
+        let (endpoint, orders) = Endpoint::new(([127, 0, 0, 1], 0).into());
+        let (told, mut farewell) = tokio::sync::mpsc::unbounded_channel();
+        let connection = tokio::spawn(async move {
+            let flooded = async {
+                loop {
+                    consume_budget().await;
+                }
+            };
+            let farewell = |_: Pin<&mut _>| told.send(()).is_ok();
+            drive(pin!(flooded), farewell, std::future::pending(), orders, Age::default()).await
+        });
+        tokio::task::yield_now().await;
+        endpoint.drain();
+        let limit = Duration::from_secs(30);
+        tokio::time::timeout(limit, farewell.recv())
+            .await
+            .expect("the order to drain was not heard")
+            .unwrap();
+        endpoint.cut();
+        let end = tokio::time::timeout(limit, connection).await.expect("the order to cut was not heard");
+        assert_eq!(end.unwrap(), None::<()>);
+    }
 
     #[test]
     fn ages_are_spread_by_a_tenth_and_the_longest_does_not_overflow() {

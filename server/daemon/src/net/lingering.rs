@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::{Unconstrained, unconstrained};
 use tokio::time::Sleep;
 
 /// How long a peer may take to close its side after we closed ours.
@@ -18,8 +19,9 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// our last answers. And there often is something: a window update, an acknowledgement, a ping.
 pub(super) struct Lingering<IO> {
     io: IO,
-    /// Set when our side is shut down.
-    limit: Option<Pin<Box<Sleep>>>,
+    /// Set when our side is shut down. A peer that sends and sends uses up what the task may do at a time, and must not
+    /// keep it from looking at the clock.
+    limit: Option<Pin<Box<Unconstrained<Sleep>>>>,
 }
 
 impl<IO> Lingering<IO> {
@@ -35,10 +37,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<IO> {
             Some(limit) => limit,
             None => {
                 ready!(Pin::new(&mut *io).poll_shutdown(cx))?;
-                limit.insert(Box::pin(tokio::time::sleep(LIMIT)))
+                limit.insert(Box::pin(unconstrained(tokio::time::sleep(LIMIT))))
             }
         };
-        // It pauses when the task has done enough for now, so a peer that sends and sends does not keep it here.
+        // It pauses when the task has done enough for now, so a peer that sends and sends does not keep it in this loop.
         let mut scratch = [0; 4096];
         loop {
             let mut unread = ReadBuf::new(&mut scratch);
@@ -131,6 +133,41 @@ mod tests {
         assert_eq!(start.elapsed().as_millis(), LIMIT.as_millis());
         drop(io);
         trickle.await.unwrap();
+    }
+
+    /// A peer that always has more to say.
+    struct Flood;
+
+    impl AsyncRead for Flood {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            ready!(std::pin::pin!(tokio::task::coop::consume_budget()).poll(cx));
+            buf.put_slice(b"more");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Flood {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_sends_without_pause_is_left_after_the_limit_too() {
+        let closing = tokio::spawn(async { Lingering::new(Flood).shutdown().await });
+        tokio::time::timeout(LIMIT * 20, closing).await.expect("it lingers for ever").unwrap().unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@
 //! drain that can be awaited and cut, and of deadlines that answer DEADLINE_EXCEEDED ([`Deadline`]).
 
 mod accept;
+mod activity;
 mod aside;
 mod bound;
 mod deadline;
@@ -19,6 +20,7 @@ mod impatient;
 mod lifetime;
 mod lingering;
 mod tls;
+mod x509;
 
 #[cfg(test)]
 mod tests;

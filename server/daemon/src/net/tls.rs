@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
+use super::x509::{NotACertificate, public_key};
 use crate::settings::Tls;
 
 const CERTIFICATE: &str = "grpc-server-cert";
@@ -21,14 +23,14 @@ const CLIENT_ROOTS: &str = "grpc-root-cert";
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file that is not there or may not be read.
-    #[error("--{flag}: cannot read {}: {source}", file.display())]
+    #[error("--{flag}: cannot read {}: {reason}", file.display())]
     Read {
         /// The flag that named it.
         flag: &'static str,
         /// The file.
         file: PathBuf,
         /// What the system said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A file that is not PEM, or holds something else.
     #[error("--{flag}: {} holds no {expected} in PEM form", file.display())]
@@ -41,14 +43,14 @@ pub enum TlsError {
         expected: &'static str,
     },
     /// PEM, but what is in it cannot be used.
-    #[error("--{flag}: {} cannot be used: {source}", file.display())]
+    #[error("--{flag}: {} cannot be used: {reason}", file.display())]
     Unusable {
         /// The flag that named it.
         flag: &'static str,
         /// The file.
         file: PathBuf,
         /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A private key of another certificate.
     #[error(
@@ -74,25 +76,30 @@ pub(super) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, TlsError> {
         None => builder.with_no_client_auth(),
         Some(file) => {
             let roots = Arc::new(roots(file)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
             builder.with_client_cert_verifier(verifier.map_err(|e| unusable(CLIENT_ROOTS, file, e))?)
         }
     };
-    let chain = certificates(CERTIFICATE, &tls.certificate)?;
-    let key = key(&tls.key)?;
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| refused(tls, error))?;
+    let certified = Arc::new(certified(tls, &provider)?);
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-fn refused(tls: &Tls, error: rustls::Error) -> TlsError {
-    match error {
-        rustls::Error::InconsistentKeys(_) => {
-            TlsError::KeyDoesNotFit { key: tls.key.clone(), certificate: tls.certificate.clone() }
-        }
-        rustls::Error::InvalidCertificate(_) => unusable(CERTIFICATE, &tls.certificate, error),
-        error => unusable(KEY, &tls.key, error),
+/// The certificates with their key, which must belong together.
+///
+/// What else there may be to say against a certificate is for clients to judge. rustls judges too, and refuses those of
+/// version 1, which `openssl x509 -req` makes by default and gRPC's other servers take.
+fn certified(tls: &Tls, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates(CERTIFICATE, &tls.certificate)?;
+    let key = provider.key_provider.load_private_key(key(&tls.key)?);
+    let key = key.map_err(|error| unusable(KEY, &tls.key, error))?;
+    let certificate = chain.first().ok_or(NotACertificate).and_then(|first| public_key(first));
+    let in_certificate = certificate.map_err(|error| unusable(CERTIFICATE, &tls.certificate, error))?;
+    if key.public_key().is_some_and(|of_key| of_key.as_ref() != in_certificate) {
+        return Err(TlsError::KeyDoesNotFit { key: tls.key.clone(), certificate: tls.certificate.clone() });
     }
+    Ok(CertifiedKey::new(chain, key))
 }
 
 fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
@@ -118,7 +125,7 @@ fn key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 fn unreadable(flag: &'static str, file: &Path, expected: &'static str, error: pem::Error) -> TlsError {
     let file = file.to_owned();
     match error {
-        pem::Error::Io(source) => TlsError::Read { flag, file, source },
+        pem::Error::Io(reason) => TlsError::Read { flag, file, reason },
         _ => TlsError::NotPem { flag, file, expected },
     }
 }
@@ -128,5 +135,5 @@ fn unusable(
     file: &Path,
     error: impl std::error::Error + Send + Sync + 'static,
 ) -> TlsError {
-    TlsError::Unusable { flag, file: file.to_owned(), source: Box::new(error) }
+    TlsError::Unusable { flag, file: file.to_owned(), reason: Box::new(error) }
 }

@@ -43,14 +43,14 @@ impl Health for ServerHealth {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        // The exit ends every stream, which would otherwise hold it up.
+        let stages = WatchStream::new(self.0.watch()).take_while(|stage| *stage != Stage::Exiting);
         if !SERVICES.contains(&request.get_ref().service.as_str()) {
             // The protocol keeps the stream of an unknown service open: it may come to be.
             let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
-            let stream = tokio_stream::once(Ok(unknown)).chain(tokio_stream::pending());
+            let stream = tokio_stream::once(Ok(unknown)).chain(stages.filter_map(|_| None));
             return Ok(Response::new(Box::pin(stream)));
         }
-        // The last state ends the stream, which would otherwise hold up the server's exit.
-        let stages = WatchStream::new(self.0.watch()).take_while(|stage| *stage != Stage::Exiting);
         let last = tokio_stream::once(Ok(response(Stage::Exiting)));
         Ok(Response::new(Box::pin(stages.map(|stage| Ok(response(stage))).chain(last))))
     }

@@ -2,10 +2,14 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use tonic::Status;
+
+use super::compression::{self, Encoding};
+use crate::inflight::Share;
 
 /// A flag that says whether the message is compressed, and its length in four bytes, the highest first.
 pub(super) const PREFIX: usize = 5;
@@ -13,11 +17,42 @@ pub(super) const PREFIX: usize = 5;
 /// How much is reserved for a message before its bytes have come: a client may announce what it likes.
 const RESERVED: usize = 16 << 20;
 
-/// Reads the one message of a call that names no compression, and then to the end of the body.
+/// Reads the one message of a call, and then to the end of the body. `encoding` is what the call says its messages are
+/// compressed with, if they are.
 ///
-/// A message that came in one piece, as small ones do, is not copied. `limit` is the longest, in bytes. The texts of the
-/// errors are tonic's, which reads all other calls.
-pub(super) async fn read<B>(mut body: B, limit: usize) -> Result<Bytes, Status>
+/// A message that came in one piece, as small ones do, is not copied. `share` accounts for what a message inflates to; what
+/// came is for the body to account for. `limit` is the longest, in bytes, as it comes and
+/// when decompressed. But for that of a message over the limit, the texts of the errors are tonic's, which reads all
+/// other calls.
+pub(super) async fn read<B>(
+    body: B,
+    encoding: Option<Encoding>,
+    share: &Arc<Share>,
+    limit: usize,
+) -> Result<Bytes, Status>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let sent = whole(body, limit).await?;
+    match (sent.compressed, encoding) {
+        (false, _) => Ok(sent.message),
+        (true, Some(encoding)) => {
+            compression::decompress(encoding, sent.message, Arc::clone(share), limit).await
+        }
+        (true, None) => Err(Status::internal(
+            "protocol error: received message with compressed-flag but no grpc-encoding was specified",
+        )),
+    }
+}
+
+/// A message as it came.
+struct Sent {
+    compressed: bool,
+    message: Bytes,
+}
+
+async fn whole<B>(mut body: B, limit: usize) -> Result<Sent, Status>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -27,9 +62,9 @@ where
         first = next(&mut body).await?.ok_or_else(|| Status::internal("Missing request message."))?;
     }
     let mut pieces = Pieces::One(first);
-    let length = loop {
+    let (compressed, length) = loop {
         if let Some(prefix) = pieces.as_ref().first_chunk() {
-            break length(prefix, limit)?;
+            break announced(prefix, limit)?;
         }
         let piece = next(&mut body).await?.ok_or_else(ended)?;
         pieces.add(&piece, PREFIX);
@@ -44,7 +79,7 @@ where
     let mut message = pieces.into_bytes();
     message.truncate(whole);
     message.advance(PREFIX);
-    Ok(message)
+    Ok(Sent { compressed, message })
 }
 
 /// What has come so far.
@@ -107,24 +142,24 @@ where
     }
 }
 
-/// The message's length.
-fn length(&[flag, a, b, c, d]: &[u8; PREFIX], limit: usize) -> Result<usize, Status> {
+/// Whether the message is compressed, and its length.
+fn announced(&[flag, a, b, c, d]: &[u8; PREFIX], limit: usize) -> Result<(bool, usize), Status> {
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     match flag {
-        0 if length <= limit => Ok(length),
-        0 => Err(Status::out_of_range(format!(
-            "Error, decoded message length too large: found {length} bytes, the limit is: {limit} bytes"
-        ))),
-        1 => Err(Status::internal(
-            "protocol error: received message with compressed-flag but no grpc-encoding was specified",
-        )),
+        0 | 1 if length <= limit => Ok((flag == 1, length)),
+        0 | 1 => Err(too_large(length, limit)),
         flag => Err(Status::internal(format!(
             "protocol error: received message with invalid compression flag: {flag} (valid flags are 0 and 1)"
         ))),
     }
 }
 
-fn ended() -> Status {
+/// In the words of gRPC's core, which Triton's clients know.
+pub(super) fn too_large(length: usize, limit: usize) -> Status {
+    Status::resource_exhausted(format!("Received message larger than max ({length} vs. {limit})"))
+}
+
+pub(super) fn ended() -> Status {
     Status::internal("Unexpected EOF decoding stream.")
 }
 
@@ -138,10 +173,15 @@ mod tests {
     use tonic::Code;
 
     use super::*;
+    use crate::inflight::Inflight;
 
-    struct Sent(VecDeque<Bytes>);
+    fn share() -> Arc<Share> {
+        Arc::new(Arc::new(Inflight::default()).call())
+    }
 
-    impl Body for Sent {
+    struct Pieced(VecDeque<Bytes>);
+
+    impl Body for Pieced {
         type Data = Bytes;
         type Error = Infallible;
 
@@ -156,7 +196,7 @@ mod tests {
     /// What is read of `bytes` that come in pieces of so many.
     async fn read_in(size: usize, bytes: &[u8]) -> Result<Bytes, Status> {
         let pieces = bytes.chunks(size.max(1)).map(Bytes::copy_from_slice).collect();
-        read(Sent(pieces), 1000).await
+        read(Pieced(pieces), None, &share(), 1000).await
     }
 
     #[tokio::test]
@@ -172,8 +212,20 @@ mod tests {
     #[tokio::test]
     async fn a_message_in_one_piece_is_not_copied() {
         let sent = Bytes::from_static(&[0, 0, 0, 0, 2, 7, 8]);
-        let message = read(Sent([sent.clone()].into()), 1000).await.unwrap();
+        let message = read(Pieced([sent.clone()].into()), None, &share(), 1000).await.unwrap();
         assert_eq!(message.as_ptr(), sent[PREFIX..].as_ptr());
+    }
+
+    #[tokio::test]
+    async fn a_compressed_message_is_decompressed_if_its_flag_says_so() {
+        let message = [7; 500];
+        let compressed =
+            compression::compress(Encoding::Gzip, [Bytes::copy_from_slice(&message)].into()).await.unwrap();
+        for (flag, content) in [(1, &compressed[..]), (0, &message)] {
+            let sent = [&[flag], &(content.len() as u32).to_be_bytes()[..], content].concat();
+            let read = read(Pieced([sent.into()].into()), Some(Encoding::Gzip), &share(), 1000).await;
+            assert_eq!(read.unwrap(), message[..], "{flag}");
+        }
     }
 
     #[tokio::test]
@@ -186,8 +238,8 @@ mod tests {
             (&[2, 0, 0, 0, 1, 1], Code::Internal, "invalid compression flag: 2"),
             (
                 &[0, 255, 255, 255, 255, 1],
-                Code::OutOfRange,
-                "found 4294967295 bytes, the limit is: 1000 bytes",
+                Code::ResourceExhausted,
+                "Received message larger than max (4294967295 vs. 1000)",
             ),
         ] {
             for size in [1, 100] {

@@ -1,8 +1,9 @@
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use http_body::Body as HttpBody;
 use nerite_core::ModelVersion;
 use nerite_core::admission::{InferOutput, InferRequest, QueueTerms, admit};
@@ -11,35 +12,53 @@ use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
 
+use super::compression::Encoding;
+use super::metered::Metered;
 use super::outputs::{self, Wanted};
 use super::parameters::Parameters;
 use super::{incoming, inputs, outgoing, parameters, status, version};
+use crate::inflight::Share;
+use crate::net::CallDeadline;
 use crate::serving::Serving;
 
-/// A whole call: reads the message of a body that is not compressed, and writes the answer. `limit` is the longest
-/// message either way, in bytes; `deadline` is when the caller gives up.
-///
-/// The body lives until the answer is made, since it accounts for the message's bytes.
+/// How the calls are answered.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    /// The longest message either way, in bytes.
+    pub(super) limit: usize,
+    /// Whether answers are compressed for those who accept it.
+    pub(super) compress: bool,
+}
+
+/// A whole call: reads the message, and writes the answer. `share` accounts for the message's bytes until then.
 ///
 /// It does what tonic does for the other calls, with less: at 4×16 tonic's streams and codecs are a fifth of what a small
-/// request costs, and copy a large answer once more.
+/// request costs, and copy a large answer once more. And it sets no memory aside for what was only announced, which
+/// matters where a message may be as large as here.
 pub(super) async fn call<B>(
     serving: &Serving,
-    mut body: B,
-    deadline: Option<Instant>,
-    limit: usize,
+    request: Request<B>,
+    share: Share,
+    terms: Terms,
 ) -> Response<Body>
 where
-    B: HttpBody<Data = Bytes, Error = Status> + Unpin,
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let Terms { limit, compress } = terms;
+    let deadline = CallDeadline::of(request.extensions());
+    let accepted = if compress { Encoding::accepted(request.headers()) } else { None };
+    let encoding = Encoding::of_request(request.headers());
+    let share = Arc::new(share);
     let answer = async {
-        let message = incoming::read(&mut body, limit).await?;
+        let body = Metered::new(request.into_body(), Arc::clone(&share));
+        let message = incoming::read(body, encoding?, &share, limit).await?;
         let request =
             ModelInferRequest::decode(message).map_err(|error| Status::internal(error.to_string()))?;
         infer(serving, request, deadline).await
     };
     match answer.await {
-        Ok(answer) => outgoing::reply(answer, limit),
+        Ok(answer) => outgoing::reply(answer, accepted, limit).await,
         Err(status) => status.into_http(),
     }
 }

@@ -1,6 +1,7 @@
 //! gRPC: `inference.GRPCInferenceService`, `grpc.health.v1.Health` and server reflection.
 
 mod classification;
+mod compression;
 mod contents;
 mod health;
 mod incoming;
@@ -17,7 +18,9 @@ mod router;
 mod service;
 mod statistics;
 mod status;
+mod until_exit;
 mod version;
+mod whole;
 
 #[cfg(test)]
 mod tests;

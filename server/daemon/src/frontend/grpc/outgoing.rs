@@ -5,7 +5,7 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::Frame;
 use nerite_proto::inference::ModelInferResponse;
@@ -14,6 +14,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 use tonic::Status;
 use tonic::body::Body;
 
+use super::compression::{self, Encoding};
 use super::incoming::PREFIX;
 
 /// The number of `raw_output_contents` in `ModelInferResponse`, whose last field it is.
@@ -22,15 +23,38 @@ const RAW_OUTPUT_CONTENTS: u32 = 6;
 /// From how many bytes on an output goes as a piece of its own, and is not copied into the message.
 const PIECE: usize = 32 << 10;
 
-/// A call's answer on the wire. `limit` is the longest message, in bytes.
-pub(super) fn reply(answer: ModelInferResponse, limit: usize) -> Response<Body> {
-    let pieces = match encode(answer, limit) {
+/// A call's answer on the wire, compressed if there is an `encoding`. `limit` is the longest message, in bytes.
+pub(super) async fn reply(
+    answer: ModelInferResponse,
+    encoding: Option<Encoding>,
+    limit: usize,
+) -> Response<Body> {
+    let pieces = match (encode(answer, limit), encoding) {
+        (Ok(pieces), Some(encoding)) => compressed(pieces, encoding).await,
+        (pieces, _) => pieces,
+    };
+    let pieces = match pieces {
         Ok(pieces) => pieces,
         Err(status) => return status.into_http(),
     };
     let mut response = Response::new(Body::new(Reply { pieces, trailers: true }));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    if let Some(encoding) = encoding {
+        response.headers_mut().insert("grpc-encoding", encoding.header());
+    }
     response
+}
+
+/// The message in `pieces`, compressed and with a prefix that says so.
+async fn compressed(mut pieces: VecDeque<Bytes>, encoding: Encoding) -> Result<VecDeque<Bytes>, Status> {
+    if let Some(first) = pieces.front_mut() {
+        first.advance(PREFIX);
+    }
+    let message = compression::compress(encoding, pieces).await?;
+    let mut prefix = BytesMut::with_capacity(PREFIX);
+    prefix.put_u8(1);
+    prefix.put_u32(u32::try_from(message.len()).map_err(|_| too_large(message.len(), u32::MAX as usize))?);
+    Ok([prefix.freeze(), message].into())
 }
 
 /// The message with its prefix. Large outputs are pieces of their own: slices of the engine's buffers.
@@ -40,11 +64,8 @@ fn encode(mut answer: ModelInferResponse, limit: usize) -> Result<VecDeque<Bytes
         key_len(RAW_OUTPUT_CONTENTS) + encoded_len_varint(output.len() as u64) + output.len()
     };
     let length = answer.encoded_len() + outputs.iter().map(field).sum::<usize>();
-    let announced = u32::try_from(length).ok().filter(|_| length <= limit).ok_or_else(|| {
-        Status::out_of_range(format!(
-            "Error, encoded message length too large: found {length} bytes, the limit is: {limit} bytes"
-        ))
-    })?;
+    let announced =
+        u32::try_from(length).ok().filter(|_| length <= limit).ok_or_else(|| too_large(length, limit))?;
     let copied = length - outputs.iter().map(Bytes::len).filter(|length| *length >= PIECE).sum::<usize>();
     let mut buffer = BytesMut::with_capacity(PREFIX + copied);
     buffer.put_u8(0);
@@ -64,6 +85,11 @@ fn encode(mut answer: ModelInferResponse, limit: usize) -> Result<VecDeque<Bytes
         pieces.push_back(buffer.freeze());
     }
     Ok(pieces)
+}
+
+/// In the words of gRPC's core, which Triton's clients know.
+fn too_large(length: usize, limit: usize) -> Status {
+    Status::resource_exhausted(format!("Sent message larger than max ({length} vs. {limit})"))
 }
 
 /// The message, and a status that says that all went well.
@@ -99,11 +125,14 @@ impl http_body::Body for Reply {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http_body_util::BodyExt;
     use nerite_proto::inference::model_infer_response::InferOutputTensor;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::inflight::Inflight;
 
     fn answer(outputs: &[usize]) -> ModelInferResponse {
         ModelInferResponse {
@@ -139,16 +168,31 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_ends_with_a_good_status() {
-        let reply = reply(answer(&[4]), 1000);
+        let reply = reply(answer(&[4]), None, 1000).await;
         assert_eq!(reply.headers()[header::CONTENT_TYPE], "application/grpc");
         let whole = reply.into_body().collect().await.unwrap();
         assert_eq!(whole.trailers().unwrap()[Status::GRPC_STATUS], "0");
     }
 
-    #[test]
-    fn an_answer_over_the_limit_is_an_error() {
-        let reply = reply(answer(&[2000]), 1000);
-        assert_eq!(reply.headers()[Status::GRPC_STATUS], "11");
-        assert!(reply.headers()[Status::GRPC_MESSAGE].to_str().unwrap().contains("limit"));
+    #[tokio::test]
+    async fn a_compressed_answer_is_the_same_message_and_says_how_it_is_compressed() {
+        let answer = answer(&[100, 2 * PIECE]);
+        let expected = answer.encode_to_vec();
+        let reply = reply(answer, Some(Encoding::Zstd), usize::MAX).await;
+        assert_eq!(reply.headers()["grpc-encoding"], "zstd");
+        let sent = reply.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(sent[..PREFIX], [&[1], &(sent.len() as u32 - 5).to_be_bytes()[..]].concat());
+        assert!(sent.len() < 1000, "{} bytes", sent.len());
+        let share = Arc::new(Arc::new(Inflight::default()).call());
+        let message = compression::decompress(Encoding::Zstd, sent.slice(PREFIX..), share, usize::MAX).await;
+        assert_eq!(message.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn an_answer_over_the_limit_is_an_error() {
+        let reply = reply(answer(&[2000]), None, 1000).await;
+        assert_eq!(reply.headers()[Status::GRPC_STATUS], "8");
+        let message = reply.headers()[Status::GRPC_MESSAGE].to_str().unwrap();
+        assert!(message.contains("larger%20than%20max"), "{message}");
     }
 }

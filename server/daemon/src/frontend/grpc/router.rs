@@ -16,15 +16,19 @@ use tonic_health::pb::health_server::HealthServer;
 use tower_service::Service;
 
 use super::health::ServerHealth;
+use super::infer::{self, Terms};
 use super::metered::Metered;
 use super::service::InferenceService;
-use super::{infer, reflection, status};
-use crate::net::CallDeadline;
+use super::until_exit::UntilExit;
+use super::whole::Whole;
+use super::{reflection, status};
 use crate::serving::Serving;
 
-/// The largest message in either direction, in bytes; as in Triton.
+/// The largest message of an inference in either direction, and of any other answer, in bytes; as in Triton.
 const LARGEST_MESSAGE: usize = i32::MAX as usize;
 
+/// The largest message of any other call, in bytes; gRPC's default. They name things.
+const LARGEST_QUESTION: usize = 4 << 20;
 const MODEL_INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 const ENCODINGS: [CompressionEncoding; 3] =
@@ -34,8 +38,7 @@ const ENCODINGS: [CompressionEncoding; 3] =
 #[derive(Clone)]
 pub struct Services {
     serving: Arc<Serving>,
-    /// Whether answers are compressed for those who accept it.
-    compress: bool,
+    terms: Terms,
     inference: GrpcInferenceServiceServer<InferenceService>,
     health: HealthServer<ServerHealth>,
 }
@@ -47,7 +50,7 @@ impl Services {
     /// The services over what is served. `compress`: answers to callers that accept it are compressed.
     pub fn new(serving: &Arc<Serving>, compress: bool) -> Services {
         let mut inference = GrpcInferenceServiceServer::new(InferenceService(Arc::clone(serving)))
-            .max_decoding_message_size(LARGEST_MESSAGE)
+            .max_decoding_message_size(LARGEST_QUESTION)
             .max_encoding_message_size(LARGEST_MESSAGE);
         for encoding in ENCODINGS {
             inference = inference.accept_compressed(encoding);
@@ -56,7 +59,8 @@ impl Services {
             }
         }
         let health = HealthServer::new(ServerHealth(Arc::clone(serving)));
-        Services { serving: Arc::clone(serving), compress, inference, health }
+        let terms = Terms { limit: LARGEST_MESSAGE, compress };
+        Services { serving: Arc::clone(serving), terms, inference, health }
     }
 }
 
@@ -75,23 +79,20 @@ where
 
     /// Takes a share of what may be in flight, which the call has until its answer is made or its future is dropped.
     fn call(&mut self, request: Request<B>) -> Answered {
+        let request = request.map(|body| UntilExit::new(body, &self.serving));
         let inflight = &self.serving.inflight;
-        let infer = request.uri().path() == MODEL_INFER;
-        let share = match infer.then(|| inflight.request()) {
-            None => inflight.call(),
-            Some(Ok(share)) => share,
-            Some(Err(full)) => return answered(status::of_full(&full)),
-        };
-        if infer && !self.compress && is_plain(&request) {
-            let serving = Arc::clone(&self.serving);
-            let deadline = CallDeadline::of(request.extensions());
-            let body = Metered::new(request.into_body(), share);
-            let call = async move { Ok(infer::call(&serving, body, deadline, LARGEST_MESSAGE).await) };
-            return Box::pin(call);
+        if request.uri().path() == MODEL_INFER {
+            let share = match inflight.request() {
+                Ok(share) => share,
+                Err(full) => return answered(status::of_full(&full)),
+            };
+            let (serving, terms) = (Arc::clone(&self.serving), self.terms);
+            return Box::pin(async move { Ok(infer::call(&serving, request, share, terms).await) });
         }
         // The body of such a call is gone when its message has been read.
-        let share = Arc::new(share);
-        let answer = self.route(request.map(|body| Metered::new(body, Arc::clone(&share))));
+        let share = Arc::new(inflight.call());
+        let metered = |body| Whole::new(Metered::new(body, Arc::clone(&share)), LARGEST_QUESTION);
+        let answer = self.route(request.map(metered));
         Box::pin(async move {
             let answer = answer.await;
             drop(share);
@@ -123,9 +124,4 @@ impl Services {
 
 fn answered(status: Status) -> Answered {
     Box::pin(future::ready(Ok(status.into_http())))
-}
-
-/// Whether the messages of a request come without compression.
-fn is_plain<B>(request: &Request<B>) -> bool {
-    request.headers().get("grpc-encoding").is_none_or(|encoding| encoding == "identity")
 }

@@ -9,10 +9,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::support::{Gate, bind, refused, within};
-use crate::net::{Endpoint, Stopped, serve_http};
+use crate::net::http1::{Limits, serve_within};
+use crate::net::{Endpoint, Stopped};
 
 /// Answers with method and path, `/wait` once the gate is open.
 fn start() -> (Endpoint, Gate) {
+    start_within(Limits { connections: 256, first_head: Duration::from_secs(30) })
+}
+
+fn start_within(limits: Limits) -> (Endpoint, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
     let handler = move |request: http::Request<hyper::body::Incoming>| {
@@ -24,7 +29,7 @@ fn start() -> (Endpoint, Gate) {
             Response::new(Full::from(format!("{} {}", request.method(), request.uri())))
         }
     };
-    (serve_http(bind(), handler).unwrap(), gate)
+    (serve_within(limits, bind(), handler).unwrap(), gate)
 }
 
 async fn send(addr: SocketAddr, bytes: &[u8]) -> TcpStream {
@@ -79,6 +84,29 @@ async fn beyond_the_limit_clients_wait_for_a_place_and_get_it() {
     for client in clients {
         assert!(rest(client).await.ends_with("GET /wait"));
     }
+}
+
+#[tokio::test]
+async fn clients_that_ask_nothing_do_not_keep_the_places_from_those_who_ask() {
+    let (endpoint, _gate) = start_within(Limits { connections: 8, first_head: Duration::from_millis(50) });
+    let mut silent = Vec::new();
+    for said in [&b""[..], b"GET / HT"].repeat(8) {
+        silent.push(send(endpoint.local_addr(), said).await);
+    }
+    let request = b"GET / HTTP/1.0\r\n\r\n";
+    assert!(rest(send(endpoint.local_addr(), request).await).await.ends_with("GET /"));
+}
+
+#[tokio::test]
+async fn a_client_that_has_asked_may_ask_again_later() {
+    let (endpoint, _gate) = start_within(Limits { connections: 8, first_head: Duration::from_millis(50) });
+    let mut client = send(endpoint.local_addr(), b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    client.readable().await.unwrap();
+    // Somebody who came later and asks nothing is given up meanwhile.
+    let silent = send(endpoint.local_addr(), b"").await;
+    assert_eq!(rest(silent).await, "");
+    client.write_all(b"GET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    assert!(rest(client).await.ends_with("GET /b"));
 }
 
 #[tokio::test]

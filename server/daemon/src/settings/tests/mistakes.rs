@@ -251,7 +251,35 @@ fn mistakes_in_variables_name_the_variable() {
         assert_eq!(error("--model-repository=models --grpc-port=1", variables), sentence);
     }
     served("", "GRPC_PORT=x XNERITE_FOO=1 NERITE=1");
-    served("", "NERITE_SERVICE_HOST=10.0.0.1 NERITE_SERVICE_PORT_GRPC=8001 NERITE_PORT=tcp://10.0.0.1:8001");
+}
+
+#[test]
+fn variables_that_kubernetes_sets_for_services_named_like_the_daemon_are_not_settings() {
+    for service in ["NERITE", "NERITE_GRPC", "NERITE_METRICS_2"] {
+        let links = [
+            format!("{service}_SERVICE_HOST=10.0.0.1"),
+            format!("{service}_SERVICE_PORT=8001"),
+            format!("{service}_SERVICE_PORT_HTTP_METRICS=8002"),
+            format!("{service}_PORT=tcp://10.0.0.1:8001"),
+            format!("{service}_PORT_8001_TCP=tcp://10.0.0.1:8001"),
+            format!("{service}_PORT_8001_TCP_PROTO=tcp"),
+            format!("{service}_PORT_8001_TCP_PORT=8001"),
+            format!("{service}_PORT_8001_TCP_ADDR=10.0.0.1"),
+            format!("{service}_PORT_53_UDP=udp://10.0.0.1:53"),
+        ];
+        assert_eq!(served("", &links.join(" ")), served("", ""), "{service}");
+    }
+    for (variable, nearest) in
+        [("NERITE_PORT=8001", "NERITE_"), ("NERITE_GRPC_PORT_8001=1", "NERITE_GRPC_PORT")]
+    {
+        let error = error("--model-repository=models", variable);
+        assert!(error.contains("unknown variable") && error.contains(nearest), "{error}");
+    }
+}
+
+#[test]
+fn variables_of_the_scripts_are_not_settings() {
+    assert_eq!(served("", "NERITE_PYTHON=python3 NERITE_BINARY=nerite NERITE_BENCH_TOOLS=x"), served("", ""));
 }
 
 #[test]
