@@ -9,9 +9,11 @@ pub(super) const FAST: Duration = Duration::from_micros(200);
 /// By how much an execution may exceed the estimate before the model has to be measured anew.
 const PATIENCE: u32 = 10;
 
-/// How many executions in a row on the pool show that a model is fast. Not more, since a busy machine makes any model look
-/// slow now and then.
+/// How many executions in a row on the pool show that a model is fast.
 const PROBATION: u32 = 8;
+
+/// How many do for one that was fast and then took too long once: on a busy machine any execution may be interrupted.
+const SECOND_PROBATION: u32 = 2;
 
 /// Requests that come so soon after an execution come in quick succession.
 const SUCCESSION: Duration = Duration::from_micros(20);
@@ -38,8 +40,8 @@ pub(super) struct Pace {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// On the pool, until so many executions in a row were fast.
-    Measured { fast: u32 },
+    /// On the pool, until so many more executions in a row are fast.
+    Measured { lacking: u32 },
     /// Wherever it suits.
     Fast { estimate: Duration },
 }
@@ -53,7 +55,7 @@ struct Last {
 impl Pace {
     /// Of a model that has not been executed yet.
     pub(super) fn new() -> Pace {
-        Pace { standing: Standing::Measured { fast: 0 }, last: None }
+        Pace { standing: Standing::Measured { lacking: PROBATION }, last: None }
     }
 
     /// Whether it may be executed on a thread of the network.
@@ -72,21 +74,22 @@ impl Pace {
     pub(super) fn observe(&mut self, place: Place, took: Duration, requests: usize, now: Instant) {
         self.last = Some(Last { ended: now, requests });
         self.standing = match self.standing {
-            Standing::Measured { fast } if took <= FAST && place == Place::Pool => match fast + 1 {
-                PROBATION => Standing::Fast { estimate: took },
-                fast => Standing::Measured { fast },
+            Standing::Measured { lacking } if took <= FAST && place == Place::Pool => match lacking - 1 {
+                0 => Standing::Fast { estimate: took },
+                lacking => Standing::Measured { lacking },
             },
-            Standing::Fast { estimate } if took <= estimate * PATIENCE => match (estimate * 7 + took) / 8 {
+            Standing::Measured { .. } => Standing::Measured { lacking: PROBATION },
+            Standing::Fast { estimate } if took > estimate * PATIENCE => return self.disappoint(),
+            Standing::Fast { estimate } => match (estimate * 7 + took) / 8 {
                 estimate if estimate <= FAST => Standing::Fast { estimate },
-                _ => Standing::Measured { fast: 0 },
+                _ => Standing::Measured { lacking: PROBATION },
             },
-            _ => Standing::Measured { fast: 0 },
         };
     }
 
     /// It is not as fast as was believed: it goes to the pool until it is measured again.
     pub(super) fn disappoint(&mut self) {
-        self.standing = Standing::Measured { fast: 0 };
+        self.standing = Standing::Measured { lacking: SECOND_PROBATION };
     }
 }
 
@@ -127,7 +130,7 @@ mod tests {
         assert!(pace.is_fast());
         observe(&mut pace, Place::Inline, Duration::from_millis(5), 1);
         assert!(!pace.is_fast());
-        observe(&mut pace, Place::Pool, QUICK, PROBATION - 1);
+        observe(&mut pace, Place::Pool, QUICK, SECOND_PROBATION - 1);
         assert!(!pace.is_fast());
         observe(&mut pace, Place::Pool, QUICK, 1);
         assert!(pace.is_fast());
