@@ -43,6 +43,40 @@ fn a_request_whose_caller_went_away_takes_no_room_in_a_batch() {
 }
 
 #[test]
+fn of_a_hundred_thousand_requests_of_which_most_gave_up_just_the_others_are_executed() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let busy_answer = send(&version, "busy", 1);
+    let busy = handle.next();
+    let (mut kept, mut given_up) = (Vec::new(), Vec::new());
+    for i in 0..100_000 {
+        let answer = send(&version, &i.to_string(), 1 + i % 3);
+        if i % 10 == 0 { kept.push((i.to_string(), answer)) } else { given_up.push(answer) }
+    }
+    // They go away on several threads at once, in another order than they came.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let some = given_up.split_off(given_up.len() - 22_500);
+            scope.spawn(move || some.into_iter().rev().for_each(drop));
+        }
+    });
+    assert_eq!((given_up.len(), version.statistics().pending()), (0, kept.len() as i64));
+    busy.succeed();
+    let mut executed = Vec::new();
+    while executed.len() < kept.len() {
+        let execution = handle.next();
+        executed.extend(execution.ids());
+        execution.succeed();
+    }
+    assert_eq!(wait(busy_answer).error, None);
+    for ((id, answer), executed) in kept.into_iter().zip(executed) {
+        assert_eq!((id, wait(answer).error), (executed, None));
+    }
+    let statistics = version.statistics();
+    assert_eq!((statistics.failures(FailureReason::Canceled), statistics.success.count()), (90_000, 10_001));
+    assert_eq!(statistics.pending(), 0);
+}
+
+#[test]
 fn a_caller_that_goes_away_during_the_execution_is_seen_by_the_engine() {
     let (version, handle) = serve(batches_of_8(), 1);
     let caller = send(&version, "a", 1);
