@@ -33,6 +33,11 @@ pub struct Artifact<'a> {
 pub trait Model: Send + Sync {
     /// What the model says of itself.
     fn declaration(&self) -> &Declaration;
+    /// Whether an execution takes so little, whatever it is given, that its caller need not be able to give up meanwhile:
+    /// some dozen microseconds a row at most. In doubt it does not.
+    fn is_brief(&self) -> bool {
+        false
+    }
     /// Makes one more executor of the model.
     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError>;
 }

@@ -45,7 +45,8 @@ impl Backend for OnnxRuntime {
             return Err(cancelled());
         }
         let environment = environment::get(&self.options)?;
-        let threads = environment.threads.of_session(&parameters, || small::is_small(&file));
+        let is_small = small::is_small(&file);
+        let threads = environment.threads.of_session(&parameters, || is_small);
         let options = SessionOptions::new(artifact.model, artifact.graph_level, &parameters, threads)?;
         let options = Arc::new(options);
         let opened = {
@@ -60,6 +61,7 @@ impl Backend for OnnxRuntime {
         Ok(Arc::new(OnnxModel {
             session: Arc::new(session),
             declaration,
+            is_small,
             shrink_arena: parameters.shrink_arena,
         }))
     }
@@ -68,12 +70,17 @@ impl Backend for OnnxRuntime {
 struct OnnxModel {
     session: Arc<Session>,
     declaration: Declaration,
+    is_small: bool,
     shrink_arena: bool,
 }
 
 impl Model for OnnxModel {
     fn declaration(&self) -> &Declaration {
         &self.declaration
+    }
+
+    fn is_brief(&self) -> bool {
+        self.is_small
     }
 
     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError> {

@@ -1,7 +1,7 @@
 //! What every model version did so far.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nerite_backend::{Executions, Phases};
@@ -105,7 +105,6 @@ pub struct Statistics {
     inferences: AtomicU64,
     executions: AtomicU64,
     reruns: AtomicU64,
-    pending: AtomicI64,
     last_inference_ms: AtomicU64,
     batches: Mutex<BTreeMap<u32, BatchStatistics>>,
 }
@@ -128,11 +127,6 @@ impl Statistics {
         self.failure.add(after);
     }
 
-    /// A request began (+1) or ended (-1) to wait for its execution.
-    pub fn pending_changed(&self, by: i64) {
-        self.pending.fetch_add(by, Relaxed);
-    }
-
     /// How many requests failed for that reason.
     pub fn failures(&self, reason: FailureReason) -> u64 {
         self.failures[reason as usize].load(Relaxed)
@@ -151,11 +145,6 @@ impl Statistics {
     /// How many requests were run again by themselves because their batch had failed.
     pub fn reruns(&self) -> u64 {
         self.reruns.load(Relaxed)
-    }
-
-    /// How many requests wait for their execution.
-    pub fn pending(&self) -> i64 {
-        self.pending.load(Relaxed)
     }
 
     /// When the model last ran, in milliseconds since 1970; 0 if never.

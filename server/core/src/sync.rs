@@ -1,12 +1,13 @@
-//! The lock of everything whose interleavings are tested: parking_lot's, or shuttle's under the feature of that name.
+//! The lock of everything whose interleavings are tested: parking_lot's, or in tests with the feature
+//! `shuttle` that of the library of this name.
 
-#[cfg(not(feature = "shuttle"))]
+#[cfg(not(all(test, feature = "shuttle")))]
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 
-#[cfg(feature = "shuttle")]
+#[cfg(all(test, feature = "shuttle"))]
 pub(crate) use shuttled::{Mutex, MutexGuard};
 
-#[cfg(feature = "shuttle")]
+#[cfg(all(test, feature = "shuttle"))]
 mod shuttled {
     pub(crate) use shuttle::sync::MutexGuard;
 

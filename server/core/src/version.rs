@@ -24,7 +24,7 @@ pub struct ModelVersion {
 
 impl ModelVersion {
     /// A version over its scheduler; both account to `statistics`.
-    pub fn new(
+    pub(crate) fn new(
         version: u64,
         spec: ModelSpec,
         scheduler: Scheduler,
@@ -44,6 +44,17 @@ impl ModelVersion {
     /// The running account.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// How many requests wait for their execution.
+    pub fn pending(&self) -> usize {
+        self.scheduler.pending()
+    }
+
+    /// How many threads were called for it and have not begun.
+    #[cfg(test)]
+    pub(crate) fn called(&self) -> usize {
+        self.scheduler.called()
     }
 
     /// How many instances have nothing to do.

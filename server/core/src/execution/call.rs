@@ -12,6 +12,9 @@ use super::{Placed, Ticket};
 use crate::statistics::{FailureReason, Journey, Statistics};
 use crate::sync::Mutex;
 
+/// What a request is told that finds its model's queue full.
+pub(super) const QUEUE_FULL: &str = "Exceeds maximum queue size";
+
 /// What a request is told that waited for longer than its model's policy allows.
 pub(super) const TIMEOUT_EXPIRED: &str = "Request timeout expired";
 

@@ -98,7 +98,7 @@ impl Policy {
 }
 
 /// Decides what a model with so many free instances does with its queue, whose first requests come first. A request is
-/// never split, and none overtakes another. The rules are those of Triton's dynamic batcher:
+/// never split, and none overtakes another of the queue. The rules are those of Triton's dynamic batcher:
 ///
 /// * of the preferred sizes that can be reached, the largest is executed at once;
 /// * a batch that cannot grow is executed at once: because the next request would make it too large or is unlike, or

@@ -6,7 +6,7 @@ use nerite_backend::{BackendError, Batch, Instance, InstanceSpec, Model};
 use crate::rate_limiter::Claim;
 
 /// An instance of a model, and how to make it anew.
-pub struct Executor {
+pub(crate) struct Executor {
     spec: InstanceSpec,
     instance: Box<dyn Instance>,
     /// What it must be granted before it executes.
@@ -16,7 +16,7 @@ pub struct Executor {
 
 impl Executor {
     /// Makes an instance of the model.
-    pub fn new(model: &dyn Model, spec: InstanceSpec) -> Result<Executor, BackendError> {
+    pub(crate) fn new(model: &dyn Model, spec: InstanceSpec) -> Result<Executor, BackendError> {
         let instance = model.instance(&spec)?;
         Ok(Executor { spec, instance, claim: None, executions: 0 })
     }

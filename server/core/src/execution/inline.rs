@@ -1,8 +1,9 @@
 //! Executions on the network's own threads, in between requests.
 //!
 //! To wake another thread costs some 25 µs, in latency and in CPU time: more than many a model takes. A fast model is
-//! executed by a task on the network's runtime instead. It begins when the thread has done what else is ready, so that it
-//! finds all the requests that have come by then.
+//! executed by a task of the network instead; if more requests are likely to be on their way, by one that begins when its
+//! thread has done what else is ready, so that it finds all that have come by then; and if the model is known to be brief,
+//! by the very task that brings the request.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
@@ -66,7 +67,8 @@ impl Inline {
     }
 
     /// Answers a dispatch at once, by the task that brings the request, if that is one of the network's: a task of its
-    /// own would be one more turn, after some of which tokio wakes another thread for the next.
+    /// own would be one more turn, after some of which tokio wakes another thread for the next. For models whose executions
+    /// are brief: until this one ends, nobody sees that its caller gives up.
     ///
     /// The task that tokio was told to poll next cannot be taken over by another thread while this one executes. There is
     /// none here as a rule: a request's task wakes its connection only when that has a window to enlarge, which is once in
@@ -107,20 +109,22 @@ impl Inline {
         self.clock.ring_at(self.clock.now() + TICK, weak);
     }
 
-    /// The models whose executions have just been found to take too long, and whether there is any execution.
-    fn look(&self) -> (Vec<Arc<Scheduler>>, bool) {
+    /// Looks at every execution and tells the models whose executions have just been found to take too long. Whether
+    /// there is any execution, and whether any such.
+    fn look(&self) -> (bool, bool) {
         let now = self.clock.now();
-        let (mut overdue, mut any) = (Vec::new(), false);
+        let (mut any, mut any_overdue) = (false, false);
         for slot in &self.slots {
-            if let Some(run) = &mut *slot.lock() {
-                any = true;
-                if !run.is_overdue && now.saturating_duration_since(run.since) >= OVERDUE {
-                    run.is_overdue = true;
-                    overdue.push(Arc::clone(&run.scheduler));
-                }
+            let mut slot = slot.lock();
+            let Some(run) = &mut *slot else { continue };
+            any = true;
+            if !run.is_overdue && now.saturating_duration_since(run.since) >= OVERDUE {
+                (run.is_overdue, any_overdue) = (true, true);
+                // With the slot locked: that it is over after all is told later.
+                run.scheduler.overdue();
             }
         }
-        (overdue, any)
+        (any, any_overdue)
     }
 
     /// Whether to look again, after a look that found executions or none.
@@ -136,11 +140,10 @@ impl Alarm for Inline {
     /// the connections. tokio's threads take turns at that, and it may be this one's turn that sleeps; the tasks
     /// that wait behind it are then taken over by the one that is woken.
     fn ring(self: Arc<Self>) {
-        let (overdue, any) = self.look();
-        if !overdue.is_empty() {
+        let (any, any_overdue) = self.look();
+        if any_overdue {
             self.runtime.spawn(async {});
         }
-        overdue.iter().for_each(|scheduler| scheduler.overdue());
         if self.goes_on(any) {
             self.watch_on();
         }
@@ -150,6 +153,8 @@ impl Alarm for Inline {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let run = self.0.lock().take();
-        drop(run);
+        if let Some(Run { scheduler, is_overdue: true, .. }) = run {
+            scheduler.no_longer_overdue();
+        }
     }
 }

@@ -4,6 +4,7 @@ use tokio::runtime::Handle;
 
 use super::clock::{Clock, Timer};
 use super::inline::Inline;
+use super::state::Call;
 use super::{Dispatch, Pool};
 use crate::rate_limiter::RateLimiter;
 
@@ -65,6 +66,15 @@ impl Machinery {
             .filter(|network| network.threads > 1)
             .map(|network| Arc::new(Inline::new(network.runtime, network.threads - 1, Arc::clone(&clock))));
         Machinery { threads, clock, inline, hold, rate_limiter }
+    }
+
+    /// Calls a thread.
+    pub(super) fn call(&self, dispatch: Dispatch, call: Call) {
+        match (call, &self.inline) {
+            (Call::Here, Some(inline)) => inline.run_here(dispatch),
+            (Call::Network { patient }, Some(inline)) => inline.spawn(dispatch, patient),
+            (Call::Pool, _) | (_, None) => self.threads.run(dispatch),
+        }
     }
 
     /// Who decides whose turn it is, if anyone does.

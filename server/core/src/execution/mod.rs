@@ -3,6 +3,7 @@
 mod call;
 mod clock;
 mod decide;
+mod dispatch;
 mod executor;
 mod inline;
 mod machinery;
@@ -11,6 +12,7 @@ mod pace;
 mod pool;
 mod queue;
 mod scheduler;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +20,9 @@ pub use call::Answer;
 pub(crate) use call::{Ledger, Open, open};
 #[cfg(test)]
 pub(crate) use clock::{Alarm, Clock};
-pub use executor::Executor;
+pub(crate) use dispatch::Dispatch;
+pub(crate) use executor::Executor;
 pub use machinery::{Machinery, MachineryOptions, Network};
-pub use pool::{Job, Pool};
+pub(crate) use pool::{Job, Pool};
 pub(crate) use queue::{Placed, Ticket};
-pub use scheduler::{Dispatch, Scheduler};
+pub(crate) use scheduler::Scheduler;

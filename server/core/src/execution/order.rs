@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use nerite_backend::{BackendError, Cancel, Exchange, Phases, Responder, Response, Sent};
+use nerite_backend::{BackendError, Cancel, CancelGuard, Exchange, Phases, Responder, Response, Sent};
 
 use crate::sync::Mutex;
 
@@ -22,8 +22,8 @@ struct Line {
 }
 
 enum Place {
-    /// There is no final response yet.
-    Open,
+    /// There is no final response yet. Nobody waits for one once the request is cancelled.
+    Open(Cancel),
     /// Held until its turn comes.
     Ready(Box<Held>),
     /// There will be none.
@@ -38,11 +38,18 @@ struct Held {
 impl ResponseOrder {
     /// A responder in place of `responder`, behind all those made earlier.
     pub(super) fn enter(self: &Arc<Self>, responder: Responder) -> Responder {
+        let cancel = responder.exchange().cancel().clone();
         let mut line = self.line.lock();
         let place = line.first + line.places.len() as u64;
-        line.places.push_back(Place::Open);
+        line.places.push_back(Place::Open(cancel.clone()));
         drop(line);
-        Responder::new(Arc::new(Ordered { order: Arc::clone(self), place, responder }))
+        let order = Arc::downgrade(self);
+        let given_up = cancel.on_cancel(move || {
+            if let Some(order) = order.upgrade() {
+                order.line.lock().advance();
+            }
+        });
+        Responder::new(Arc::new(Ordered { order: Arc::clone(self), place, responder, _given_up: given_up }))
     }
 
     /// Fills a place and lets those pass whose turn has come.
@@ -50,17 +57,40 @@ impl ResponseOrder {
         let mut line = self.line.lock();
         let index = place.checked_sub(line.first).and_then(|index| usize::try_from(index).ok());
         match index.and_then(|index| line.places.get_mut(index)) {
-            Some(open @ Place::Open) => *open = with,
+            // What nobody waits for is not held.
+            Some(Place::Open(cancel)) if cancel.is_cancelled() => {
+                line.advance();
+                return Sent::Gone;
+            }
+            Some(open @ Place::Open(_)) => *open = with,
             _ => return Sent::Gone,
         }
-        // Under the lock: two threads must not overtake each other on the way out. Sending only stores and wakes.
-        while let Some(place) = line.places.pop_front_if(|place| !matches!(place, Place::Open)) {
-            line.first += 1;
+        line.advance();
+        Sent::Taken
+    }
+}
+
+impl Line {
+    /// Lets those pass whose turn has come, and leaves out those that nobody waits for.
+    ///
+    /// To be called under the lock: two threads must not overtake each other on the way out. Sending only stores and
+    /// wakes.
+    fn advance(&mut self) {
+        while let Some(place) = self.places.pop_front_if(|place| place.may_pass()) {
+            self.first += 1;
             if let Place::Ready(held) = place {
                 held.responder.send(held.response);
             }
         }
-        Sent::Taken
+    }
+}
+
+impl Place {
+    fn may_pass(&self) -> bool {
+        match self {
+            Place::Open(cancel) => cancel.is_cancelled(),
+            Place::Ready(_) | Place::Gone => true,
+        }
     }
 }
 
@@ -69,6 +99,8 @@ struct Ordered {
     order: Arc<ResponseOrder>,
     place: u64,
     responder: Responder,
+    /// Lets the others pass when this one is given up.
+    _given_up: CancelGuard,
 }
 
 impl Exchange for Ordered {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// The longest execution, as a rule, and the longest sequence of them, for which a thread of the network may be kept from its work: some eight times what
-/// it costs to wake another thread.
-pub(super) const FAST: Duration = Duration::from_micros(200);
+/// The longest execution, as a rule, for which a thread of the network may be kept from its work: some eight times what it
+/// costs to wake another thread.
+const FAST: Duration = Duration::from_micros(200);
 
 /// By how much an execution may exceed the estimate before the model has to be measured anew.
 const PATIENCE: u32 = 10;
@@ -35,13 +35,13 @@ pub(super) struct Pace {
 }
 
 /// ```text
-/// Measured ──enough in a row are fast──► Fast
-///     ▲────one takes much too long─────────┘
+/// Probation ──enough in a row are fast──► Fast
+///     ▲──one takes much too long, or the estimate grows too long──┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     /// On the pool, until so many more executions in a row are fast.
-    Measured { lacking: u32 },
+    Probation { lacking: u32 },
     /// Wherever it suits.
     Fast { estimate: Duration },
 }
@@ -55,7 +55,7 @@ struct Last {
 impl Pace {
     /// Of a model that has not been executed yet.
     pub(super) fn new() -> Pace {
-        Pace { standing: Standing::Measured { lacking: PROBATION }, last: None }
+        Pace { standing: Standing::Probation { lacking: PROBATION }, last: None }
     }
 
     /// Whether it may be executed on a thread of the network.
@@ -74,22 +74,22 @@ impl Pace {
     pub(super) fn observe(&mut self, place: Place, took: Duration, requests: usize, now: Instant) {
         self.last = Some(Last { ended: now, requests });
         self.standing = match self.standing {
-            Standing::Measured { lacking } if took <= FAST && place == Place::Pool => match lacking - 1 {
+            Standing::Probation { lacking } if took <= FAST && place == Place::Pool => match lacking - 1 {
                 0 => Standing::Fast { estimate: took },
-                lacking => Standing::Measured { lacking },
+                lacking => Standing::Probation { lacking },
             },
-            Standing::Measured { .. } => Standing::Measured { lacking: PROBATION },
+            Standing::Probation { .. } => Standing::Probation { lacking: PROBATION },
             Standing::Fast { estimate } if took > estimate * PATIENCE => return self.disappoint(),
             Standing::Fast { estimate } => match (estimate * 7 + took) / 8 {
                 estimate if estimate <= FAST => Standing::Fast { estimate },
-                _ => Standing::Measured { lacking: PROBATION },
+                _ => Standing::Probation { lacking: PROBATION },
             },
         };
     }
 
     /// It is not as fast as was believed: it goes to the pool until it is measured again.
     pub(super) fn disappoint(&mut self) {
-        self.standing = Standing::Measured { lacking: SECOND_PROBATION };
+        self.standing = Standing::Probation { lacking: SECOND_PROBATION };
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 const RETIREMENT: Duration = Duration::from_secs(10);
 
 /// Something to be done on a pool's thread. It must not unwind.
-pub trait Job: Send + 'static {
+pub(crate) trait Job: Send + 'static {
     /// Does it.
     fn run(self);
 }
@@ -18,7 +18,7 @@ pub trait Job: Send + 'static {
 /// Threads that are there when there is work: one is started when a job finds none idle, and ends when it has been idle
 /// for some seconds. The jobs themselves are bounded by whoever makes them (an instance runs one batch at a time), so
 /// the number of threads is too.
-pub struct Pool<J> {
+pub(crate) struct Pool<J> {
     shared: Arc<Shared<J>>,
 }
 
@@ -37,7 +37,7 @@ struct State<J> {
 
 impl<J: Job> Pool<J> {
     /// A pool without threads.
-    pub fn new() -> Pool<J> {
+    pub(crate) fn new() -> Pool<J> {
         Pool::with_retirement(RETIREMENT)
     }
 
@@ -49,7 +49,7 @@ impl<J: Job> Pool<J> {
 
     /// Hands a job to an idle thread, or to a new one. Where no thread can be started and none is running, the caller
     /// does the job itself.
-    pub fn run(&self, job: J) {
+    pub(crate) fn run(&self, job: J) {
         let mut state = self.shared.state.lock();
         state.jobs.push_back(job);
         if state.idle >= state.jobs.len() {
@@ -70,7 +70,8 @@ impl<J: Job> Pool<J> {
     }
 
     /// How many threads there are now.
-    pub fn threads(&self) -> usize {
+    #[cfg(test)]
+    fn threads(&self) -> usize {
         self.shared.state.lock().threads
     }
 

@@ -5,11 +5,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use slab::Slab;
 
-use crate::model::{QueuePolicy, TimeoutAction};
+use crate::admission::QueueTerms;
+use crate::model::{QueuePolicy, Scheduling, TimeoutAction};
 
 /// An empty queue that once was longer than this gives its memory back.
 const KEPT: usize = 1024;
@@ -20,10 +21,11 @@ const KEPT: usize = 1024;
 /// Taking one out, wherever it is, costs the same: who gives up leaves nothing behind.
 pub(super) struct Queue<T> {
     levels: Vec<Level>,
+    default_priority: u32,
     nodes: Slab<Node<T>>,
     rows: u64,
     /// How many of the entries may expire or become overdue.
-    mortal: usize,
+    timed: usize,
     /// The serial number of the last entry.
     serial: u64,
 }
@@ -53,14 +55,9 @@ pub(super) enum Expiry {
 /// One that comes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
-    /// The place of its level.
-    pub(super) level: usize,
     pub(super) rows: u32,
     pub(super) now: Instant,
-    /// How long it asks to wait at most.
-    pub(super) timeout: Option<Duration>,
-    /// When its caller gives up.
-    pub(super) deadline: Option<Instant>,
+    pub(super) terms: QueueTerms,
 }
 
 /// One that was let in.
@@ -102,8 +99,8 @@ struct Node<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty queue of these levels, of which there is at least one.
-    pub(super) fn new(policies: &[QueuePolicy]) -> Queue<T> {
+    /// An empty queue of the levels of that scheduling.
+    pub(super) fn new(scheduling: &Scheduling) -> Queue<T> {
         let level = |policy: &QueuePolicy| Level {
             policy: policy.clone(),
             len: 0,
@@ -111,10 +108,11 @@ impl<T> Queue<T> {
             overdue: Lane::default(),
         };
         Queue {
-            levels: policies.iter().map(level).collect(),
+            levels: scheduling.levels.iter().map(level).collect(),
+            default_priority: scheduling.default_priority,
             nodes: Slab::new(),
             rows: 0,
-            mortal: 0,
+            timed: 0,
             serial: 0,
         }
     }
@@ -129,11 +127,13 @@ impl<T> Queue<T> {
         self.rows
     }
 
-    /// Lets one in, or gives it back if its level is full.
-    pub(super) fn push(&mut self, arrival: Arrival, item: T) -> Result<Placed, T> {
-        let Arrival { level, rows, now, timeout, deadline } = arrival;
+    /// Lets one in, or gives it back if its level is full. So many of those in the queue are not counted.
+    pub(super) fn push(&mut self, arrival: Arrival, uncounted: usize, item: T) -> Result<Placed, T> {
+        let Arrival { rows, now, terms: QueueTerms { priority, timeout, deadline } } = arrival;
+        let level = self.level(priority);
         let policy = &self.levels[level].policy;
-        if policy.max_queue_size.is_some_and(|most| self.levels[level].len >= most) {
+        if policy.max_queue_size.is_some_and(|most| self.levels[level].len >= most.saturating_add(uncounted))
+        {
             return Err(item);
         }
         let until = policy.timeout(timeout).and_then(|timeout| now.checked_add(timeout));
@@ -147,7 +147,7 @@ impl<T> Queue<T> {
         let serial = self.serial;
         let entry = Entry { rows, enqueued: now, item, overdue_at, expires };
         self.rows += u64::from(rows);
-        self.mortal += usize::from(entry.is_mortal());
+        self.timed += usize::from(entry.is_timed());
         self.levels[level].len += 1;
         let node = Node { entry, serial, level, is_overdue: false, before: None, after: None };
         let key = self.nodes.insert(node);
@@ -172,15 +172,16 @@ impl<T> Queue<T> {
         taken
     }
 
-    /// Looks after the first so many: those that have expired are taken out into `expired`, and those overdue let the
-    /// others go first. Those that come after them are left for later.
-    pub(super) fn age(&mut self, now: Instant, reach: usize, expired: &mut Vec<(T, Expiry)>) {
+    /// Looks after the first so many: those that have expired are taken out, and those overdue let the others go first.
+    /// Those that come after them are left for later.
+    pub(super) fn expire(&mut self, now: Instant, reach: usize) -> Vec<(T, Expiry)> {
+        let mut expired = Vec::new();
         let mut seen = 0;
         for level in 0..self.levels.len() {
             for overdue in [false, true] {
                 let mut next = self.lane(level, overdue).first;
                 while let Some(key) = next
-                    && self.mortal > 0
+                    && self.timed > 0
                     && seen < reach
                 {
                     next = self.nodes[key].after;
@@ -197,6 +198,7 @@ impl<T> Queue<T> {
                 }
             }
         }
+        expired
     }
 
     /// What waits, in order.
@@ -205,6 +207,12 @@ impl<T> Queue<T> {
         lanes.flat_map(|lane| {
             std::iter::successors(lane.first, |&key| self.nodes[key].after).map(|key| &self.nodes[key].entry)
         })
+    }
+
+    /// The place of a priority's level. As in Triton, 0 and what is above the levels stand for the default.
+    fn level(&self, priority: u64) -> usize {
+        let known = usize::try_from(priority).ok().filter(|level| (1..=self.levels.len()).contains(level));
+        known.unwrap_or(self.default_priority as usize).clamp(1, self.levels.len()) - 1
     }
 
     fn first(&self) -> Option<usize> {
@@ -216,7 +224,7 @@ impl<T> Queue<T> {
         let Node { entry, level, .. } = self.nodes.remove(key);
         self.levels[level].len -= 1;
         self.rows -= u64::from(entry.rows);
-        self.mortal -= usize::from(entry.is_mortal());
+        self.timed -= usize::from(entry.is_timed());
         if self.nodes.is_empty() && self.nodes.capacity() > KEPT {
             self.nodes.shrink_to_fit();
         }
@@ -254,7 +262,7 @@ impl<T> Queue<T> {
 }
 
 impl<T> Entry<T> {
-    fn is_mortal(&self) -> bool {
+    fn is_timed(&self) -> bool {
         self.overdue_at.is_some() || self.expires.is_some()
     }
 }

@@ -78,7 +78,7 @@ impl Loader {
         let executors =
             guarded("the engine", || self.make_executors(&*engine_model, &spec, plan, &statistics))?;
         let machinery = Arc::clone(&self.machinery);
-        let scheduler = Scheduler::new(&spec, engine_model, executors, Arc::clone(&statistics), machinery);
+        let scheduler = Scheduler::new(&spec, engine_model, executors, machinery);
         Ok(Arc::new(ModelVersion::new(version, spec, scheduler, statistics)))
     }
 

@@ -300,7 +300,7 @@ fn unloading_answers_what_waits_and_waits_for_what_is_executed() {
         assert!(unloading.as_mut().poll(&mut context).is_ready());
     }
     assert_eq!(world.index("m"), [unavailable(Some(1), "unloaded")]);
-    assert_eq!(version.statistics().pending(), 0);
+    assert_eq!(version.pending(), 0);
     drop(version);
 }
 

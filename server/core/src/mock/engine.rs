@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nerite_backend::{
@@ -40,6 +40,7 @@ pub(super) struct Shared {
     pub(super) load_gates: Mutex<HashMap<(String, u64), Receiver<()>>>,
     pub(super) instance_fault: Mutex<Option<Fault>>,
     pub(super) executions: AtomicUsize,
+    pub(super) is_brief: AtomicBool,
     running: AtomicUsize,
     pub(super) most_running: AtomicUsize,
     pub(super) instances: AtomicUsize,
@@ -55,6 +56,7 @@ impl MockEngine {
             load_gates: Mutex::default(),
             instance_fault: Mutex::default(),
             executions: AtomicUsize::new(0),
+            is_brief: AtomicBool::new(false),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
             instances: AtomicUsize::new(0),
@@ -90,6 +92,10 @@ struct MockModel {
 impl Model for MockModel {
     fn declaration(&self) -> &Declaration {
         &self.declaration
+    }
+
+    fn is_brief(&self) -> bool {
+        self.shared.is_brief.load(SeqCst)
     }
 
     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError> {

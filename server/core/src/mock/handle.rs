@@ -54,6 +54,11 @@ impl Handle {
         self.shared.instances_alive.load(SeqCst)
     }
 
+    /// Makes the engine say that its executions are brief.
+    pub(crate) fn be_brief(&self) {
+        self.shared.is_brief.store(true, SeqCst);
+    }
+
     /// Makes every later load of that version go wrong.
     pub(crate) fn fail_load(&self, model: &str, version: u64, fault: Fault) {
         self.shared.load_faults.lock().insert((model.to_owned(), version), fault);

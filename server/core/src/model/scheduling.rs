@@ -55,14 +55,6 @@ impl Default for Scheduling {
     }
 }
 
-impl Scheduling {
-    /// The place in `levels` of a request's priority. As in Triton, 0 and what is above the levels stand for the default.
-    pub(crate) fn level(&self, priority: u64) -> usize {
-        let known = usize::try_from(priority).ok().filter(|level| (1..=self.levels.len()).contains(level));
-        known.unwrap_or(self.default_priority as usize).clamp(1, self.levels.len()) - 1
-    }
-}
-
 impl QueuePolicy {
     /// How long a request that asks for `requested` may wait. As in Triton, a request can only ask for less than a
     /// default that there is.
@@ -75,15 +67,6 @@ impl QueuePolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_priority_of_none_or_of_no_level_is_the_default() {
-        let levels = vec![QueuePolicy::default(); 3];
-        let scheduling = Scheduling { default_priority: 2, levels, ..Scheduling::default() };
-        let levels: Vec<usize> = [0, 1, 2, 3, 4, u64::MAX].map(|priority| scheduling.level(priority)).into();
-        assert_eq!(levels, [1, 0, 1, 2, 1, 1]);
-        assert_eq!(Scheduling::default().level(7), 0);
-    }
 
     #[test]
     fn a_request_may_shorten_a_timeout_where_that_is_allowed_and_never_lengthen_it() {

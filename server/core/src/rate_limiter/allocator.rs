@@ -4,8 +4,8 @@ use super::demand::{DemandId, Demands, Needs, Resource};
 
 /// Who waits for resources, and what is held. Pure.
 ///
-/// The one of the lowest rank is let go first; while it has to wait, so has everyone behind it, so that many small ones
-/// cannot starve a large one.
+/// The one of the lowest rank is let go first, whenever it came; while it has to wait, so has everyone behind it, so that
+/// many small ones cannot starve a large one: their ranks grow as they execute.
 pub(super) struct Allocator<T> {
     held: HashMap<Resource, u32>,
     /// By rank, and among equals by arrival.
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_rank_goes_first_and_nobody_overtakes_one_that_waits() {
+    fn the_lowest_rank_goes_first_and_nobody_of_a_higher_one_overtakes_it() {
         let (demands, ids) = demands(3, &[3, 1]);
         let mut allocator = Allocator::default();
         allocator.stage(ids[1], 0, "small");

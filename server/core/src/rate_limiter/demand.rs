@@ -48,7 +48,7 @@ impl Demands {
         for resource in &wanted.resources {
             let name = resource.name.to_ascii_lowercase();
             let key = Resource { name, device: (!resource.global).then_some(device) };
-            self.check(&key, &resource.name, resource.count)?;
+            self.check(&key, &needs, &resource.name, resource.count)?;
             match needs.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, count)) => *count = (*count).max(resource.count),
                 None => needs.push((key, resource.count)),
@@ -91,11 +91,12 @@ impl Demands {
         }
     }
 
-    fn check(&self, resource: &Resource, name: &str, count: u32) -> Result<(), LoadError> {
-        let other = |known: &&Resource| {
-            known.name == resource.name && known.device.is_none() != resource.device.is_none()
-        };
-        if self.most.keys().any(|known| other(&known)) {
+    /// Whether a resource can be had, by an instance that already has `needs`.
+    fn check(&self, resource: &Resource, needs: &Needs, name: &str, count: u32) -> Result<(), LoadError> {
+        let mut known = self.most.keys().chain(needs.iter().map(|(known, _)| known));
+        if known
+            .any(|known| known.name == resource.name && known.device.is_none() != resource.device.is_none())
+        {
             return Err(LoadError::invalid(format!(
                 "Resource \"{name}\" is present as both global and device-specific resource in the model configuration."
             )));
@@ -167,5 +168,8 @@ mod tests {
         demands.add(&wants("R", 1, true), 0).unwrap();
         let error = demands.add(&wants("R", 1, false), 0).unwrap_err();
         assert!(error.message.contains("both global and device-specific"), "{error}");
+        let mut both = wants("S", 1, true);
+        both.resources.extend(wants("S", 1, false).resources);
+        assert!(demands.add(&both, 0).is_err());
     }
 }

@@ -74,7 +74,7 @@ impl RateLimiter {
             match scheduler.upgrade() {
                 Some(scheduler) => scheduler.granted(executor),
                 // Its model is gone, and with it the work.
-                None => drop(executor),
+                None => executor.claim().into_iter().for_each(|claim| self.release(claim)),
             }
         }
     }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -13,8 +14,21 @@ fn delay(timeout_ms: u64) -> QueuePolicy {
     QueuePolicy { timeout_action: TimeoutAction::Delay, ..reject(None, Some(timeout_ms)) }
 }
 
-fn arrival(level: usize, now: Instant) -> Arrival {
-    Arrival { level, rows: 1, now, timeout: None, deadline: None }
+fn levels(levels: &[QueuePolicy]) -> Scheduling {
+    Scheduling { levels: levels.to_vec(), ..Scheduling::default() }
+}
+
+fn arrival(level: u64, now: Instant) -> Arrival {
+    Arrival { rows: 1, now, terms: QueueTerms { priority: level + 1, ..QueueTerms::default() } }
+}
+
+#[test]
+fn a_priority_of_none_or_of_no_level_is_the_default() {
+    let policies = vec![QueuePolicy::default(); 3];
+    let queue = Queue::<u32>::new(&Scheduling { default_priority: 2, ..levels(&policies) });
+    let found: Vec<usize> = [0, 1, 2, 3, 4, u64::MAX].map(|priority| queue.level(priority)).into();
+    assert_eq!(found, [1, 0, 1, 2, 1, 1]);
+    assert_eq!(Queue::<u32>::new(&Scheduling::default()).level(7), 0);
 }
 
 fn order(queue: &Queue<u32>) -> Vec<u32> {
@@ -23,10 +37,10 @@ fn order(queue: &Queue<u32>) -> Vec<u32> {
 
 #[test]
 fn higher_levels_go_first_and_within_a_level_who_came_first() {
-    let mut queue = Queue::new(&[reject(None, None), reject(None, None)]);
+    let mut queue = Queue::new(&levels(&[reject(None, None), reject(None, None)]));
     let now = Instant::now();
     for (item, level) in [(1, 1), (2, 0), (3, 1), (4, 0)] {
-        assert!(queue.push(arrival(level, now), item).is_ok());
+        assert!(queue.push(arrival(level, now), 0, item).is_ok());
     }
     assert_eq!(order(&queue), [2, 4, 1, 3]);
     assert_eq!(queue.take(3), [2, 4, 1]);
@@ -35,55 +49,49 @@ fn higher_levels_go_first_and_within_a_level_who_came_first() {
 
 #[test]
 fn a_full_level_gives_back_what_comes_and_other_levels_do_not_mind() {
-    let mut queue = Queue::new(&[reject(Some(2), None), reject(Some(1), None)]);
+    let mut queue = Queue::new(&levels(&[reject(Some(2), None), reject(Some(1), None)]));
     let now = Instant::now();
-    let first = queue.push(arrival(0, now), 1).unwrap();
-    assert!(queue.push(arrival(0, now), 2).is_ok());
-    assert_eq!(queue.push(arrival(0, now), 3).unwrap_err(), 3);
-    assert!(queue.push(arrival(1, now), 4).is_ok());
+    let first = queue.push(arrival(0, now), 0, 1).unwrap();
+    assert!(queue.push(arrival(0, now), 0, 2).is_ok());
+    assert_eq!(queue.push(arrival(0, now), 0, 3).unwrap_err(), 3);
+    assert!(queue.push(arrival(1, now), 0, 4).is_ok());
     assert_eq!(queue.remove(first.ticket), Some(1));
-    assert!(queue.push(arrival(0, now), 5).is_ok(), "who gave up takes no room");
+    assert!(queue.push(arrival(0, now), 0, 5).is_ok(), "who gave up takes no room");
     assert_eq!(order(&queue), [2, 5, 4]);
 }
 
 #[test]
 fn what_is_overdue_lets_the_others_of_its_level_go_first_and_is_not_lost() {
-    let mut queue = Queue::new(&[delay(10), reject(None, None)]);
+    let mut queue = Queue::new(&levels(&[delay(10), reject(None, None)]));
     let start = Instant::now();
     let at = |ms| start + Duration::from_millis(ms);
-    assert!(queue.push(arrival(1, start), 9).is_ok());
+    assert!(queue.push(arrival(1, start), 0, 9).is_ok());
     for (item, ms) in [(1, 0), (2, 5), (3, 8)] {
-        assert!(queue.push(arrival(0, at(ms)), item).is_ok());
+        assert!(queue.push(arrival(0, at(ms)), 0, item).is_ok());
     }
-    let mut expired = Vec::new();
-    queue.age(at(10), 9, &mut expired);
+    let mut expired = queue.expire(at(10), 9);
     assert_eq!(order(&queue), [2, 3, 1, 9], "behind its own level, before the next");
-    queue.age(at(30), 9, &mut expired);
+    expired.extend(queue.expire(at(30), 9));
     assert_eq!(order(&queue), [1, 2, 3, 9]);
     assert!(expired.is_empty());
 }
 
 #[test]
 fn what_has_expired_is_taken_out_with_the_reason_that_came_first() {
-    let mut queue = Queue::new(&[reject(None, Some(10))]);
+    let mut queue = Queue::new(&levels(&[reject(None, Some(10))]));
     let start = Instant::now();
     let at = |ms| start + Duration::from_millis(ms);
-    let with = |deadline: Option<u64>, timeout: Option<u64>| Arrival {
-        deadline: deadline.map(at),
-        timeout: timeout.map(Duration::from_millis),
-        ..arrival(0, start)
+    let with = |deadline: Option<u64>, timeout: Option<u64>| {
+        let (deadline, timeout) = (deadline.map(at), timeout.map(Duration::from_millis));
+        Arrival { rows: 1, now: start, terms: QueueTerms { priority: 1, deadline, timeout } }
     };
-    let placed = queue.push(with(None, None), 1).unwrap();
+    let placed = queue.push(with(None, None), 0, 1).unwrap();
     assert_eq!(placed.times_out, Some(at(10)));
-    assert!(queue.push(with(Some(4), None), 2).is_ok());
-    assert_eq!(queue.push(with(None, Some(6)), 3).unwrap().times_out, Some(at(6)));
-    let mut expired = Vec::new();
-    queue.age(at(3), 9, &mut expired);
-    assert!(expired.is_empty());
-    queue.age(at(6), 9, &mut expired);
-    assert_eq!(expired, [(2, Expiry::Deadline), (3, Expiry::Timeout)]);
-    queue.age(at(10), 9, &mut expired);
-    assert_eq!(expired.pop(), Some((1, Expiry::Timeout)));
+    assert!(queue.push(with(Some(4), None), 0, 2).is_ok());
+    assert_eq!(queue.push(with(None, Some(6)), 0, 3).unwrap().times_out, Some(at(6)));
+    assert!(queue.expire(at(3), 9).is_empty());
+    assert_eq!(queue.expire(at(6), 9), [(2, Expiry::Deadline), (3, Expiry::Timeout)]);
+    assert_eq!(queue.expire(at(10), 9), [(1, Expiry::Timeout)]);
     assert!(queue.len() == 0 && queue.rows() == 0);
 }
 
@@ -149,7 +157,7 @@ proptest! {
     #[test]
     fn whatever_is_done_to_it_the_queue_is_the_sorted_list_of_what_waits(operations in operations()) {
         let policies = [reject(Some(4), Some(12)), delay(9), reject(None, None)];
-        let mut queue = Queue::new(&policies);
+        let mut queue = Queue::new(&levels(&policies));
         let mut model = Model::default();
         let mut tickets = BTreeMap::new();
         let (start, mut now, mut moves) = (Instant::now(), 0, 0);
@@ -158,11 +166,13 @@ proptest! {
             match operation {
                 Operation::Push { level, rows, timeout, deadline } => {
                     let deadline = deadline.map(|after| now + after);
-                    let arrival = Arrival {
-                        level, rows, now: at(now),
-                        timeout: timeout.map(Duration::from_millis), deadline: deadline.map(at),
+                    let terms = QueueTerms {
+                        priority: level as u64 + 1,
+                        timeout: timeout.map(Duration::from_millis),
+                        deadline: deadline.map(at),
                     };
-                    let pushed = queue.push(arrival, item);
+                    let arrival = Arrival { rows, now: at(now), terms };
+                    let pushed = queue.push(arrival, 0, item);
                     let full = level == 0 && model.entries.iter().filter(|entry| entry.level == 0).count() >= 4;
                     prop_assert_eq!(pushed.is_err(), full);
                     if let Ok(placed) = pushed {
@@ -192,8 +202,7 @@ proptest! {
                 }
                 Operation::Advance(ms) => {
                     now += ms;
-                    let mut expired = Vec::new();
-                    queue.age(at(now), usize::MAX, &mut expired);
+                    let expired = queue.expire(at(now), usize::MAX);
                     let mut expired: Vec<u32> = expired.into_iter().map(|(item, _)| item).collect();
                     expired.sort_unstable();
                     let mut expected = model.age(now, &mut moves);
@@ -205,8 +214,8 @@ proptest! {
             prop_assert_eq!(order(&queue), model.entries.iter().map(|entry| entry.item).collect::<Vec<_>>());
             prop_assert_eq!(queue.rows(), model.entries.iter().map(|entry| u64::from(entry.rows)).sum::<u64>());
             prop_assert_eq!(queue.len(), model.entries.len());
-            let mortal = model.entries.iter().filter(|e| e.overdue_at.is_some() || e.expires.is_some()).count();
-            prop_assert_eq!(queue.mortal, mortal);
+            let timed = model.entries.iter().filter(|e| e.overdue_at.is_some() || e.expires.is_some()).count();
+            prop_assert_eq!(queue.timed, timed);
         }
     }
 
@@ -220,15 +229,15 @@ proptest! {
             for (item, &(deadline, ms)) in (0..).zip(&items) {
                 let deadline = deadline.then(|| at(ms));
                 let timeout = Some(Duration::from_millis(ms));
-                assert!(queue.push(Arrival { deadline, timeout, ..arrival(0, start) }, item).is_ok());
+                let terms = QueueTerms { priority: 1, deadline, timeout };
+                assert!(queue.push(Arrival { rows: 1, now: start, terms }, 0, item).is_ok());
             }
         };
-        let (mut some, mut all) = (Queue::new(&[delay(20)]), Queue::new(&[delay(20)]));
+        let (mut some, mut all) = (Queue::new(&levels(&[delay(20)])), Queue::new(&levels(&[delay(20)])));
         fill(&mut some);
         fill(&mut all);
-        let mut expired = Vec::new();
-        some.age(at(now), reach, &mut expired);
-        all.age(at(now), usize::MAX, &mut expired);
+        some.expire(at(now), reach);
+        all.expire(at(now), usize::MAX);
         let (some, all) = (order(&some), order(&all));
         let in_time = all.iter().take(reach).filter(|&&item| items[item as usize].1 > now).count();
         prop_assert_eq!(&some[..in_time], &all[..in_time]);

@@ -18,13 +18,13 @@ fn while_the_instance_is_busy_the_queue_fills_and_the_next_batch_takes_all_that_
     answers.extend(
         [("a", 3), ("b", 4), ("c", 1), ("d", 8), ("e", 1)].map(|(id, rows)| send(&version, id, rows)),
     );
-    assert_eq!(version.statistics().pending(), 5);
+    assert_eq!(version.pending(), 5);
     busy.succeed();
     for (ids, rows, left) in [(&["a", "b", "c"][..], 8, 2), (&["d"], 8, 1), (&["e"], 1, 0)] {
         let execution = handle.next();
         assert_eq!(execution.ids(), ids);
         assert_eq!(execution.requests().iter().map(|request| request.rows()).sum::<u32>(), rows);
-        assert_eq!(version.statistics().pending(), left);
+        assert_eq!(version.pending(), left);
         execution.succeed();
     }
     assert!(answers.into_iter().all(|answer| wait(answer).error.is_none()));
@@ -40,7 +40,7 @@ fn n_instances_execute_n_batches_at_once_and_never_more() {
     let (version, handle) = serve(one_by_one(), 3);
     let answers: Vec<Answer> = (0..10).map(|i| send(&version, &i.to_string(), 1)).collect();
     let mut executing: Vec<_> = (0..3).map(|_| handle.next()).collect();
-    assert_eq!(version.statistics().pending(), 7, "the others wait in the queue");
+    assert_eq!(version.pending(), 7, "the others wait in the queue");
     assert!(!handle.has_next());
     let mut instances: Vec<String> = executing.iter().map(|execution| execution.instance.clone()).collect();
     instances.sort();

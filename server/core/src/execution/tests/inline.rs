@@ -1,14 +1,18 @@
 //! Executions on the threads of the network.
 
-use std::sync::Arc;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 use super::{batches_of_8, one_by_one, send};
 use crate::execution::{Machinery, MachineryOptions, Network, Pool};
-use crate::mock::{Execution, Handle, ManualClock, plan, serve_with, until, wait};
+use crate::mock::{Execution, Handle, ManualClock, plan, poll, serve_with, until, wait};
 use crate::model::ModelSpec;
 use crate::version::ModelVersion;
 
@@ -22,7 +26,7 @@ struct World {
 impl World {
     fn new() -> World {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let network = builder.worker_threads(2).enable_time().thread_name("network").build().unwrap();
+        let network = builder.worker_threads(2).enable_all().thread_name("network").build().unwrap();
         let clock = ManualClock::new();
         let runtime = network.handle().clone();
         let options = MachineryOptions {
@@ -89,8 +93,8 @@ fn an_execution_that_takes_too_long_sends_its_model_back_to_the_pool_and_the_res
     let hanging = send(&version, "hanging", 1);
     let stuck = world.inline(&handle);
     let next = send(&version, "next", 1);
-    // It may be with the one that executes; that one does not come back.
-    thread::sleep(Duration::from_millis(20));
+    // Its call ends with the one that executes, which does not come back to look again.
+    until(|| version.called() == 0);
     world.clock.advance(Duration::from_secs(1));
     let execution = handle.next();
     assert_eq!((execution.ids(), execution.thread.as_str()), (vec!["next".to_owned()], "nerite-execute"));
@@ -107,19 +111,44 @@ fn an_execution_that_takes_too_long_sends_its_model_back_to_the_pool_and_the_res
 }
 
 #[test]
-fn while_a_model_hangs_on_the_network_its_tasks_go_on() {
+fn while_a_model_hangs_on_the_network_its_connections_are_looked_after() {
     let world = World::new();
     let (version, handle) = world.fast(one_by_one(), 1);
-    let hanging = send(&version, "hanging", 1);
+    handle.be_brief();
+    let (mut bringing, socket) = connection();
+    let (answer, hanging) = mpsc::channel();
+    world.network.spawn(async move {
+        TcpStream::from_std(socket).unwrap().read_u8().await.expect("the peer writes");
+        // Returns when the execution is over, since this thread executes it.
+        answer.send(send(&version, "hanging", 1)).expect("the test waits");
+    });
+    let (mut other, socket) = connection();
+    world.network.spawn(async move {
+        let mut socket = TcpStream::from_std(socket).unwrap();
+        let byte = socket.read_u8().await.expect("the peer writes");
+        socket.write_u8(byte).await.expect("the peer reads");
+    });
+    // Both threads sleep, one of them for the sockets' sake: that one will execute, and be missing there.
+    thread::sleep(Duration::from_millis(50));
+    bringing.write_all(&[1]).unwrap();
     let stuck = world.inline(&handle);
     world.clock.advance(Duration::from_secs(1));
-    for _ in 0..100 {
-        world.network.block_on(async {
-            tokio::spawn(tokio::time::sleep(Duration::from_micros(1))).await.unwrap();
-        });
-    }
+    other.write_all(&[2]).unwrap();
+    let mut byte = [0];
+    other.read_exact(&mut byte).expect("the other connection is served");
+    assert_eq!(byte, [2]);
     stuck.succeed();
-    assert_eq!(wait(hanging).error, None);
+    assert_eq!(wait(hanging.recv().unwrap()).error, None);
+}
+
+/// The two ends of a connection, of which the second is for the network.
+fn connection() -> (std::net::TcpStream, std::net::TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    ours.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (theirs, _) = listener.accept().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    (ours, theirs)
 }
 
 #[test]
@@ -135,4 +164,74 @@ fn after_the_last_execution_nobody_looks_after_the_network_any_more() {
         world.clock.advance(Duration::from_secs(1));
         world.clock.alarms() == 0
     });
+}
+
+#[test]
+fn an_execution_that_hangs_is_not_counted_on_when_its_model_is_fast_again() {
+    let world = World::new();
+    let (version, handle) = world.fast(one_by_one(), 2);
+    let hanging = send(&version, "hanging", 1);
+    let stuck = world.inline(&handle);
+    world.clock.advance(Duration::from_secs(1));
+    for _ in 0..10 {
+        // The other instance makes the model fast again, and the only place on the network is taken.
+        let answer = send(&version, "quick", 1);
+        handle.next().succeed();
+        assert_eq!(wait(answer).error, None);
+        until(|| version.free_instances() == 1);
+    }
+    stuck.succeed();
+    assert_eq!(wait(hanging).error, None);
+    until(|| version.free_instances() == 2);
+}
+
+#[test]
+fn a_request_that_was_executed_is_answered_before_its_thread_executes_another() {
+    let world = World::new();
+    let (version, handle) = world.fast(one_by_one(), 1);
+    let (answered, answers) = mpsc::channel();
+    for id in ["first", "second"] {
+        let (version, answered) = (Arc::clone(&version), answered.clone());
+        world.network.spawn(async move {
+            let response = send(&version, id, 1).await;
+            answered.send((id, response.error)).expect("the test waits");
+        });
+        until(|| handle.executions() == 9);
+    }
+    world.inline(&handle).succeed();
+    assert_eq!(answers.recv().unwrap(), ("first", None));
+    handle.next().succeed();
+    assert_eq!(answers.recv().unwrap(), ("second", None));
+}
+
+#[test]
+fn a_caller_that_gives_up_is_let_go_while_its_request_is_executed_on_the_network() {
+    let world = World::new();
+    let (version, handle) = world.fast(one_by_one(), 1);
+    let (gone, heard) = mpsc::channel();
+    let calling = Arc::clone(&version);
+    world.network.spawn(async move {
+        let limited = tokio::time::timeout(Duration::from_millis(20), send(&calling, "hanging", 1));
+        gone.send(limited.await.is_err()).expect("the test waits");
+    });
+    let stuck = world.inline(&handle);
+    // Another thread of the network takes over.
+    world.clock.advance(Duration::from_secs(1));
+    assert!(heard.recv().unwrap(), "the caller gave up");
+    assert!(stuck.requests()[0].cancel().is_cancelled());
+    stuck.succeed();
+}
+
+#[test]
+fn a_lone_request_to_a_brief_model_is_executed_by_the_task_that_brings_it() {
+    let world = World::new();
+    let (version, handle) = world.fast(one_by_one(), 1);
+    handle.be_brief();
+    let (done, over) = mpsc::channel();
+    world.network.spawn(async move {
+        let mut answer = send(&version, "brief", 1);
+        done.send(poll(&mut answer).is_some()).expect("the test waits");
+    });
+    world.inline(&handle).succeed();
+    assert!(over.recv().unwrap(), "it is answered when it has been sent");
 }

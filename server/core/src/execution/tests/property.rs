@@ -179,7 +179,7 @@ impl<'a> World<'a> {
         }
         let count = |outcome: Outcome| self.outcomes.values().filter(|&&o| o == outcome).count() as u64;
         let statistics = self.version.statistics();
-        assert_eq!(statistics.pending(), 0);
+        assert_eq!(self.version.pending(), 0);
         assert_eq!(statistics.success.count(), count(None));
         assert_eq!(statistics.failures(FailureReason::Canceled), count(Some(Code::Cancelled)));
         assert_eq!(statistics.failures(FailureReason::Rejected), count(Some(Code::Unavailable)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{one_by_one, send};
 use crate::execution::{Machinery, MachineryOptions};
 use crate::mock::{Handle, plan, serve_with, until, wait};
-use crate::model::{LoadPlan, RateLimit, ResourceDemand};
+use crate::model::{InstanceGroup, LoadPlan, RateLimit, ResourceDemand};
 use crate::rate_limiter::{RateLimiter, ResourceLimit};
 use crate::version::ModelVersion;
 
@@ -31,7 +31,7 @@ fn models_that_share_a_resource_execute_one_after_the_other() {
     let execution = one_handle.next();
     let second = send(&two, "second", 1);
     assert!(!two_handle.has_next());
-    assert_eq!(two.statistics().pending(), 1);
+    assert_eq!(two.pending(), 1);
     execution.succeed();
     two_handle.next().succeed();
     assert!([first, second].into_iter().all(|answer| wait(answer).error.is_none()));
@@ -79,4 +79,44 @@ fn a_panic_gives_back_what_the_instance_held() {
     execution.panic();
     two_handle.next().succeed();
     assert!(wait(lost).error.is_some() && wait(waiting).error.is_none());
+}
+
+#[test]
+fn an_instance_that_waits_for_its_turn_keeps_no_free_one_from_being_called() {
+    let machinery = limited(1);
+    let (other, other_handle) = model(&machinery, 1, 1);
+    let _holding = send(&other, "holding", 1);
+    let holding = other_handle.next();
+    // Two groups: one that needs the resource, which is taken, and one that needs nothing.
+    let resources = vec![ResourceDemand { name: "R".to_owned(), count: 1, global: true }];
+    let mut plan: LoadPlan = plan(1);
+    plan.instances[0].rate_limit = Some(RateLimit { resources, priority: 1 });
+    plan.instances.push(InstanceGroup { name: "free".to_owned(), count: 1, rate_limit: None });
+    let (version, handle) = serve_with(one_by_one(), plan, Arc::clone(&machinery));
+    let first = send(&version, "first", 1);
+    let execution = handle.next();
+    let second = send(&version, "second", 1);
+    execution.succeed();
+    handle.next().succeed();
+    assert!([first, second].into_iter().all(|answer| wait(answer).error.is_none()));
+    holding.succeed();
+    until(|| version.free_instances() == 2 && other.free_instances() == 1);
+}
+
+#[test]
+fn what_was_granted_to_a_model_that_is_gone_is_there_for_others() {
+    let machinery = limited(1);
+    let (one, one_handle) = model(&machinery, 1, 1);
+    let first = send(&one, "first", 1);
+    let execution = one_handle.next();
+    let (gone, _gone_handle) = model(&machinery, 1, 1);
+    let waiting = send(&gone, "waiting", 1);
+    gone.close();
+    assert!(wait(waiting).error.is_some());
+    drop(gone);
+    execution.succeed();
+    assert_eq!(wait(first).error, None);
+    let next = send(&one, "next", 1);
+    one_handle.next().succeed();
+    assert_eq!(wait(next).error, None);
 }

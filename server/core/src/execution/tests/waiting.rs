@@ -48,7 +48,7 @@ fn a_batch_waits_for_the_delay_and_takes_all_that_has_come_by_then() {
     let _b = send(&version, "b", 1);
     clock.advance(ms(3));
     assert!(!handle.has_next(), "one millisecond is left");
-    assert_eq!(version.statistics().pending(), 2);
+    assert_eq!(version.pending(), 2);
     clock.advance(ms(1));
     assert_eq!(handle.next().ids(), ["a", "b"]);
     assert_eq!(clock.alarms(), 0);
@@ -137,7 +137,7 @@ fn a_request_that_finds_the_queue_full_is_refused_at_once_and_one_that_gave_up_m
         assert_eq!(execution.ids(), [id]);
         execution.succeed();
     }
-    assert_eq!(version.statistics().pending(), 0);
+    assert_eq!(version.pending(), 0);
 }
 
 fn timeout(after: Duration, timeout_action: TimeoutAction) -> QueuePolicy {
@@ -157,7 +157,7 @@ fn a_request_that_waits_too_long_is_answered_while_the_instance_is_still_busy() 
     let error = wait(late).error;
     assert_eq!(error, Some(BackendError::new(Code::Unavailable, "Request timeout expired")));
     let statistics = version.statistics();
-    assert_eq!((statistics.failures(FailureReason::Rejected), statistics.pending()), (1, 0));
+    assert_eq!((statistics.failures(FailureReason::Rejected), version.pending()), (1, 0));
     busy.succeed();
     until(|| version.free_instances() == 1);
     assert_eq!(handle.executions(), 1);
@@ -165,23 +165,17 @@ fn a_request_that_waits_too_long_is_answered_while_the_instance_is_still_busy() 
 
 #[test]
 fn a_request_whose_time_is_over_is_not_executed_even_if_its_caller_has_not_noticed() {
-    for (terms, code, reason) in [
-        (QueueTerms::default(), Code::Unavailable, FailureReason::Rejected),
-        (
-            QueueTerms { timeout: Some(ms(5)), ..QueueTerms::default() },
-            Code::Unavailable,
-            FailureReason::Rejected,
-        ),
-    ] {
+    for terms in [QueueTerms::default(), QueueTerms { timeout: Some(ms(5)), ..QueueTerms::default() }] {
         let (clock, version, handle) = serve_at(policy(timeout(ms(20), TimeoutAction::Reject)), 0);
         let (_answer, busy) = occupy(&version, &handle);
         let mut late = send_on(&version, "late", terms);
         clock.advance(terms.timeout.unwrap_or(ms(20)));
         busy.succeed();
-        until(|| version.statistics().failures(reason) == 1);
-        assert_eq!(poll(&mut late).and_then(|response| response.error).map(|error| error.code), Some(code));
+        until(|| version.statistics().failures(FailureReason::Rejected) == 1);
+        let error = poll(&mut late).and_then(|response| response.error);
+        assert_eq!(error.map(|error| error.code), Some(Code::Unavailable));
         until(|| version.free_instances() == 1);
-        assert_eq!((handle.executions(), version.statistics().pending()), (1, 0));
+        assert_eq!((handle.executions(), version.pending()), (1, 0));
     }
 }
 
@@ -195,7 +189,7 @@ fn a_request_whose_caller_has_a_deadline_is_not_executed_after_it() {
     busy.succeed();
     until(|| version.statistics().failures(FailureReason::Canceled) == 1);
     until(|| version.free_instances() == 1);
-    assert_eq!((handle.executions(), version.statistics().pending()), (1, 0));
+    assert_eq!((handle.executions(), version.pending()), (1, 0));
 }
 
 #[test]
@@ -236,7 +230,7 @@ fn responses_come_in_the_order_of_their_requests_where_that_is_asked_for() {
 fn a_held_model_executes_nothing_before_so_many_requests_wait_and_is_then_as_any_other() {
     let (_clock, version, handle) = serve_at(batches_of_8(), 3);
     let mut answers = vec![send(&version, "a", 1), send(&version, "b", 1)];
-    assert_eq!((version.statistics().pending(), handle.executions()), (2, 0));
+    assert_eq!((version.pending(), handle.executions()), (2, 0));
     answers.push(send(&version, "c", 1));
     let execution = handle.next();
     assert_eq!(execution.ids(), ["a", "b", "c"]);
@@ -247,4 +241,38 @@ fn a_held_model_executes_nothing_before_so_many_requests_wait_and_is_then_as_any
     let (_clock, version, handle) = serve_at(one_by_one(), 3);
     let _answer = send(&version, "a", 1);
     assert_eq!(handle.next().ids(), ["a"], "a model without dynamic batching is not held");
+}
+
+#[test]
+fn an_ordered_response_does_not_wait_for_one_that_was_given_up() {
+    let spec = ModelSpec {
+        scheduling: Scheduling { preserve_ordering: true, ..one_by_one().scheduling },
+        ..one_by_one()
+    };
+    let (version, handle) = serve(spec, 2);
+    let hanging = send(&version, "hanging", 1);
+    let stuck = handle.next();
+    let mut second = send(&version, "second", 1);
+    handle.next().succeed();
+    assert!(poll(&mut second).is_none(), "the first may still be answered");
+    drop(hanging);
+    assert_eq!(poll(&mut second).expect("nobody waits for the first any more").error, None);
+    let third = send(&version, "third", 1);
+    handle.next().succeed();
+    assert_eq!(wait(third).error, None);
+    stuck.succeed();
+    assert_eq!(version.statistics().success.count(), 2);
+}
+
+#[test]
+fn requests_that_free_instances_are_about_to_take_do_not_fill_the_queue() {
+    let small = QueuePolicy { max_queue_size: Some(1), ..QueuePolicy::default() };
+    for _ in 0..50 {
+        let (version, handle) = serve(policy(small.clone()), 4);
+        let answers: Vec<Answer> = (0..5).map(|i| send(&version, &i.to_string(), 1)).collect();
+        let executing: Vec<_> = (0..4).map(|_| handle.next()).collect();
+        executing.into_iter().for_each(|execution| execution.succeed());
+        handle.next().succeed();
+        assert!(answers.into_iter().all(|answer| wait(answer).error.is_none()));
+    }
 }

@@ -1,6 +1,7 @@
 //! The one list of metrics: name, kind, help (with the unit), and where the value comes from.
 
-use nerite_core::statistics::{Statistics, Timed};
+use nerite_core::ModelVersion;
+use nerite_core::statistics::Timed;
 
 use crate::inflight::Inflight;
 
@@ -18,7 +19,7 @@ pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) help: &'static str,
-    pub(super) value: fn(&Statistics) -> i64,
+    pub(super) value: fn(&ModelVersion) -> i64,
 }
 
 /// A metric with one series per model version and reason.
@@ -48,51 +49,51 @@ pub(super) const FAMILIES: [Family; 10] = [
     counter(
         "nv_inference_request_success",
         "Number of successful inference requests, all batch sizes",
-        |s| count(s.success.count()),
+        |v| count(v.statistics().success.count()),
     ),
-    counter("nv_inference_count", "Number of inferences performed (does not include cached requests)", |s| {
-        count(s.inferences())
+    counter("nv_inference_count", "Number of inferences performed (does not include cached requests)", |v| {
+        count(v.statistics().inferences())
     }),
     counter(
         "nv_inference_exec_count",
         "Number of model executions performed (does not include cached requests)",
-        |s| count(s.executions()),
+        |v| count(v.statistics().executions()),
     ),
     counter(
         "nv_inference_request_duration_us",
         "Cumulative inference request duration in microseconds (includes cached requests)",
-        |s| micros(&s.success),
+        |v| micros(&v.statistics().success),
     ),
     counter(
         "nv_inference_queue_duration_us",
         "Cumulative inference queuing duration in microseconds (includes cached requests)",
-        |s| micros(&s.queue),
+        |v| micros(&v.statistics().queue),
     ),
     counter(
         "nv_inference_compute_input_duration_us",
         "Cumulative compute input duration in microseconds (does not include cached requests)",
-        |s| micros(&s.compute_input),
+        |v| micros(&v.statistics().compute_input),
     ),
     counter(
         "nv_inference_compute_infer_duration_us",
         "Cumulative compute inference duration in microseconds (does not include cached requests)",
-        |s| micros(&s.compute_infer),
+        |v| micros(&v.statistics().compute_infer),
     ),
     counter(
         "nv_inference_compute_output_duration_us",
         "Cumulative inference compute output duration in microseconds (does not include cached requests)",
-        |s| micros(&s.compute_output),
+        |v| micros(&v.statistics().compute_output),
     ),
     counter(
         "nerite_inference_rerun_count",
         "Number of requests run again by themselves because their batch had failed",
-        |s| count(s.reruns()),
+        |v| count(v.statistics().reruns()),
     ),
     Family {
         name: "nv_inference_pending_request_count",
         kind: Kind::Gauge,
         help: "Instantaneous number of pending requests awaiting execution per-model.",
-        value: Statistics::pending,
+        value: |version| i64::try_from(version.pending()).unwrap_or(i64::MAX),
     },
 ];
 
@@ -112,7 +113,7 @@ pub(super) const SERVER_FAMILIES: [ServerFamily; 2] = [
     },
 ];
 
-const fn counter(name: &'static str, help: &'static str, value: fn(&Statistics) -> i64) -> Family {
+const fn counter(name: &'static str, help: &'static str, value: fn(&ModelVersion) -> i64) -> Family {
     Family { name, kind: Kind::Counter, help, value }
 }
 

@@ -44,7 +44,7 @@ pub fn render(registry: &Registry, inflight: &Inflight) -> String {
     for family in &FAMILIES {
         text::head(&mut text, family.name, family.help, family.kind);
         for (version, labels) in &versions {
-            let value = (family.value)(version.statistics());
+            let value = (family.value)(version);
             let _ = writeln!(text, "{}{{{},{}}} {value}", family.name, labels.model, labels.version);
         }
     }

@@ -1,0 +1,333 @@
+//! A model version's queue and instances, and what to do about them next. Knows no thread and no lock; the time is an
+//! argument.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use nerite_backend::{BackendError, Request};
+
+use super::Executor;
+use super::decide::{Candidate, Decision, Policy, decide};
+use super::order::ResponseOrder;
+use super::pace::{Pace, Place};
+use super::queue::{Arrival, Entry, Expiry, Placed, Queue, Ticket};
+use crate::model::ModelSpec;
+use crate::rate_limiter::Claim;
+
+/// Requests that wait, instances that do not, and threads on their way from the one to the other.
+///
+/// An instance is in one place: free; idle, if it needs the rate limiter's grant first; staged with the limiter until it
+/// has that; or with the thread that executes it.
+pub(super) struct State {
+    policy: Policy,
+    likeness: Likeness,
+    /// Set if responses are sent in the order of their requests.
+    order: Option<Arc<ResponseOrder>>,
+    queue: Queue<Request>,
+    /// Instances that may execute now.
+    free: Vec<Executor>,
+    /// Instances with nothing to do that need a grant first.
+    idle: Vec<Executor>,
+    /// Instances that wait for a grant.
+    staged: usize,
+    /// Threads that were called and have not begun; each will find a free instance.
+    called: usize,
+    /// Executions on threads of the network.
+    inline: usize,
+    /// Those of them that take too long, and that nobody counts on any more.
+    late: usize,
+    /// Instances, wherever they are.
+    instances: usize,
+    /// Nothing is executed before so many requests wait.
+    hold: usize,
+    /// The earliest alarm that is set.
+    alarm: Option<Instant>,
+    /// For how many rows the last decision to wait is waiting; 0 if something has changed since.
+    waits_for_rows: u32,
+    pub(super) pace: Pace,
+    /// Why no more requests are taken.
+    pub(super) closed: Option<BackendError>,
+}
+
+/// Whether requests of a model may differ in a way that keeps them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Likeness {
+    /// Every request that was admitted has the same inputs, in the same shapes but for the rows.
+    Given,
+    /// Requests are to be compared.
+    Compared,
+}
+
+/// What is to be done next, once the lock is released.
+pub(super) enum Step {
+    /// Nothing, until something changes.
+    Nothing,
+    /// Call a thread.
+    Call(Call),
+    /// Let the rate limiter say when this one may execute.
+    Stage(Executor),
+    /// Look again at that time.
+    SetAlarm(Instant),
+}
+
+/// Which thread to call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    /// One that may be kept for as long as an execution takes.
+    Pool,
+    /// One of the network's, if models may be executed there; `patient`: not before everything else that is ready there
+    /// has been done, since more requests are likely to be on their way.
+    Network { patient: bool },
+    /// This one, if it is one of the network's.
+    Here,
+}
+
+/// Requests to be executed as a batch, and an instance for them.
+pub(super) struct Assignment {
+    pub(super) executor: Executor,
+    pub(super) requests: Vec<Request>,
+}
+
+/// Requests that must not be executed any more, and why.
+pub(super) type Expired = Vec<(Request, Expiry)>;
+
+impl State {
+    /// Of a model with these instances, which executes nothing before `hold` requests have waited at once.
+    pub(super) fn new(spec: &ModelSpec, executors: Vec<Executor>, hold: usize) -> State {
+        let fixed = spec.inputs.iter().all(|input| !input.optional && !input.dims.is_dynamic());
+        let instances = executors.len();
+        let (idle, free) = executors.into_iter().partition(|executor| executor.claim().is_some());
+        State {
+            policy: Policy::of(spec),
+            likeness: if fixed { Likeness::Given } else { Likeness::Compared },
+            order: spec.scheduling.preserve_ordering.then(Arc::default),
+            queue: Queue::new(&spec.scheduling),
+            free,
+            idle,
+            staged: 0,
+            called: 0,
+            inline: 0,
+            late: 0,
+            instances,
+            hold: if spec.scheduling.dynamic_batching { hold } else { 0 },
+            alarm: None,
+            waits_for_rows: 0,
+            pace: Pace::new(),
+            closed: None,
+        }
+    }
+
+    /// How many requests wait.
+    pub(super) fn pending(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How many instances have nothing to do.
+    #[cfg(test)]
+    pub(super) fn free_instances(&self) -> usize {
+        self.free.len() + self.idle.len()
+    }
+
+    /// How many threads were called and have not begun.
+    #[cfg(test)]
+    pub(super) fn called(&self) -> usize {
+        self.called
+    }
+
+    /// Lets a request wait, or gives it back if the queue is full.
+    pub(super) fn push(&mut self, arrival: Arrival, request: Request) -> Result<Placed, Box<Request>> {
+        // Those that a called thread is about to take do not wait.
+        let taken_soon = self.called.saturating_mul(self.policy.most_requests());
+        self.queue.push(arrival, taken_soon, request).map_err(Box::new)
+    }
+
+    /// Takes a request out that waits; `None` if it does not wait any more.
+    pub(super) fn withdraw(&mut self, ticket: Ticket) -> Option<Request> {
+        self.waits_for_rows = 0;
+        self.queue.remove(ticket)
+    }
+
+    /// Takes no more requests, for that reason, and gives back those that wait.
+    pub(super) fn close(&mut self, reason: BackendError) -> Vec<Request> {
+        self.closed = Some(reason);
+        self.queue.take(self.queue.len())
+    }
+
+    /// An instance was granted what it needs.
+    pub(super) fn granted(&mut self, executor: Executor) {
+        self.staged -= 1;
+        self.free.push(executor);
+    }
+
+    /// A called thread begins: the batch for it, unless there is none by now.
+    pub(super) fn begin(&mut self, place: Place, now: Instant) -> (Option<Assignment>, Expired) {
+        self.called -= 1;
+        self.assign(place, now)
+    }
+
+    /// A called thread of the network may not begin. Whether one that executes there will look again when it has done
+    /// so; otherwise another thread has to be called in its place.
+    pub(super) fn refuse(&mut self) -> bool {
+        let another_looks = self.inline > self.late;
+        self.called -= usize::from(another_looks);
+        another_looks
+    }
+
+    /// An execution is over, and its instance back.
+    pub(super) fn take_back(&mut self, executor: Executor, place: Place) {
+        self.left(place);
+        match executor.claim() {
+            Some(_) => self.idle.push(executor),
+            None => self.free.push(executor),
+        }
+    }
+
+    /// An execution is over, and its instance lost. Whether any is left.
+    pub(super) fn lose(&mut self, place: Place) -> bool {
+        self.left(place);
+        self.instances -= 1;
+        self.instances > 0
+    }
+
+    /// The batch to be executed now, if any, and the instance for it; and requests that expired.
+    pub(super) fn assign(&mut self, place: Place, now: Instant) -> (Option<Assignment>, Expired) {
+        if self.is_held() {
+            return (None, Vec::new());
+        }
+        self.waits_for_rows = 0;
+        let expired = self.queue.expire(now, self.policy.most_requests() + 1);
+        let decision = decide(self.candidates(), self.free.len(), &self.policy, now);
+        let Decision::Dispatch(count) = decision else { return (None, expired) };
+        let Some(executor) = self.free.pop() else { return (None, expired) };
+        self.inline += usize::from(place == Place::Inline);
+        let mut requests = self.queue.take(count);
+        if let Some(order) = &self.order {
+            let in_order = |request: Request| request.answered_through(|responder| order.enter(responder));
+            requests = requests.into_iter().map(in_order).collect();
+        }
+        (Some(Assignment { executor, requests }), expired)
+    }
+
+    /// Whether one more thread is to be called, or an instance is to be staged, or an alarm set.
+    pub(super) fn next_step(&mut self, now: Instant) -> Step {
+        let batches = self.policy.batches(self.queue.len(), self.queue.rows());
+        if self.called >= batches || self.is_held() {
+            return Step::Nothing;
+        }
+        if !self.policy.is_greedy() {
+            // Who was called looks again.
+            if self.called > 0 || self.may_wait(now) {
+                return Step::Nothing;
+            }
+            match decide(self.candidates(), 1, &self.policy, now) {
+                Decision::Dispatch(_) => self.waits_for_rows = 0,
+                Decision::Wait { until, rows } => {
+                    self.waits_for_rows = rows;
+                    return self.set_alarm(until);
+                }
+                Decision::Idle => return Step::Nothing,
+            }
+        }
+        if self.free.len() > self.called {
+            self.called += 1;
+            return Step::Call(match self.pace.is_fast() {
+                true => Call::Network { patient: self.policy.combines() && self.pace.is_busy(now) },
+                false => Call::Pool,
+            });
+        }
+        // One that is staged may have to wait for long, and keeps no free one from being called.
+        match self.idle.pop_if(|_| self.called + self.staged < batches) {
+            Some(executor) => {
+                self.staged += 1;
+                Step::Stage(executor)
+            }
+            None => Step::Nothing,
+        }
+    }
+
+    /// Takes back the grants of instances that no called thread will use: what is held keeps others waiting.
+    pub(super) fn unused_grants(&mut self) -> Vec<Arc<Claim>> {
+        let mut unused = Vec::new();
+        while self.free.len() > self.called
+            && let Some(place) = self.free.iter().rposition(|executor| executor.claim().is_some())
+        {
+            let executor = self.free.remove(place);
+            unused.extend(executor.claim().cloned());
+            self.idle.push(executor);
+        }
+        unused
+    }
+
+    /// An execution on a thread of the network takes too long.
+    pub(super) fn overdue(&mut self) {
+        self.late += 1;
+        self.pace.disappoint();
+    }
+
+    /// One that took too long is over after all.
+    pub(super) fn no_longer_overdue(&mut self) {
+        self.late -= 1;
+    }
+
+    /// An alarm has rung: the one that is set, or one that was set before an earlier one.
+    pub(super) fn rung(&mut self, now: Instant) {
+        self.alarm = self.alarm.filter(|&at| now < at);
+    }
+
+    fn left(&mut self, place: Place) {
+        self.inline -= usize::from(place == Place::Inline);
+    }
+
+    /// Whether nothing is executed yet; once enough have waited, that is over for good.
+    fn is_held(&mut self) -> bool {
+        if self.queue.len() >= self.hold {
+            self.hold = 0;
+        }
+        self.hold > 0
+    }
+
+    /// Whether the last decision to wait holds, since nothing has come that could change it.
+    fn may_wait(&self, now: Instant) -> bool {
+        self.likeness == Likeness::Given
+            && self.queue.rows() < u64::from(self.waits_for_rows)
+            && self.alarm.is_some_and(|alarm| now < alarm)
+    }
+
+    fn set_alarm(&mut self, at: Instant) -> Step {
+        if self.alarm.is_some_and(|set| set <= at) {
+            return Step::Nothing;
+        }
+        self.alarm = Some(at);
+        Step::SetAlarm(at)
+    }
+
+    fn candidates(&self) -> impl Iterator<Item = Candidate> {
+        let likeness = self.likeness;
+        let first = self.queue.iter().next().map(|entry| &entry.item);
+        self.queue.iter().map(move |Entry { rows, enqueued, item, .. }| Candidate {
+            rows: *rows,
+            enqueued: *enqueued,
+            like_first: likeness == Likeness::Given || first.is_some_and(|first| alike(first, item)),
+        })
+    }
+}
+
+impl Step {
+    /// The same on a thread that brings a request: with nobody else to wait for, it is the one to execute it.
+    pub(super) fn here(self) -> Step {
+        match self {
+            Step::Call(Call::Network { patient: false }) => Step::Call(Call::Here),
+            step => step,
+        }
+    }
+}
+
+/// Whether two requests give the same inputs in shapes that agree in all but the rows.
+fn alike(first: &Request, other: &Request) -> bool {
+    let pairs = first.inputs().iter().zip(other.inputs());
+    pairs.into_iter().all(|pair| match pair {
+        (Some(a), Some(b)) => a.shape.get(1..) == b.shape.get(1..),
+        (None, None) => true,
+        _ => false,
+    })
+}
