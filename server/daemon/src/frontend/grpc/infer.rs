@@ -65,7 +65,7 @@ where
 
 /// The way of a request that prost has decoded: look up, read, validate, queue, wait, encode. `deadline` is when the
 /// caller gives up.
-pub(super) async fn infer(
+async fn infer(
     serving: &Serving,
     request: ModelInferRequest,
     deadline: Option<Instant>,

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Response;
 use http::request::Builder;
-use http::{Request, Response};
 use http_body::Frame;
 use nerite_proto::inference::ModelInferRequest;
 use nerite_proto::inference::model_infer_request::InferInputTensor;
@@ -20,8 +20,6 @@ use crate::frontend::grpc::Services;
 use crate::frontend::grpc::router::Answered;
 
 pub(super) const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
-/// The ways to tonic and past it.
-pub(super) const ENCODINGS: [&str; 2] = ["identity", "gzip"];
 
 /// What a client sends, and whether it ends there.
 struct Sent {
@@ -43,11 +41,6 @@ impl http_body::Body for Sent {
             None => Poll::Pending,
         }
     }
-}
-
-/// A call of that method.
-pub(super) fn post(path: &str, encoding: &str) -> Builder {
-    Request::post(path).header("grpc-encoding", encoding)
 }
 
 /// Makes a call whose client sends this, in pieces of 100 bytes, and says that it has ended, or does not.
