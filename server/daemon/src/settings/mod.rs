@@ -37,7 +37,7 @@ use self::scheduling::Holds;
 pub use self::backends::{Backends, OnnxRuntime};
 pub use self::error::{Origin, SettingsError, Warning};
 pub use self::host::{Host, NotAHost};
-pub use self::scheduling::{RateLimit, RateLimitResource, Scheduling};
+pub use self::scheduling::{RateLimit, Scheduling};
 pub use self::values::{Compression, Grpc, Limits, Listener, Log, LogFormat, Repository, Server, Tls};
 
 /// What the daemon was started for.

@@ -8,6 +8,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
+use nerite_core::rate_limiter::ResourceLimit;
+
 use super::flag::{Group, Standing};
 use super::*;
 
@@ -166,7 +168,7 @@ fn without_settings_the_daemon_is_limited_but_for_its_queues_and_executions() {
 
 #[test]
 fn resources_are_counted_by_name_and_device_and_the_least_of_two_counts() {
-    let resource = |name: &str, count, device| RateLimitResource { name: name.into(), count, device };
+    let resource = |name: &str, count, device| ResourceLimit { name: name.into(), count, device };
     let line = "--rate-limit=EXECUTION_COUNT --rate-limit-resource=R1:10 --rate-limit-resource R2:5:0 \
                 --rate-limit-resource=r2:8:1 --rate-limit-resource=r1:4 --rate-limit-resource=R2:9:1";
     let resources = vec![resource("r1", 4, None), resource("r2", 5, Some(0)), resource("r2", 8, Some(1))];
