@@ -1,4 +1,5 @@
-//! The settings of the daemon: tritonserver's flags and a few more, the same keys in a TOML file, and the same in variables.
+//! The settings of the daemon: tritonserver's flags and a few more, the same keys in a TOML file, and the same in
+//! variables.
 //!
 //! ```text
 //! defaults ─┐

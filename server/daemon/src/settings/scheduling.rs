@@ -19,8 +19,6 @@ pub struct Scheduling {
     pub rate_limit: RateLimit,
     /// A model executes nothing before so many requests wait for it, once. For tests.
     pub hold: Option<NonZeroUsize>,
-    /// The same for the backlog of sequences.
-    pub backlog_hold: Option<NonZeroUsize>,
 }
 
 /// Which models may execute at the same time: those whose instances find the resources that they ask for.
@@ -52,7 +50,8 @@ enum RateLimitMode {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Holds {
     hold: Option<NonZeroUsize>,
-    backlog_hold: Option<NonZeroUsize>,
+    /// Whether the backlog of sequences is to be held too, of which there is none yet.
+    backlog: bool,
 }
 
 const HOLD: &str = "TRITONSERVER_DELAY_SCHEDULER";
@@ -71,11 +70,10 @@ impl Scheduling {
             let (unless, is) = ("rate-limit", "execution_count");
             warnings.push(Warning::Ignored { origin: origin.clone(), unless, is });
         }
-        if holds.backlog_hold.is_some() {
+        if holds.backlog {
             warnings.push(Warning::NoEffect(Origin::Variable(BACKLOG_HOLD.to_owned())));
         }
-        let default_max_queue_size = values.default_max_queue_size;
-        Ok(Self { default_max_queue_size, rate_limit, hold: holds.hold, backlog_hold: holds.backlog_hold })
+        Ok(Self { default_max_queue_size: values.default_max_queue_size, rate_limit, hold: holds.hold })
     }
 }
 
@@ -126,7 +124,7 @@ impl Holds {
             let (_, value) = variables.iter().find(|(name, _)| name == wanted)?;
             leading_number(value.to_str()?)
         };
-        Self { hold: count(HOLD), backlog_hold: count(BACKLOG_HOLD) }
+        Self { hold: count(HOLD), backlog: count(BACKLOG_HOLD).is_some() }
     }
 }
 
