@@ -36,7 +36,7 @@ const ENCODINGS: [CompressionEncoding; 3] =
 
 /// Every gRPC service of the daemon, by the path of a call.
 #[derive(Clone)]
-pub struct Services {
+pub(crate) struct Services {
     serving: Arc<Serving>,
     terms: Terms,
     inference: GrpcInferenceServiceServer<InferenceService>,
@@ -48,7 +48,7 @@ pub(super) type Answered = Pin<Box<dyn Future<Output = Result<Response<Body>, In
 
 impl Services {
     /// The services over what is served. `compress`: answers to callers that accept it are compressed.
-    pub fn new(serving: &Arc<Serving>, compress: bool) -> Services {
+    pub(crate) fn new(serving: &Arc<Serving>, compress: bool) -> Services {
         let mut inference = GrpcInferenceServiceServer::new(InferenceService(Arc::clone(serving)))
             .max_decoding_message_size(LARGEST_QUESTION)
             .max_encoding_message_size(LARGEST_MESSAGE);
