@@ -21,7 +21,7 @@ SEED = 20_240_601
 STEPS = 800
 # The same model with and without batching, and how many of its requests go together.
 MODELS = {"single": 1, "batching": 4}
-# What must be nothing when nobody asks any more. The daemon need not have all of them.
+# What must be nothing when nobody asks any more.
 GAUGES = ["nv_inference_pending_request_count", "nerite_inflight_requests", "nerite_inflight_bytes"]
 QUIET_SECONDS = 30
 
