@@ -21,6 +21,8 @@ SHORT = 20_000
 LONG = 1_000_000
 # So long that nothing waits for its end.
 ENDLESS = 1_000_000_000
+# In microseconds.
+HOUR = 3_600_000_000
 LIMIT = 30
 ONE_INSTANCE = "instance_group [ { count: 1 kind: KIND_CPU } ]"
 # One run must not be spread over the machine's cores.
@@ -128,9 +130,6 @@ def policy(**fields):
     return "{ " + " ".join(f"{name}: {value}" for name, value in fields.items()) + " }"
 
 
-HOUR = 3_600_000_000
-
-
 def test_a_batch_waits_for_max_queue_delay_until_it_is_full(spinning):
     world = spinning({"m": dynamic(max_queue_delay_microseconds=HOUR), "short": dynamic(max_queue_delay_microseconds=5000)})
     waiting = [world.queue("m") for _ in range(3)]
@@ -228,7 +227,7 @@ def test_a_request_may_shorten_its_timeout_only_where_that_is_allowed(spinning):
         assert client.infer("denied", inputs, timeout=20_000).as_numpy("OUTPUT0") == 1
 
 
-def test_requests_of_different_shapes_or_optional_inputs_do_not_share_a_batch(repository, serve):
+def test_requests_of_different_shapes_do_not_share_a_batch(repository, serve):
     repository.add(
         "shapes",
         models.identity("FP32", ["b", "n"]),
