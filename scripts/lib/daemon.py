@@ -82,6 +82,15 @@ class Daemon:
         """The text of the metrics endpoint."""
         return self.http("/metrics", self.metrics_port)[1]
 
+    def metric(self, name, **labels):
+        """The sum of a metric's series that have these labels; raises DaemonError where there is none."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        series = [line for line in self.metrics().splitlines() if line.startswith((f"{name}{{", f"{name} "))]
+        values = [line.rpartition(" ")[2] for line in series if all(label in line for label in wanted)]
+        if not values:
+            raise DaemonError(f"the daemon has no metric {name} {' '.join(wanted)}".rstrip())
+        return sum(map(int, values))
+
     def is_ready(self):
         """Whether the readiness probe says yes."""
         return self.http("/v2/health/ready")[0] == 200

@@ -97,7 +97,7 @@ def test_a_model_is_served_with_all_of_its_versions_or_not_at_all(serve, reposit
 
 def test_the_check_command_says_that_a_broken_version_takes_the_others_with_it(repository):
     add_two_versions(repository)
-    result = subprocess.run([BINARY, "check", repository.folder], capture_output=True, text=True, timeout=60)
+    result = check(repository)
     assert result.returncode == 1
     assert "M version 1: will not be served, because version 2 cannot be" in result.stdout
     assert "1 model versions can be served, 2 cannot" in result.stdout

@@ -135,21 +135,18 @@ def slow_request():
 
 def pending(daemon):
     """The number of requests that wait for the model `slow`."""
-    return metric(daemon, "nv_inference_pending_request_count{", '"slow"')
-
-
-def metric(daemon, *parts):
-    """The sum of the metrics whose lines have all these parts."""
-    lines = [line for line in daemon.metrics().splitlines() if all(part in line for part in parts)]
-    return sum(float(line.split()[-1]) for line in lines)
+    return daemon.metric("nv_inference_pending_request_count", model="slow")
 
 
 def test_requests_that_their_caller_gave_up_are_counted_as_cancelled_and_wait_no_more(serve, repository):
     daemon, _, calls = start_slow(serve, repository, 600_000)
     for call in calls:
         call.cancel()
-    failures = ("nv_inference_request_failure{", '"slow"', 'reason="CANCELED"')
-    daemon.wait_until(lambda: metric(daemon, *failures) == 2, 10, "count both as cancelled")
+
+    def cancelled():
+        return daemon.metric("nv_inference_request_failure", model="slow", reason="CANCELED")
+
+    daemon.wait_until(lambda: cancelled() == 2, 10, "count both as cancelled")
     daemon.wait_until(lambda: pending(daemon) == 0, 30, "let go of the one that waited")
 
 

@@ -21,6 +21,8 @@ SHORT = 20_000
 LONG = 1_000_000
 # So long that nothing waits for its end.
 ENDLESS = 1_000_000_000
+# In microseconds.
+HOUR = 3_600_000_000
 LIMIT = 30
 ONE_INSTANCE = "instance_group [ { count: 1 kind: KIND_CPU } ]"
 # One run must not be spread over the machine's cores.
@@ -73,12 +75,8 @@ class Spinning:
         return busy
 
     def metric(self, name, model, **labels):
-        """The value of a series."""
-        wanted = [f'{key}="{value}"' for key, value in {"model": model, **labels}.items()]
-        for line in self.daemon.metrics().splitlines():
-            if line.startswith(name + "{") and all(label in line for label in wanted):
-                return int(float(line.rsplit(" ", 1)[1]))
-        raise AssertionError(f"no series {name} {wanted}")
+        """One of a model's metrics."""
+        return self.daemon.metric(name, model=model, **labels)
 
     def pending(self, model):
         """How many requests wait."""
@@ -130,9 +128,6 @@ def dynamic(batch=4, **fields):
 def policy(**fields):
     """A queue policy as a field of dynamic_batching."""
     return "{ " + " ".join(f"{name}: {value}" for name, value in fields.items()) + " }"
-
-
-HOUR = 3_600_000_000
 
 
 def test_a_batch_waits_for_max_queue_delay_until_it_is_full(spinning):
@@ -232,7 +227,7 @@ def test_a_request_may_shorten_its_timeout_only_where_that_is_allowed(spinning):
         assert client.infer("denied", inputs, timeout=20_000).as_numpy("OUTPUT0") == 1
 
 
-def test_requests_of_different_shapes_or_optional_inputs_do_not_share_a_batch(repository, serve):
+def test_requests_of_different_shapes_do_not_share_a_batch(repository, serve):
     repository.add(
         "shapes",
         models.identity("FP32", ["b", "n"]),

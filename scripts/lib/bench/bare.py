@@ -3,7 +3,7 @@
 import subprocess
 
 import grpc
-from bench.startup import TOOLS
+from bench.process import TOOLS
 from daemon import free_ports
 from tritonclient.grpc import service_pb2_grpc
 

@@ -4,7 +4,6 @@ import subprocess
 from typing import NamedTuple
 
 from bench import process
-from bench.startup import TOOLS
 
 LIMIT_SECONDS = 300
 
@@ -57,7 +56,7 @@ def storm(port, pid, seed, clients, requests, bodies):
 def drive(pid, clock, tool, *arguments):
     """The numbers that the tool prints, and what `clock(pid)` says has passed meanwhile."""
     before = clock(pid)
-    command = [str(TOOLS / tool), *map(str, arguments)]
+    command = [str(process.TOOLS / tool), *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=True)
     cpu = clock(pid) - before
     lines = (line.split() for line in result.stdout.splitlines())

@@ -134,8 +134,7 @@ def successes(daemon):
     """The daemon's count of requests that succeeded."""
     # A run's last answer may be on its way before it is counted.
     time.sleep(0.2)
-    lines = [line for line in daemon.metrics().splitlines() if line.startswith("nv_inference_request_success{")]
-    return sum(int(float(line.split()[-1])) for line in lines)
+    return daemon.metric("nv_inference_request_success")
 
 
 def request(model, row=0):

@@ -174,7 +174,7 @@ def held(daemon, stub):
 
 def pending(daemon):
     """How many requests wait for their models."""
-    return process.gauge(daemon.metrics(), "nv_inference_pending_request_count")
+    return daemon.metric("nv_inference_pending_request_count")
 
 
 def show(steps):

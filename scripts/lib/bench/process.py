@@ -1,8 +1,13 @@
-"""What the kernel says of another process."""
+"""Where the programs that are measured are found, and what the kernel says of another process."""
 
 import contextlib
+import os
 import time
 from pathlib import Path
+
+from wheels import TARGET
+
+TOOLS = Path(os.environ.get("NERITE_BENCH_TOOLS", TARGET / "release"))
 
 
 def cpu_seconds(pid):
@@ -34,9 +39,3 @@ def status(pid, key):
         if name == key:
             return int(value.split()[0])
     raise RuntimeError(f"/proc/{pid}/status has no {key}")
-
-
-def gauge(metrics, name):
-    """The sum of a gauge over all models, from the text of a metrics endpoint; None where there is no such gauge."""
-    lines = [line for line in metrics.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
-    return sum(float(line.split()[-1]) for line in lines) if lines else None

@@ -1,16 +1,14 @@
 """From exec to ServerReady, timed from outside."""
 
-import os
 import subprocess
-from pathlib import Path
 from statistics import median
 
+from bench.process import TOOLS
 from bench.report import spread, table, target
-from daemon import BINARY, ROOT, free_ports
+from daemon import BINARY, ROOT, clean_environment, free_ports
 from wheels import TARGET
 
 ROUNDS = 15
-TOOLS = Path(os.environ.get("NERITE_BENCH_TOOLS", TARGET / "release"))
 
 
 def run():
@@ -58,7 +56,6 @@ def time_daemon(repository):
 
 def stopwatch(until, *command):
     """The numbers that the stopwatch prints."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("NERITE_")}
     arguments = [str(TOOLS / "stopwatch"), until, *map(str, command)]
-    result = subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment)
+    result = subprocess.run(arguments, capture_output=True, text=True, check=True, env=clean_environment())
     return [int(number) for number in result.stdout.split()]

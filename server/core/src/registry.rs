@@ -54,13 +54,13 @@ pub struct ModelEntry {
     /// What became of each version.
     pub versions: BTreeMap<u64, Status>,
     /// Why the model never came to versions, if so.
-    pub model: Option<OpenError>,
+    pub failure: Option<OpenError>,
 }
 
 impl ModelEntry {
     /// What became of the model itself, if it never came to versions.
     pub fn model_status(&self) -> Option<Status> {
-        let error = self.model.as_ref()?;
+        let error = self.failure.as_ref()?;
         Some(Status { state: PublicState::Unavailable, reason: error.to_string() })
     }
 }
@@ -174,7 +174,7 @@ impl Registry {
 fn not_found(model: &str, version: Option<u64>, entry: &ModelEntry) -> LookupError {
     let model = model.to_owned();
     match version {
-        _ if matches!(entry.model, Some(OpenError::Unreadable(_))) => LookupError::UnknownModel { model },
+        _ if matches!(entry.failure, Some(OpenError::Unreadable(_))) => LookupError::UnknownModel { model },
         None => LookupError::NothingReady { model },
         Some(version) if entry.versions.contains_key(&version) => LookupError::NotReady { model, version },
         Some(version) => LookupError::UnknownVersion { model, version },

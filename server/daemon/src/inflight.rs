@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 ///
 /// Two counters and no lock, for every request passes here.
 #[derive(Debug, Default)]
-pub struct Inflight {
+pub(crate) struct Inflight {
     requests: Counter,
     bytes: Counter,
 }
@@ -16,7 +16,7 @@ pub struct Inflight {
 /// A limit that was reached. The first sentence of the text is Triton's, which clients look for; a request's id is not
 /// known before its message is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Full {
+pub(crate) enum Full {
     /// One request more would have been too many.
     #[error(
         "[request id: <id_unknown>] Exceeds maximum queue size. {0} inference requests are in flight, the limit of \
@@ -33,35 +33,35 @@ pub enum Full {
 
 impl Inflight {
     /// Nothing yet, with these limits.
-    pub fn new(requests: Option<NonZeroUsize>, bytes: Option<NonZeroUsize>) -> Inflight {
+    pub(crate) fn new(requests: Option<NonZeroUsize>, bytes: Option<NonZeroUsize>) -> Inflight {
         Inflight { requests: Counter::new(requests), bytes: Counter::new(bytes) }
     }
 
     /// The share of an inference request, unless there are too many.
-    pub fn request(self: &Arc<Self>) -> Result<Share, Full> {
+    pub(crate) fn request(self: &Arc<Self>) -> Result<Share, Full> {
         self.requests.add(1).map_err(Full::Requests)?;
         Ok(Share { inflight: Arc::clone(self), requests: 1, bytes: AtomicUsize::new(0) })
     }
 
     /// The share of a call that is none.
-    pub fn call(self: &Arc<Self>) -> Share {
+    pub(crate) fn call(self: &Arc<Self>) -> Share {
         Share { inflight: Arc::clone(self), requests: 0, bytes: AtomicUsize::new(0) }
     }
 
     /// How many inference requests are in flight.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.now.load(Relaxed)
     }
 
     /// How many bytes calls in flight have brought.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes.now.load(Relaxed)
     }
 }
 
 /// What one call has in flight. Dropping it gives all of that back.
 #[derive(Debug)]
-pub struct Share {
+pub(crate) struct Share {
     inflight: Arc<Inflight>,
     requests: usize,
     bytes: AtomicUsize,
@@ -69,7 +69,7 @@ pub struct Share {
 
 impl Share {
     /// Adds bytes that have come, unless they are too many.
-    pub fn add(&self, bytes: usize) -> Result<(), Full> {
+    pub(crate) fn add(&self, bytes: usize) -> Result<(), Full> {
         self.inflight.bytes.add(bytes).map_err(Full::Bytes)?;
         self.bytes.fetch_add(bytes, Relaxed);
         Ok(())

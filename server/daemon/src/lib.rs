@@ -3,12 +3,12 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
-pub mod frontend;
-pub mod inflight;
+mod frontend;
+mod inflight;
 pub mod logging;
 mod memory;
-pub mod net;
+mod net;
 pub mod serve;
-pub mod serving;
+mod serving;
 pub mod settings;
 mod wiring;

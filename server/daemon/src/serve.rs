@@ -99,7 +99,7 @@ impl BoundPorts {
         let network = Some(Handle::current());
         let loader = Arc::new(wiring::loader(repository, backends, scheduling, network));
         let mut manager = Manager::new(loader, registry, settings.repository.load_threads.get());
-        let stop = manager.stop();
+        let stop = manager.stop_signal();
         let loading = tokio::task::spawn_blocking(move || {
             let failures = manager.load_all(found);
             (manager, failures)

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::inflight::Inflight;
 
 /// What every endpoint sees of the server.
-pub struct Serving {
+pub(crate) struct Serving {
     /// The server's name, for metadata.
     pub id: String,
     /// The models.
@@ -27,7 +27,7 @@ pub struct Serving {
 ///    └──► NotReady ────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Models are being loaded.
     Starting,
     /// It serves.
@@ -40,13 +40,13 @@ pub enum Stage {
 
 impl Serving {
     /// A server that has just started.
-    pub fn new(id: String, registry: Arc<Registry>, inflight: Arc<Inflight>) -> Serving {
+    pub(crate) fn new(id: String, registry: Arc<Registry>, inflight: Arc<Inflight>) -> Serving {
         let stage = watch::Sender::new(Stage::Starting);
         Serving { id, registry, inflight, stage, exiting: AtomicBool::new(false) }
     }
 
     /// Goes on to another stage; exiting is final.
-    pub fn enter(&self, stage: Stage) {
+    pub(crate) fn enter(&self, stage: Stage) {
         self.exiting.fetch_or(stage == Stage::Exiting, Ordering::Release);
         self.stage.send_if_modified(|now| {
             let change = *now != Stage::Exiting && *now != stage;
@@ -58,17 +58,17 @@ impl Serving {
     }
 
     /// How far the server is.
-    pub fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         *self.stage.borrow()
     }
 
     /// Whether nothing new is taken; asked by every request.
-    pub fn is_exiting(&self) -> bool {
+    pub(crate) fn is_exiting(&self) -> bool {
         self.exiting.load(Ordering::Acquire)
     }
 
     /// Tells of every change of the stage.
-    pub fn watch(&self) -> watch::Receiver<Stage> {
+    pub(crate) fn watch(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
     }
 }

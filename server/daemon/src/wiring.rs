@@ -7,7 +7,7 @@ use std::sync::Arc;
 use nerite_backend::Backend;
 use nerite_core::execution::{Machinery, MachineryOptions, Network};
 use nerite_core::lifecycle::Loader;
-use nerite_core::rate_limiter::{RateLimiter, ResourceLimit};
+use nerite_core::rate_limiter::RateLimiter;
 use nerite_model_config::ModelConfigs;
 use nerite_onnxruntime::OnnxRuntime;
 use tokio::runtime::Handle;
@@ -34,14 +34,10 @@ pub(crate) fn loader(
 
 fn machinery(scheduling: &Scheduling, network: Option<Handle>) -> Machinery {
     let network = network.map(|runtime| Network { threads: runtime.metrics().num_workers(), runtime });
-    let rate_limiter = scheduling.rate_limit.enabled.then(|| {
-        let limits = scheduling.rate_limit.resources.iter().map(|resource| ResourceLimit {
-            name: resource.name.clone(),
-            count: resource.count,
-            device: resource.device,
-        });
-        Arc::new(RateLimiter::new(limits.collect()))
-    });
+    let rate_limiter = scheduling
+        .rate_limit
+        .enabled
+        .then(|| Arc::new(RateLimiter::new(scheduling.rate_limit.resources.clone())));
     let hold = scheduling.hold.map_or(0, NonZeroUsize::get);
     Machinery::new(MachineryOptions { network, rate_limiter, hold })
 }

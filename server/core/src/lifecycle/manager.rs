@@ -66,7 +66,7 @@ impl Manager {
     }
 
     /// Once it is cancelled, no other model begins to be loaded.
-    pub fn stop(&self) -> Cancel {
+    pub fn stop_signal(&self) -> Cancel {
         self.stop.clone()
     }
 
@@ -154,7 +154,7 @@ impl Manager {
     }
 
     fn model_failed(&mut self, model: String, error: OpenError, failures: &mut Vec<LoadFailure>) {
-        self.registry.update(&model, |entry| entry.model = Some(error.clone()));
+        self.registry.update(&model, |entry| entry.failure = Some(error.clone()));
         let failure = LoadFailure::Model { model, error };
         tracing::error!("{failure}");
         failures.push(failure);

@@ -50,12 +50,12 @@ fn a_lookup_that_finds_nothing_says_whether_model_or_version_is_unknown_or_not_r
 fn a_model_whose_configuration_could_not_be_read_is_not_found() {
     let registry = Registry::default();
     known(&registry, &["M", "N"]);
-    registry.update("M", |entry| entry.model = Some(unreadable("broken")));
+    registry.update("M", |entry| entry.failure = Some(unreadable("broken")));
     for version in [None, Some(1)] {
         refused(&registry, "M", version, Code::NotFound, "Request for unknown model: 'M' is not found");
     }
     let no_version = OpenError::NoVersion(LoadError::invalid("no version"));
-    registry.update("N", |entry| entry.model = Some(no_version));
+    registry.update("N", |entry| entry.failure = Some(no_version));
     refused(&registry, "N", None, Code::NotFound, "Request for unknown model: 'N' has no available versions");
 }
 
@@ -80,11 +80,11 @@ fn a_lookup_without_a_version_finds_the_highest_that_is_ready() {
 fn an_announced_model_keeps_what_is_known_of_it_and_an_unknown_one_cannot_be_changed() {
     let registry = Registry::default();
     known(&registry, &["b", "a"]);
-    registry.update("a", |entry| entry.model = Some(unreadable("why")));
-    registry.update("c", |entry| entry.model = Some(unreadable("never seen")));
+    registry.update("a", |entry| entry.failure = Some(unreadable("why")));
+    registry.update("c", |entry| entry.failure = Some(unreadable("never seen")));
     known(&registry, &["a", "d"]);
     assert_eq!(registry.entries().keys().collect::<Vec<_>>(), ["a", "b", "d"]);
-    assert_eq!(registry.entry("a").unwrap().model, Some(unreadable("why")));
+    assert_eq!(registry.entry("a").unwrap().failure, Some(unreadable("why")));
     assert!(registry.entry("c").is_none());
 }
 

@@ -8,7 +8,7 @@ use super::metrics;
 use crate::serving::{Serving, Stage};
 
 /// Answers on the HTTP port: whether the server lives and whether it is ready, as in KServe's protocol, for probes.
-pub fn health<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Bytes>> {
+pub(crate) fn health<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Bytes>> {
     let healthy = match request.uri().path() {
         "/v2/health/live" => serving.stage() != Stage::Exiting,
         "/v2/health/ready" => serving.stage() == Stage::Ready,
@@ -23,7 +23,7 @@ pub fn health<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Bytes
 }
 
 /// Answers on the metrics port: the metrics in Prometheus' text format.
-pub fn metrics<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Bytes>> {
+pub(crate) fn metrics<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Bytes>> {
     if request.uri().path() != "/metrics" {
         return answer(StatusCode::NOT_FOUND, "this port answers /metrics\n");
     }

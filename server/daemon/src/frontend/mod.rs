@@ -1,5 +1,5 @@
 //! What clients talk to. Protocols are known here and, as far as ports and deadlines need it, in `net`.
 
-pub mod grpc;
-pub mod http;
-pub mod metrics;
+pub(crate) mod grpc;
+pub(crate) mod http;
+pub(crate) mod metrics;

@@ -12,14 +12,14 @@ const BACKLOG: i32 = 4096;
 
 /// A listening socket. Clients can connect from now on, but wait until somebody serves it.
 #[derive(Debug)]
-pub struct Bound {
+pub(crate) struct Bound {
     socket: TcpListener,
     addr: SocketAddr,
 }
 
 /// Why a port cannot be listened on. The text is a sentence for the user and names the flag.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub(crate) enum BindError {
     /// A host name that cannot be looked up.
     #[error("--{flags}-address: '{host}' cannot be resolved: {reason}")]
     Resolve {
@@ -79,7 +79,7 @@ impl Bound {
     ///
     /// A host name is resolved, which blocks. Of its addresses the first that belongs to this machine is
     /// taken, and a port in use there is an error, rather than a reason to try the next.
-    pub fn bind(listener: &Listener, flags: &'static str) -> Result<Self, BindError> {
+    pub(crate) fn bind(listener: &Listener, flags: &'static str) -> Result<Self, BindError> {
         let mut refusal = None;
         for addr in resolve(listener, flags)? {
             match listen(addr) {
@@ -97,7 +97,7 @@ impl Bound {
     }
 
     /// Where it listens; the port is the one that the system chose if the setting was 0.
-    pub fn local_addr(&self) -> SocketAddr {
+    pub(crate) fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 

@@ -21,24 +21,24 @@ use tower_service::Service;
 /// so that the service is not called. An answer that waits for the client to take what was sent is not looked
 /// at, and ends at the first look after the deadline.
 #[derive(Debug, Clone)]
-pub struct Deadline<S> {
+pub(crate) struct Deadline<S> {
     inner: S,
 }
 
 /// When the client gives up waiting: an extension of the requests of calls that have a deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CallDeadline(pub std::time::Instant);
+pub(crate) struct CallDeadline(pub std::time::Instant);
 
 impl CallDeadline {
     /// The deadline of the call with these extensions, if it has one.
-    pub fn of(extensions: &Extensions) -> Option<std::time::Instant> {
+    pub(crate) fn of(extensions: &Extensions) -> Option<std::time::Instant> {
         extensions.get::<Self>().map(|deadline| deadline.0)
     }
 }
 
 impl<S> Deadline<S> {
     /// Gives the calls of `inner` their deadlines.
-    pub fn new(inner: S) -> Self {
+    pub(crate) fn new(inner: S) -> Self {
         Self { inner }
     }
 }

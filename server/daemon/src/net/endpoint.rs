@@ -13,7 +13,7 @@ const CUT_LIMIT: Duration = Duration::from_secs(1);
 
 /// A port that is being served. Dropping it cuts every connection.
 #[derive(Debug)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     addr: SocketAddr,
     phase: watch::Sender<Phase>,
     lost: Arc<AtomicBool>,
@@ -21,7 +21,7 @@ pub struct Endpoint {
 
 /// How an endpoint came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stopped {
+pub(crate) enum Stopped {
     /// Every call ended by itself. Connections without calls may have been cut.
     Drained,
     /// Connections had to be cut at the limit, with calls in flight on them.
@@ -55,27 +55,28 @@ impl Endpoint {
     }
 
     /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests do not know it already"))]
+    pub(crate) fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// Stops listening and tells every client to go (HTTP/2: GOAWAY); requests in flight go on.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.advance(Phase::Draining);
     }
 
     /// Ends every connection at once. Handlers of requests in flight are dropped.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.advance(Phase::Cut);
     }
 
     /// Waits until nothing listens and every connection has ended; only of use after [`drain`](Self::drain).
-    pub async fn drained(&self) {
+    pub(crate) async fn drained(&self) {
         self.phase.closed().await;
     }
 
     /// Drains for at most `limit`, then cuts the rest.
-    pub async fn stop(&self, limit: Duration) -> Stopped {
+    pub(crate) async fn stop(&self, limit: Duration) -> Stopped {
         self.drain();
         if tokio::time::timeout(limit, self.drained()).await.is_ok() {
             return Stopped::Drained;

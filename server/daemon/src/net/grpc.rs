@@ -50,7 +50,7 @@ const NO_KEEPALIVE: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// How the gRPC port is served.
 #[derive(Clone)]
-pub struct GrpcOptions {
+pub(crate) struct GrpcOptions {
     tls: Option<TlsAcceptor>,
     keepalive_time: Duration,
     keepalive_timeout: Duration,
@@ -63,7 +63,7 @@ pub struct GrpcOptions {
 
 impl GrpcOptions {
     /// What the settings ask for; reads the files that TLS needs.
-    pub fn new(settings: &Grpc, limits: &Limits) -> Result<Self, TlsError> {
+    pub(crate) fn new(settings: &Grpc, limits: &Limits) -> Result<Self, TlsError> {
         Ok(Self {
             tls: settings.tls.as_ref().map(tls::acceptor).transpose()?,
             keepalive_time: settings.keepalive_time,
@@ -106,7 +106,7 @@ impl GrpcOptions {
 /// # Errors
 ///
 /// The runtime does not take the socket.
-pub fn serve_grpc<S>(bound: Bound, service: S, options: GrpcOptions) -> io::Result<Endpoint>
+pub(crate) fn serve_grpc<S>(bound: Bound, service: S, options: GrpcOptions) -> io::Result<Endpoint>
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,

@@ -49,7 +49,7 @@ pub(super) struct Limits {
 /// # Errors
 ///
 /// The runtime does not take the socket.
-pub fn serve_http<H, F>(bound: Bound, handler: H) -> io::Result<Endpoint>
+pub(crate) fn serve_http<H, F>(bound: Bound, handler: H) -> io::Result<Endpoint>
 where
     H: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Full<Bytes>>> + Send + 'static,

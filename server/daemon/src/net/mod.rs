@@ -25,9 +25,8 @@ mod x509;
 #[cfg(test)]
 mod tests;
 
-pub use self::bound::{BindError, Bound};
-pub use self::deadline::{CallDeadline, Deadline, DeadlineBody, DeadlineFuture};
-pub use self::endpoint::{Endpoint, Stopped};
-pub use self::grpc::{GrpcOptions, serve_grpc};
-pub use self::http1::serve_http;
-pub use self::tls::TlsError;
+pub(crate) use self::bound::Bound;
+pub(crate) use self::deadline::{CallDeadline, Deadline};
+pub(crate) use self::endpoint::{Endpoint, Stopped};
+pub(crate) use self::grpc::{GrpcOptions, serve_grpc};
+pub(crate) use self::http1::serve_http;

@@ -21,7 +21,7 @@ const CLIENT_ROOTS: &str = "grpc-root-cert";
 
 /// Why TLS cannot be served. The text is a sentence for the user and names flag and file.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A file that is not there or may not be read.
     #[error("--{flag}: cannot read {}: {reason}", file.display())]
     Read {

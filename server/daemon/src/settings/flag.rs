@@ -24,7 +24,8 @@ pub(super) struct Flag {
 /// What becomes of a flag.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Standing {
-    /// It does what it says, which is what it does in tritonserver if that has it; the text is its place in `Values`, as a path of fields.
+    /// It does what it says, which is what it does in tritonserver if that has it; the text is its place in `Values`, as a
+    /// path of fields.
     Works(&'static str),
     /// Another name of a working flag, which wins where one source gives both.
     AliasOf(&'static str),

@@ -1,4 +1,5 @@
-//! The settings of the daemon: tritonserver's flags and a few more, the same keys in a TOML file, and the same in variables.
+//! The settings of the daemon: tritonserver's flags and a few more, the same keys in a TOML file, and the same in
+//! variables.
 //!
 //! ```text
 //! defaults ─┐
@@ -37,7 +38,7 @@ use self::scheduling::Holds;
 pub use self::backends::{Backends, OnnxRuntime};
 pub use self::error::{Origin, SettingsError, Warning};
 pub use self::host::{Host, NotAHost};
-pub use self::scheduling::{RateLimit, RateLimitResource, Scheduling};
+pub use self::scheduling::{RateLimit, Scheduling};
 pub use self::values::{Compression, Grpc, Limits, Listener, Log, LogFormat, Repository, Server, Tls};
 
 /// What the daemon was started for.

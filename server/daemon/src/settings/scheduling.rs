@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 
+use nerite_core::rate_limiter::ResourceLimit;
 use serde::Deserialize;
 
 use super::error::{Origin, SettingsError, Warning};
@@ -18,8 +19,6 @@ pub struct Scheduling {
     pub rate_limit: RateLimit,
     /// A model executes nothing before so many requests wait for it, once. For tests.
     pub hold: Option<NonZeroUsize>,
-    /// The same for the backlog of sequences.
-    pub backlog_hold: Option<NonZeroUsize>,
 }
 
 /// Which models may execute at the same time: those whose instances find the resources that they ask for.
@@ -28,18 +27,7 @@ pub struct RateLimit {
     /// Whether executions are limited at all.
     pub enabled: bool,
     /// How much there is of each resource, where that is not left to the models. No name and device comes twice.
-    pub resources: Vec<RateLimitResource>,
-}
-
-/// How much there is of a resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RateLimitResource {
-    /// Its name, in small letters: upper and lower case mean the same.
-    pub name: String,
-    /// How much of it there is; at least 1.
-    pub count: u32,
-    /// On which device; on each one if `None`.
-    pub device: Option<u32>,
+    pub resources: Vec<ResourceLimit>,
 }
 
 /// What the flags say of scheduling.
@@ -62,7 +50,8 @@ enum RateLimitMode {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Holds {
     hold: Option<NonZeroUsize>,
-    backlog_hold: Option<NonZeroUsize>,
+    /// Whether the backlog of sequences is to be held too, of which there is none yet.
+    backlog: bool,
 }
 
 const HOLD: &str = "TRITONSERVER_DELAY_SCHEDULER";
@@ -81,22 +70,20 @@ impl Scheduling {
             let (unless, is) = ("rate-limit", "execution_count");
             warnings.push(Warning::Ignored { origin: origin.clone(), unless, is });
         }
-        if holds.backlog_hold.is_some() {
+        if holds.backlog {
             warnings.push(Warning::NoEffect(Origin::Variable(BACKLOG_HOLD.to_owned())));
         }
-        let default_max_queue_size = values.default_max_queue_size;
-        Ok(Self { default_max_queue_size, rate_limit, hold: holds.hold, backlog_hold: holds.backlog_hold })
+        Ok(Self { default_max_queue_size: values.default_max_queue_size, rate_limit, hold: holds.hold })
     }
 }
 
 impl RateLimit {
     fn read(values: &SchedulingValues, origin: &Origin) -> Result<Self, SettingsError> {
-        let mut resources: Vec<RateLimitResource> = Vec::new();
+        let mut resources: Vec<ResourceLimit> = Vec::new();
         for text in &values.rate_limit_resources {
-            let resource = RateLimitResource::read(text, origin)?;
-            let same = |other: &&mut RateLimitResource| {
-                other.name == resource.name && other.device == resource.device
-            };
+            let resource = resource(text, origin)?;
+            let same =
+                |other: &&mut ResourceLimit| other.name == resource.name && other.device == resource.device;
             match resources.iter_mut().find(same) {
                 // As in Triton.
                 Some(earlier) => earlier.count = earlier.count.min(resource.count),
@@ -107,30 +94,28 @@ impl RateLimit {
     }
 }
 
-impl RateLimitResource {
-    /// Takes `NAME:COUNT` or `NAME:COUNT:DEVICE` apart.
-    fn read(text: &str, origin: &Origin) -> Result<Self, SettingsError> {
-        let wrong = |found: &str, expected: String| {
-            let (origin, found) = (origin.clone(), found.to_owned());
-            SettingsError::Value { origin, found, expected }
-        };
-        let parts: Vec<&str> = text.split(':').collect();
-        let (name, count, device) = match parts[..] {
-            [name, count] if !name.is_empty() => (name, count, None),
-            [name, count, device] if !name.is_empty() => (name, count, Some(device)),
-            _ => return Err(wrong(text, "NAME:COUNT or NAME:COUNT:DEVICE".to_owned())),
-        };
-        let number = |part: &str, least: u32, what: &str| {
-            let number = part.parse().ok().filter(|number| *number >= least);
-            let kind = Kind::Integer { min: least.into(), max: u32::MAX.into() };
-            number.ok_or_else(|| wrong(part, format!("{} for {what} in '{text}'", kind.expected())))
-        };
-        Ok(Self {
-            name: name.to_lowercase(),
-            count: number(count, 1, "COUNT")?,
-            device: device.map(|device| number(device, 0, "DEVICE")).transpose()?,
-        })
-    }
+/// Takes `NAME:COUNT` or `NAME:COUNT:DEVICE` apart. Upper and lower case mean the same.
+fn resource(text: &str, origin: &Origin) -> Result<ResourceLimit, SettingsError> {
+    let wrong = |found: &str, expected: String| {
+        let (origin, found) = (origin.clone(), found.to_owned());
+        SettingsError::Value { origin, found, expected }
+    };
+    let parts: Vec<&str> = text.split(':').collect();
+    let (name, count, device) = match parts[..] {
+        [name, count] if !name.is_empty() => (name, count, None),
+        [name, count, device] if !name.is_empty() => (name, count, Some(device)),
+        _ => return Err(wrong(text, "NAME:COUNT or NAME:COUNT:DEVICE".to_owned())),
+    };
+    let number = |part: &str, least: u32, what: &str| {
+        let number = part.parse().ok().filter(|number| *number >= least);
+        let kind = Kind::Integer { min: least.into(), max: u32::MAX.into() };
+        number.ok_or_else(|| wrong(part, format!("{} for {what} in '{text}'", kind.expected())))
+    };
+    Ok(ResourceLimit {
+        name: name.to_ascii_lowercase(),
+        count: number(count, 1, "COUNT")?,
+        device: device.map(|device| number(device, 0, "DEVICE")).transpose()?,
+    })
 }
 
 impl Holds {
@@ -139,7 +124,7 @@ impl Holds {
             let (_, value) = variables.iter().find(|(name, _)| name == wanted)?;
             leading_number(value.to_str()?)
         };
-        Self { hold: count(HOLD), backlog_hold: count(BACKLOG_HOLD) }
+        Self { hold: count(HOLD), backlog: count(BACKLOG_HOLD).is_some() }
     }
 }
 

@@ -8,6 +8,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
+use nerite_core::rate_limiter::ResourceLimit;
+
 use super::flag::{Group, Standing};
 use super::*;
 
@@ -155,18 +157,13 @@ fn without_settings_the_daemon_is_limited_but_for_its_queues_and_executions() {
         served("--max-inflight-bytes=1099511627776", "").limits.inflight_bytes,
         NonZeroUsize::new(1 << 40)
     );
-    let scheduling = Scheduling {
-        default_max_queue_size: 0,
-        rate_limit: RateLimit::default(),
-        hold: None,
-        backlog_hold: None,
-    };
+    let scheduling = Scheduling { default_max_queue_size: 0, rate_limit: RateLimit::default(), hold: None };
     assert_eq!(settings.scheduling, scheduling);
 }
 
 #[test]
 fn resources_are_counted_by_name_and_device_and_the_least_of_two_counts() {
-    let resource = |name: &str, count, device| RateLimitResource { name: name.into(), count, device };
+    let resource = |name: &str, count, device| ResourceLimit { name: name.into(), count, device };
     let line = "--rate-limit=EXECUTION_COUNT --rate-limit-resource=R1:10 --rate-limit-resource R2:5:0 \
                 --rate-limit-resource=r2:8:1 --rate-limit-resource=r1:4 --rate-limit-resource=R2:9:1";
     let resources = vec![resource("r1", 4, None), resource("r2", 5, Some(0)), resource("r2", 8, Some(1))];
@@ -184,13 +181,11 @@ fn resources_are_counted_by_name_and_device_and_the_least_of_two_counts() {
 #[test]
 fn tritons_variables_hold_executions_back() {
     let held = served("", "TRITONSERVER_DELAY_SCHEDULER=12 TRITONSERVER_BACKLOG_DELAY_SCHEDULER=0");
-    assert_eq!((held.scheduling.hold, held.scheduling.backlog_hold), (NonZeroUsize::new(12), None));
+    assert_eq!(held.scheduling.hold, NonZeroUsize::new(12));
     assert!(held.warnings.is_empty());
     for nothing in ["TRITONSERVER_DELAY_SCHEDULER=0", "TRITONSERVER_DELAY_SCHEDULER=soon"] {
         assert_eq!(served("", nothing), served("", ""), "{nothing}");
     }
-    let backlog = served("", "TRITONSERVER_BACKLOG_DELAY_SCHEDULER=3");
-    assert_eq!(backlog.scheduling.backlog_hold, NonZeroUsize::new(3));
 }
 
 /// A value other than the default of every working flag that makes sense alone.

@@ -1,11 +1,10 @@
 //! The message of a unary call, as it comes.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
+use http_body_util::BodyExt;
 use tonic::Status;
 
 use super::compression::{self, Encoding};
@@ -18,12 +17,11 @@ pub(super) const PREFIX: usize = 5;
 const RESERVED: usize = 16 << 20;
 
 /// Reads the one message of a call, and then to the end of the body. `encoding` is what the call says its messages are
-/// compressed with, if they are.
+/// compressed with, if they are; `limit` is the longest, in bytes, as it comes and when decompressed. `share` accounts
+/// for what the message inflates to; what came is for the body to account for.
 ///
-/// A message that came in one piece, as small ones do, is not copied. `share` accounts for what a message inflates to; what
-/// came is for the body to account for. `limit` is the longest, in bytes, as it comes and
-/// when decompressed. But for that of a message over the limit, the texts of the errors are tonic's, which reads all
-/// other calls.
+/// A message that came in one piece, as small ones do, is not copied. But for that of a message over the limit, the
+/// texts of the errors are tonic's, which reads all other calls.
 pub(super) async fn read<B>(
     body: B,
     encoding: Option<Encoding>,
@@ -129,7 +127,7 @@ where
         if body.is_end_stream() {
             return Ok(None);
         }
-        match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
+        match body.frame().await {
             None => return Ok(None),
             Some(Err(error)) => return Err(Status::from_error(error.into())),
             // Trailers say nothing to a server.
@@ -143,7 +141,7 @@ where
 }
 
 /// Whether the message is compressed, and its length.
-fn announced(&[flag, a, b, c, d]: &[u8; PREFIX], limit: usize) -> Result<(bool, usize), Status> {
+pub(super) fn announced(&[flag, a, b, c, d]: &[u8; PREFIX], limit: usize) -> Result<(bool, usize), Status> {
     let length = u32::from_be_bytes([a, b, c, d]) as usize;
     match flag {
         0 | 1 if length <= limit => Ok((flag == 1, length)),
@@ -155,7 +153,7 @@ fn announced(&[flag, a, b, c, d]: &[u8; PREFIX], limit: usize) -> Result<(bool, 
 }
 
 /// In the words of gRPC's core, which Triton's clients know.
-pub(super) fn too_large(length: usize, limit: usize) -> Status {
+fn too_large(length: usize, limit: usize) -> Status {
     Status::resource_exhausted(format!("Received message larger than max ({length} vs. {limit})"))
 }
 
@@ -165,11 +163,10 @@ pub(super) fn ended() -> Status {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
     use std::convert::Infallible;
-    use std::task::{Context, Poll};
 
     use http_body::Frame;
+    use http_body_util::StreamBody;
     use tonic::Code;
 
     use super::*;
@@ -179,24 +176,15 @@ mod tests {
         Arc::new(Arc::new(Inflight::default()).call())
     }
 
-    struct Pieced(VecDeque<Bytes>);
-
-    impl Body for Pieced {
-        type Data = Bytes;
-        type Error = Infallible;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
-        }
+    /// A body that comes in these pieces.
+    fn pieced(pieces: Vec<Bytes>) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
+        StreamBody::new(tokio_stream::iter(pieces.into_iter().map(Frame::data).map(Ok)))
     }
 
     /// What is read of `bytes` that come in pieces of so many.
     async fn read_in(size: usize, bytes: &[u8]) -> Result<Bytes, Status> {
         let pieces = bytes.chunks(size.max(1)).map(Bytes::copy_from_slice).collect();
-        read(Pieced(pieces), None, &share(), 1000).await
+        read(pieced(pieces), None, &share(), 1000).await
     }
 
     #[tokio::test]
@@ -212,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_message_in_one_piece_is_not_copied() {
         let sent = Bytes::from_static(&[0, 0, 0, 0, 2, 7, 8]);
-        let message = read(Pieced([sent.clone()].into()), None, &share(), 1000).await.unwrap();
+        let message = read(pieced(vec![sent.clone()]), None, &share(), 1000).await.unwrap();
         assert_eq!(message.as_ptr(), sent[PREFIX..].as_ptr());
     }
 
@@ -223,7 +211,7 @@ mod tests {
             compression::compress(Encoding::Gzip, [Bytes::copy_from_slice(&message)].into()).await.unwrap();
         for (flag, content) in [(1, &compressed[..]), (0, &message)] {
             let sent = [&[flag], &(content.len() as u32).to_be_bytes()[..], content].concat();
-            let read = read(Pieced([sent.into()].into()), Some(Encoding::Gzip), &share(), 1000).await;
+            let read = read(pieced(vec![sent.into()]), Some(Encoding::Gzip), &share(), 1000).await;
             assert_eq!(read.unwrap(), message[..], "{flag}");
         }
     }

@@ -23,7 +23,7 @@ use crate::serving::Serving;
 
 /// How the calls are answered.
 #[derive(Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct CallOptions {
     /// The longest message either way, in bytes.
     pub(super) limit: usize,
     /// Whether answers are compressed for those who accept it.
@@ -39,13 +39,13 @@ pub(super) async fn call<B>(
     serving: &Serving,
     request: Request<B>,
     share: Share,
-    terms: Terms,
+    options: CallOptions,
 ) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let Terms { limit, compress } = terms;
+    let CallOptions { limit, compress } = options;
     let deadline = CallDeadline::of(request.extensions());
     let accepted = if compress { Encoding::accepted(request.headers()) } else { None };
     let encoding = Encoding::of_request(request.headers());
@@ -65,7 +65,7 @@ where
 
 /// The way of a request that prost has decoded: look up, read, validate, queue, wait, encode. `deadline` is when the
 /// caller gives up.
-pub(super) async fn infer(
+async fn infer(
     serving: &Serving,
     request: ModelInferRequest,
     deadline: Option<Instant>,

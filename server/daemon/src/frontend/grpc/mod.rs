@@ -25,4 +25,4 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
-pub use router::Services;
+pub(crate) use router::Services;

@@ -16,7 +16,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tower_service::Service;
 
 use super::health::ServerHealth;
-use super::infer::{self, Terms};
+use super::infer::{self, CallOptions};
 use super::metered::Metered;
 use super::service::InferenceService;
 use super::until_exit::UntilExit;
@@ -36,9 +36,9 @@ const ENCODINGS: [CompressionEncoding; 3] =
 
 /// Every gRPC service of the daemon, by the path of a call.
 #[derive(Clone)]
-pub struct Services {
+pub(crate) struct Services {
     serving: Arc<Serving>,
-    terms: Terms,
+    options: CallOptions,
     inference: GrpcInferenceServiceServer<InferenceService>,
     health: HealthServer<ServerHealth>,
 }
@@ -48,7 +48,7 @@ pub(super) type Answered = Pin<Box<dyn Future<Output = Result<Response<Body>, In
 
 impl Services {
     /// The services over what is served. `compress`: answers to callers that accept it are compressed.
-    pub fn new(serving: &Arc<Serving>, compress: bool) -> Services {
+    pub(crate) fn new(serving: &Arc<Serving>, compress: bool) -> Services {
         let mut inference = GrpcInferenceServiceServer::new(InferenceService(Arc::clone(serving)))
             .max_decoding_message_size(LARGEST_QUESTION)
             .max_encoding_message_size(LARGEST_MESSAGE);
@@ -59,8 +59,8 @@ impl Services {
             }
         }
         let health = HealthServer::new(ServerHealth(Arc::clone(serving)));
-        let terms = Terms { limit: LARGEST_MESSAGE, compress };
-        Services { serving: Arc::clone(serving), terms, inference, health }
+        let options = CallOptions { limit: LARGEST_MESSAGE, compress };
+        Services { serving: Arc::clone(serving), options, inference, health }
     }
 }
 
@@ -86,8 +86,8 @@ where
                 Ok(share) => share,
                 Err(full) => return answered(status::of_full(&full)),
             };
-            let (serving, terms) = (Arc::clone(&self.serving), self.terms);
-            return Box::pin(async move { Ok(infer::call(&serving, request, share, terms).await) });
+            let (serving, options) = (Arc::clone(&self.serving), self.options);
+            return Box::pin(async move { Ok(infer::call(&serving, request, share, options).await) });
         }
         // The body of such a call is gone when its message has been read.
         let share = Arc::new(inflight.call());

@@ -4,8 +4,7 @@ use nerite_proto::inference::grpc_inference_service_server::GrpcInferenceService
 use nerite_proto::inference::*;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{infer, metadata, parameters, repository, statistics, status, version};
-use crate::net::CallDeadline;
+use super::{metadata, parameters, repository, statistics, status, version};
 use crate::serving::{Serving, Stage};
 
 /// `inference.GRPCInferenceService` over the registry.
@@ -51,9 +50,9 @@ impl GrpcInferenceService for InferenceService {
         metadata::model(self.serving()?, &name, &version).map(Response::new)
     }
 
-    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
-        let deadline = CallDeadline::of(request.extensions());
-        infer::infer(&self.0, request.into_inner(), deadline).await.map(Response::new)
+    /// Never called: the router gives these calls to `infer::call`, past tonic.
+    async fn model_infer(&self, _: Request<ModelInferRequest>) -> Answer<ModelInferResponse> {
+        Err(Status::internal("ModelInfer is answered by infer::call, to which the router gives it"))
     }
 
     type ModelStreamInferStream = tokio_stream::Empty<Result<ModelStreamInferResponse, Status>>;

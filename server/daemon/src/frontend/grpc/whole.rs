@@ -63,11 +63,8 @@ where
 
 /// The length, with its prefix, of the message that `held` begins with, if all of it is there.
 fn whole(held: &[u8], limit: usize) -> Result<Option<usize>, Status> {
-    let Some(&[_, a, b, c, d]) = held.first_chunk::<PREFIX>() else { return Ok(None) };
-    let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if length > limit {
-        return Err(incoming::too_large(length, limit));
-    }
+    let Some(prefix) = held.first_chunk() else { return Ok(None) };
+    let (_, length) = incoming::announced(prefix, limit)?;
     let whole = PREFIX + length;
     Ok((held.len() >= whole).then_some(whole))
 }

@@ -13,11 +13,11 @@ use families::{FAILURES, FAMILIES, SERVER_FAMILIES};
 use text::Labels;
 
 /// The media type of what [`render`] writes.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Every family with a series for each version that is ready, and the server's own. The versions' labels are written once,
 /// not once per family.
-pub fn render(registry: &Registry, inflight: &Inflight) -> String {
+pub(crate) fn render(registry: &Registry, inflight: &Inflight) -> String {
     let versions: Vec<(Arc<ModelVersion>, Labels)> = registry
         .ready()
         .into_iter()

@@ -3,7 +3,8 @@
 use std::net::{SocketAddr, TcpStream};
 
 use super::support::{listener, loopback};
-use crate::net::{BindError, Bound};
+use crate::net::Bound;
+use crate::net::bound::BindError;
 use crate::settings::Listener;
 
 fn refusal(listener: &Listener) -> BindError {

@@ -16,7 +16,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::support::{Client, limits, settings, start, within};
-use crate::net::{GrpcOptions, TlsError};
+use crate::net::GrpcOptions;
+use crate::net::tls::TlsError;
 use crate::settings::{Grpc, Tls};
 
 /// An authority, and a directory for what it issues.

@@ -6,7 +6,7 @@ use flate2::bufread::{GzDecoder, ZlibDecoder};
 use tonic::Status;
 
 use super::super::status;
-use super::elsewhere::{Waiting, elsewhere};
+use super::offload::{Caller, offload};
 use super::{AT_ONCE, Encoding, STEP};
 use crate::inflight::Share;
 
@@ -27,7 +27,7 @@ pub(in super::super) async fn decompress(
     if small && inflating.step()? {
         return Ok(inflating.out.into());
     }
-    elsewhere(move |waiting| inflating.finish(waiting)).await?.map(Bytes::from)
+    offload(move |caller| inflating.finish(caller)).await?.map(Bytes::from)
 }
 
 /// A message that is being decompressed.
@@ -49,9 +49,9 @@ impl Inflating {
         Ok(Inflating { source, out: Vec::new(), share, limit })
     }
 
-    fn finish(mut self, waiting: &Waiting<'_>) -> Result<Vec<u8>, Status> {
+    fn finish(mut self, caller: &Caller<'_>) -> Result<Vec<u8>, Status> {
         while !self.step()? {
-            if waiting.is_over() {
+            if caller.is_gone() {
                 return Err(Status::cancelled("nobody waits for the message"));
             }
         }

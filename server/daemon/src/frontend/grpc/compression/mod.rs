@@ -5,7 +5,7 @@
 
 mod compress;
 mod decompress;
-mod elsewhere;
+mod offload;
 
 use http::{HeaderMap, HeaderValue};
 use tonic::Status;

@@ -1,17 +1,16 @@
 //! Calls without a connection.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Response;
 use http::request::Builder;
-use http::{Request, Response};
 use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use nerite_proto::inference::ModelInferRequest;
 use nerite_proto::inference::model_infer_request::InferInputTensor;
 use prost::Message;
+use tokio_stream::StreamExt;
 use tonic::body::Body;
 use tower_service::Service;
 
@@ -20,40 +19,17 @@ use crate::frontend::grpc::Services;
 use crate::frontend::grpc::router::Answered;
 
 pub(super) const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
-/// The ways to tonic and past it.
-pub(super) const ENCODINGS: [&str; 2] = ["identity", "gzip"];
-
-/// What a client sends, and whether it ends there.
-struct Sent {
-    pieces: VecDeque<Bytes>,
-    ends: bool,
-}
-
-impl http_body::Body for Sent {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.pieces.pop_front() {
-            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            None if self.ends => Poll::Ready(None),
-            None => Poll::Pending,
-        }
-    }
-}
-
-/// A call of that method.
-pub(super) fn post(path: &str, encoding: &str) -> Builder {
-    Request::post(path).header("grpc-encoding", encoding)
-}
 
 /// Makes a call whose client sends this, in pieces of 100 bytes, and says that it has ended, or does not.
 pub(super) fn send(held: &Held, call: Builder, sent: &[u8], ends: bool) -> Answered {
-    let pieces = sent.chunks(100).map(Bytes::copy_from_slice).collect();
-    Services::new(&held.serving, false).call(call.body(Sent { pieces, ends }).unwrap())
+    let pieces: Vec<_> = sent.chunks(100).map(Bytes::copy_from_slice).map(Frame::data).map(Ok).collect();
+    let pieces = tokio_stream::iter::<Vec<Result<_, Infallible>>>(pieces);
+    let body = if ends {
+        StreamBody::new(pieces).boxed()
+    } else {
+        StreamBody::new(pieces.chain(tokio_stream::pending())).boxed()
+    };
+    Services::new(&held.serving, false).call(call.body(body).unwrap())
 }
 
 /// A message as it is sent.

@@ -2,10 +2,10 @@
 
 use std::task::{Context, Waker};
 
-use http::Response;
+use http::{Request, Response};
 use tonic::body::Body;
 
-use super::calls::{ENCODINGS, INFER, answer, framed, post, request, send};
+use super::calls::{INFER, answer, framed, request, send};
 use super::held::Held;
 
 const LIVE: &str = "/inference.GRPCInferenceService/ServerLive";
@@ -28,17 +28,15 @@ fn assert_unavailable(answer: &Response<Body>, flag: &str) {
 #[tokio::test]
 async fn an_inference_beyond_the_limit_is_refused_before_its_body_is_read() {
     let held = Held::new(1, 0);
-    let first = send(&held, post(INFER, "identity"), &[], false);
-    for encoding in ENCODINGS {
-        let refused = answer(send(&held, post(INFER, encoding), &[0; 1000], false)).await;
-        assert_unavailable(&refused, "--max-inflight-requests");
-        assert_eq!(inflight(&held), (1, 0));
-    }
-    let live = answer(send(&held, post(LIVE, "identity"), &framed(&[]), true)).await;
+    let first = send(&held, Request::post(INFER), &[], false);
+    let refused = answer(send(&held, Request::post(INFER), &[0; 1000], false)).await;
+    assert_unavailable(&refused, "--max-inflight-requests");
+    assert_eq!(inflight(&held), (1, 0));
+    let live = answer(send(&held, Request::post(LIVE), &framed(&[]), true)).await;
     assert!(!live.headers().contains_key("grpc-status"), "only inferences are counted");
     drop(first);
     assert_eq!(inflight(&held), (0, 0));
-    let unknown = answer(send(&held, post(INFER, "identity"), &request("unknown", 1), true)).await;
+    let unknown = answer(send(&held, Request::post(INFER), &request("unknown", 1), true)).await;
     assert_eq!(unknown.headers()["grpc-status"], "5");
     assert_eq!(inflight(&held), (0, 0));
 }
@@ -47,16 +45,14 @@ async fn an_inference_beyond_the_limit_is_refused_before_its_body_is_read() {
 async fn bytes_beyond_the_limit_end_any_call_with_unavailable_and_are_given_back() {
     let held = Held::new(0, 1000);
     for path in [INFER, LIVE] {
-        for encoding in ENCODINGS {
-            let refused = answer(send(&held, post(path, encoding), &framed(&[0; 996]), true)).await;
-            assert_unavailable(&refused, "--max-inflight-bytes");
-            assert_eq!(inflight(&held), (0, 0));
-        }
+        let refused = answer(send(&held, Request::post(path), &framed(&[0; 996]), true)).await;
+        assert_unavailable(&refused, "--max-inflight-bytes");
+        assert_eq!(inflight(&held), (0, 0));
     }
     let mut fits = request("unknown", 900);
     fits.resize(1000, 0);
     for _ in 0..3 {
-        let unknown = answer(send(&held, post(INFER, "identity"), &fits, true)).await;
+        let unknown = answer(send(&held, Request::post(INFER), &fits, true)).await;
         assert_eq!(unknown.headers()["grpc-status"], "5");
     }
 }
@@ -65,39 +61,34 @@ async fn bytes_beyond_the_limit_end_any_call_with_unavailable_and_are_given_back
 async fn what_a_client_announces_counts_for_nothing_before_it_comes() {
     let held = Held::new(0, 1000);
     let announced = [&[0][..], &i32::MAX.to_be_bytes(), &[0; 15]].concat();
-    for encoding in ENCODINGS {
-        let mut call = send(&held, post(INFER, encoding), &announced, false);
-        assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert_eq!(inflight(&held), (1, 20));
-    }
-    assert_eq!(inflight(&held), (0, 0), "they were dropped");
+    let mut call = send(&held, Request::post(INFER), &announced, false);
+    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(inflight(&held), (1, 20));
+    drop(call);
+    assert_eq!(inflight(&held), (0, 0));
 }
 
 #[tokio::test]
 async fn a_request_counts_until_its_answer_is_made() {
     let mut held = Held::new(0, 0);
     let sent = request("held", 500);
-    for encoding in ENCODINGS {
-        let call = tokio::spawn(answer(send(&held, post(INFER, encoding), &sent, true)));
-        let batch = held.batches.recv().await.unwrap();
-        assert_eq!(inflight(&held), (1, sent.len()), "{encoding}");
-        drop(batch);
-        let answer = call.await.unwrap();
-        assert_eq!(answer.headers()["grpc-status"], "13", "it was dropped unanswered");
-        assert_eq!(inflight(&held), (0, 0), "{encoding}");
-    }
+    let call = tokio::spawn(answer(send(&held, Request::post(INFER), &sent, true)));
+    let batch = held.batches.recv().await.unwrap();
+    assert_eq!(inflight(&held), (1, sent.len()));
+    drop(batch);
+    let answer = call.await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "13", "it was dropped unanswered");
+    assert_eq!(inflight(&held), (0, 0));
 }
 
 #[tokio::test]
 async fn a_call_that_is_dropped_gives_everything_back() {
     let mut held = Held::new(0, 0);
     let sent = request("held", 500);
-    for encoding in ENCODINGS {
-        let call = tokio::spawn(answer(send(&held, post(INFER, encoding), &sent, true)));
-        let batch = held.batches.recv().await.unwrap();
-        call.abort();
-        assert!(call.await.is_err());
-        assert_eq!(inflight(&held), (0, 0), "{encoding}");
-        drop(batch);
-    }
+    let call = tokio::spawn(answer(send(&held, Request::post(INFER), &sent, true)));
+    let batch = held.batches.recv().await.unwrap();
+    call.abort();
+    assert!(call.await.is_err());
+    assert_eq!(inflight(&held), (0, 0));
+    drop(batch);
 }
