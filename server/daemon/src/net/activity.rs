@@ -15,6 +15,8 @@ use pin_project_lite::pin_project;
 const LOOK: Duration = Duration::from_secs(1);
 /// How many looks without a call end a connection even though something is still written.
 const PATIENCE: usize = 5;
+/// So many bytes written between two looks are more than pings and updates of windows: an answer is on its way.
+const ANSWERING: usize = 1024;
 
 /// What a connection's layers have seen. Clones share it; connections do not.
 #[derive(Clone, Default)]
@@ -57,7 +59,8 @@ impl Activity {
             looks = if self.calls() == 0 { looks + 1 } else { 0 };
             tokio::time::sleep(LOOK).await;
             let before = std::mem::replace(&mut written, self.0.written.load(Ordering::Relaxed));
-            if looks > 0 && self.calls() == 0 && (written == before || looks >= PATIENCE) {
+            let wrote = written.wrapping_sub(before);
+            if looks > 0 && self.calls() == 0 && wrote < ANSWERING && (wrote == 0 || looks >= PATIENCE) {
                 return;
             }
         }

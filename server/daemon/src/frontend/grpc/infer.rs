@@ -30,7 +30,7 @@ pub(super) struct CallOptions {
     pub(super) compress: bool,
 }
 
-/// A whole call: reads the message, and writes the answer. `share` accounts for the message's bytes until then.
+/// A whole call: reads the message, and writes the answer. `share` accounts for both until the client has taken the answer.
 ///
 /// It does what tonic does for the other calls, with less: at 4×16 tonic's streams and codecs are a fifth of what a small
 /// request costs, and copy a large answer once more. And it sets no memory aside for what was only announced, which
@@ -58,7 +58,7 @@ where
         infer(serving, request, deadline).await
     };
     match answer.await {
-        Ok(answer) => outgoing::reply(answer, accepted, limit).await,
+        Ok(answer) => outgoing::reply(answer, accepted, limit, share).await,
         Err(status) => status.into_http(),
     }
 }

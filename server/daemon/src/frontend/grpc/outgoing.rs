@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -16,6 +17,8 @@ use tonic::body::Body;
 
 use super::compression::{self, Encoding};
 use super::incoming::PREFIX;
+use super::status;
+use crate::inflight::Share;
 
 /// The number of `raw_output_contents` in `ModelInferResponse`, whose last field it is.
 const RAW_OUTPUT_CONTENTS: u32 = 6;
@@ -23,21 +26,27 @@ const RAW_OUTPUT_CONTENTS: u32 = 6;
 /// From how many bytes on an output goes as a piece of its own, and is not copied into the message.
 const PIECE: usize = 32 << 10;
 
-/// A call's answer on the wire, compressed if there is an `encoding`. `limit` is the longest message, in bytes.
+/// A call's answer on the wire, compressed if there is an `encoding`. `limit` is the longest message, in bytes. The answer
+/// counts in `share` until the client has taken it: it may be much longer than the request, and a client may take its time.
 pub(super) async fn reply(
     answer: ModelInferResponse,
     encoding: Option<Encoding>,
     limit: usize,
+    share: Arc<Share>,
 ) -> Response<Body> {
     let pieces = match (encode(answer, limit), encoding) {
         (Ok(pieces), Some(encoding)) => compressed(pieces, encoding).await,
         (pieces, _) => pieces,
     };
-    let pieces = match pieces {
+    let counted = pieces.and_then(|pieces| {
+        let bytes = pieces.iter().map(Bytes::len).sum();
+        share.add(bytes).map(|()| pieces).map_err(|full| status::of_full(&full))
+    });
+    let pieces = match counted {
         Ok(pieces) => pieces,
         Err(status) => return status.into_http(),
     };
-    let mut response = Response::new(Body::new(Reply { pieces, trailers: true }));
+    let mut response = Response::new(Body::new(Reply { pieces, trailers: true, _share: share }));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     if let Some(encoding) = encoding {
         response.headers_mut().insert("grpc-encoding", encoding.header());
@@ -97,6 +106,7 @@ struct Reply {
     pieces: VecDeque<Bytes>,
     /// Whether the status is still to come.
     trailers: bool,
+    _share: Arc<Share>,
 }
 
 impl http_body::Body for Reply {
@@ -125,14 +135,16 @@ impl http_body::Body for Reply {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use http_body_util::BodyExt;
     use nerite_proto::inference::model_infer_response::InferOutputTensor;
     use proptest::prelude::*;
 
     use super::*;
     use crate::inflight::Inflight;
+
+    fn share() -> Arc<Share> {
+        Arc::new(Arc::new(Inflight::default()).call())
+    }
 
     fn answer(outputs: &[usize]) -> ModelInferResponse {
         ModelInferResponse {
@@ -168,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_ends_with_a_good_status() {
-        let reply = reply(answer(&[4]), None, 1000).await;
+        let reply = reply(answer(&[4]), None, 1000, share()).await;
         assert_eq!(reply.headers()[header::CONTENT_TYPE], "application/grpc");
         let whole = reply.into_body().collect().await.unwrap();
         assert_eq!(whole.trailers().unwrap()[Status::GRPC_STATUS], "0");
@@ -178,7 +190,7 @@ mod tests {
     async fn a_compressed_answer_is_the_same_message_and_says_how_it_is_compressed() {
         let answer = answer(&[100, 2 * PIECE]);
         let expected = answer.encode_to_vec();
-        let reply = reply(answer, Some(Encoding::Zstd), usize::MAX).await;
+        let reply = reply(answer, Some(Encoding::Zstd), usize::MAX, share()).await;
         assert_eq!(reply.headers()["grpc-encoding"], "zstd");
         let sent = reply.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(sent[..PREFIX], [&[1], &(sent.len() as u32 - 5).to_be_bytes()[..]].concat());
@@ -190,7 +202,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_over_the_limit_is_an_error() {
-        let reply = reply(answer(&[2000]), None, 1000).await;
+        let reply = reply(answer(&[2000]), None, 1000, share()).await;
         assert_eq!(reply.headers()[Status::GRPC_STATUS], "8");
         let message = reply.headers()[Status::GRPC_MESSAGE].to_str().unwrap();
         assert!(message.contains("larger%20than%20max"), "{message}");

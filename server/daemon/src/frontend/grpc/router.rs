@@ -77,7 +77,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    /// Takes a share of what may be in flight, which the call has until its answer is made or its future is dropped.
+    /// Takes a share of what may be in flight, which the call has until its answer has been taken or its future is dropped.
     fn call(&mut self, request: Request<B>) -> Answered {
         let request = request.map(|body| UntilExit::new(body, &self.serving));
         let inflight = &self.serving.inflight;

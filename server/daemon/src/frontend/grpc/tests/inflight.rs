@@ -2,7 +2,9 @@
 
 use std::task::{Context, Waker};
 
+use bytes::Bytes;
 use http::{Request, Response};
+use nerite_backend::{DType, Shape, Tensor};
 use tonic::body::Body;
 
 use super::calls::{INFER, answer, framed, request, send};
@@ -78,6 +80,34 @@ async fn a_request_counts_until_its_answer_is_made() {
     drop(batch);
     let answer = call.await.unwrap();
     assert_eq!(answer.headers()["grpc-status"], "13", "it was dropped unanswered");
+    assert_eq!(inflight(&held), (0, 0));
+}
+
+/// The answer to a request for the held model, whose output has so many elements.
+async fn answered(held: &mut Held, elements: usize) -> Response<Body> {
+    let call = tokio::spawn(answer(send(held, Request::post(INFER), &request("held", 500), true)));
+    for request in held.batches.recv().await.unwrap().into_requests() {
+        let output = Tensor::new(DType::U8, Shape::new(&[elements as i64]), Bytes::from(vec![1; elements]));
+        request.responder().send(nerite_backend::Response::complete([(0, output)].into_iter().collect()));
+    }
+    call.await.unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_counts_until_its_client_has_taken_it() {
+    let mut held = Held::new(0, 0);
+    let answer = answered(&mut held, 100_000).await;
+    let (requests, bytes) = inflight(&held);
+    assert!(requests == 1 && bytes > 100_000, "{requests} {bytes}");
+    drop(answer);
+    assert_eq!(inflight(&held), (0, 0));
+}
+
+#[tokio::test]
+async fn an_answer_for_which_there_is_no_room_is_unavailable() {
+    let mut held = Held::new(0, 10_000);
+    let answer = answered(&mut held, 100_000).await;
+    assert_unavailable(&answer, "--max-inflight-bytes");
     assert_eq!(inflight(&held), (0, 0));
 }
 
