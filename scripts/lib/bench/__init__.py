@@ -1,1 +1,4 @@
-"""The benchmarks: startup, load, idle, overload, storm and scale. `scripts/bench --help` says what each measures."""
+"""The benchmarks: startup, load, idle, overload, storm, scale and batches.
+
+`scripts/bench --help` says what each measures.
+"""

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from bench import idle, load, overload, scale, startup, storm
+from bench import batches, idle, load, overload, scale, startup, storm
 from daemon import DaemonError
 
 BENCHMARKS = {
@@ -14,6 +14,7 @@ BENCHMARKS = {
     "overload": overload.run,
     "storm": storm.run,
     "scale": scale.run,
+    "batches": batches.run,
 }
 
 

@@ -1,7 +1,7 @@
 //! How full batches are where nothing is configured but `dynamic_batching`: an engine that takes 2 ms for any batch of up
 //! to 32 rows, one instance, 64 callers that each send the next request when they have the last one's answer.
 //!
-//! Prints the mean batch and the throughput as a share of what full batches would give.
+//! Prints the mean batch and the throughput as a share of what full batches would give. `scripts/bench batches` runs it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         means.push(mean);
     }
     means.sort_by(f64::total_cmp);
-    println!("median of {ROUNDS}: mean batch {:.1}, at least 28 wanted", means[ROUNDS / 2]);
+    println!("median of {ROUNDS}: mean batch {:.1} of {MOST_ROWS}", means[ROUNDS / 2]);
     Ok(())
 }
 
