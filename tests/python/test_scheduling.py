@@ -360,3 +360,21 @@ def test_cancelled_requests_are_not_executed_and_leave_nothing_behind(spinning):
     busy.cancel()
     assert world.send("m").result()
     assert world.metric("nv_inference_exec_count", "m") == executed + 1
+
+
+def test_a_model_that_was_fast_and_is_slow_once_holds_up_nobody_and_ends_with_its_caller(spinning):
+    world = spinning({"m": (0, ""), "other": (0, ""), "two": (0, "instance_group [ { count: 2 kind: KIND_CPU } ]")})
+    for model in ("m", "other", "two"):
+        for _ in range(60):
+            assert world.send(model).result()
+    code, _ = fault(world.send("m", ENDLESS, deadline=0.3).result)
+    assert code == "DEADLINE_EXCEEDED"
+    assert world.send("m").result(), "it was ended with its caller"
+    for _ in range(60):
+        assert world.send("two").result()
+    slow = world.send("two", ENDLESS)
+    for _ in range(60):
+        assert world.send("two").result(), "the other instance serves"
+        assert world.send("other").result()
+    assert not slow.done()
+    slow.cancel()
