@@ -17,8 +17,8 @@ from wire import fault, request
 
 # Some hundredths of a second: enough to tell which of two answers came first.
 SHORT = 20_000
-# Some seconds of spinning: longer than everything that happens meanwhile.
-LONG = 1_000_000
+# Half a second.
+LONG = 200_000
 # So long that nothing waits for its end.
 ENDLESS = 1_000_000_000
 # In microseconds.
@@ -57,9 +57,9 @@ class Spinning:
         self.until(lambda: self.pending(model) > before, "a request waits")
         return future
 
-    def occupy(self, model, steps=LONG, instances=1):
-        """Keeps a model's instances busy; its queue is empty then."""
-        busy = [self.send(model, steps, "busy") for _ in range(instances)]
+    def occupy(self, model, instances=1):
+        """Keeps a model's instances busy until the calls are cancelled; its queue is empty then."""
+        busy = [self.send(model, ENDLESS, "busy") for _ in range(instances)]
         # All instances are busy when one more waits. It may also have come first, and have been answered.
         probes = [self.send(model, 1, "probe")]
 
@@ -151,7 +151,7 @@ def test_responses_keep_the_order_of_requests_with_preserve_ordering(spinning):
     two = "instance_group [ { count: 2 kind: KIND_CPU } ]"
     world = spinning({name: (1, f"dynamic_batching {{ preserve_ordering: {keep} }} {two}") for name, keep in (("kept", "true"), ("free", "false"))})
     for model, answered_before_quick in (("kept", 1), ("free", 0)):
-        world.send(model, LONG // 4, "slow")
+        world.send(model, LONG, "slow")
         time.sleep(0.05)
         assert world.send(model, 1, "quick").result()
         # Both were counted before their answers could be seen.
@@ -160,7 +160,7 @@ def test_responses_keep_the_order_of_requests_with_preserve_ordering(spinning):
 
 def test_priorities_are_strict_and_the_default_level_is_for_those_that_name_none(spinning):
     world = spinning({"m": (1, "dynamic_batching { priority_levels: 3 default_priority_level: 2 }")})
-    world.occupy("m")
+    (busy,) = world.occupy("m")
     for name, parameters in {
         "low": {"priority": 3},
         "none": {},
@@ -168,17 +168,19 @@ def test_priorities_are_strict_and_the_default_level_is_for_those_that_name_none
         "high": {"priority": 1},
     }.items():
         world.queue("m", name=name, **parameters)
+    busy.cancel()
     assert world.names(5) == ["busy", "high", "none", "beyond", "low"]
 
 
 def test_a_full_queue_refuses_at_once_with_tritons_text(spinning):
     full = policy(max_queue_size=2)
     world = spinning({"m": (1, f"dynamic_batching {{ default_queue_policy {full} }}")})
-    world.occupy("m")
+    (busy,) = world.occupy("m")
     waiting = [world.queue("m"), world.queue("m")]
     code, text = fault(world.send("m", name="one more").result)
     assert (code, text) == ("UNAVAILABLE", "[request id: one more] Exceeds maximum queue size")
     assert world.metric("nv_inference_request_failure", "m", reason="REJECTED") == 1
+    busy.cancel()
     assert all(future.result() for future in waiting)
 
 
@@ -195,7 +197,7 @@ def test_each_priority_level_may_have_a_policy_of_its_own(spinning):
 def test_a_request_that_waits_too_long_is_rejected_while_the_instance_is_busy(spinning):
     late = policy(default_timeout_microseconds=1_000_000)
     world = spinning({"m": (1, f"dynamic_batching {{ default_queue_policy {late} }}")})
-    (busy,) = world.occupy("m", ENDLESS)
+    (busy,) = world.occupy("m")
     assert fault(world.send("m").result) == ("UNAVAILABLE", "Request timeout expired")
     assert not busy.done()
     assert world.metric("nv_inference_request_failure", "m", reason="REJECTED") == 1
@@ -206,9 +208,10 @@ def test_a_request_that_waits_too_long_is_rejected_while_the_instance_is_busy(sp
 def test_a_request_that_is_to_be_delayed_lets_others_go_first(spinning):
     late = policy(timeout_action="DELAY", default_timeout_microseconds=HOUR, allow_timeout_override="true")
     world = spinning({"m": (1, f"dynamic_batching {{ default_queue_policy {late} }}")})
-    world.occupy("m")
+    (busy,) = world.occupy("m")
     world.queue("m", name="late", timeout=1)
     world.queue("m", name="timely")
+    busy.cancel()
     assert world.names(3) == ["busy", "timely", "late"]
 
 
@@ -218,12 +221,14 @@ def test_a_request_may_shorten_its_timeout_only_where_that_is_allowed(spinning):
         return 1, f"dynamic_batching {{ default_queue_policy {default} }}"
 
     world = spinning({"allowed": config("true"), "denied": config("false")})
-    for model in ("allowed", "denied"):
-        world.occupy(model)
+    world.occupy("allowed")
+    (busy,) = world.occupy("denied")
     with triton.InferenceServerClient(world.daemon.url) as client:
         inputs = [triton.InferInput("STEPS", [1, 1], "INT64").set_data_from_numpy(np.ones((1, 1), np.int64))]
         with pytest.raises(triton.InferenceServerException, match="Request timeout expired"):
             client.infer("allowed", inputs, timeout=20_000)
+        # Long after the time that it asks for.
+        threading.Timer(0.3, busy.cancel).start()
         assert client.infer("denied", inputs, timeout=20_000).as_numpy("OUTPUT0") == 1
 
 
@@ -263,7 +268,7 @@ def test_a_daemon_told_to_delay_its_scheduler_executes_nothing_before_so_many_re
 def test_as_many_requests_are_executed_at_once_as_there_are_instances(spinning):
     groups = "instance_group [ { count: 2 kind: KIND_CPU }, { name: 'more' count: 1 kind: KIND_CPU } ]"
     world = spinning({"m": (0, groups)})
-    busy = [world.send("m", ENDLESS) for _ in range(3)]
+    busy = world.occupy("m", instances=3)
     world.queue("m")
     world.queue("m")
     assert world.pending("m") == 2
@@ -285,7 +290,7 @@ def test_models_that_share_a_resource_take_turns_with_rate_limit_execution_count
     limited = "instance_group [ { count: 1 kind: KIND_CPU rate_limiter { resources [ { name: 'R1' count: 4 global: true } ] } } ]"
     configurations = {"one": (0, limited), "two": (0, limited)}
     world = spinning(configurations, "--rate-limit=execution_count")
-    (busy,) = world.occupy("one", ENDLESS)
+    (busy,) = world.occupy("one")
     waiting = world.queue("two")
     assert not waiting.done()
     busy.cancel()
@@ -296,7 +301,7 @@ def test_a_resource_is_there_as_often_as_the_flag_says(spinning):
     limited = "instance_group [ { count: 1 kind: KIND_CPU rate_limiter { resources [ { name: 'R1' count: 4 } ] } } ]"
     configurations = {"one": (0, limited), "two": (0, limited)}
     world = spinning(configurations, "--rate-limit=execution_count", "--rate-limit-resource=R1:8:0")
-    (busy,) = world.occupy("one", ENDLESS)
+    (busy,) = world.occupy("one")
     assert world.send("two").result(), "there is enough for both"
     busy.cancel()
 
@@ -314,7 +319,7 @@ def test_an_instance_that_can_never_have_its_resources_is_refused(repository, se
 
 def test_a_request_whose_deadline_passes_while_it_waits_is_never_executed(spinning):
     world = spinning({"m": (0, "")})
-    (busy,) = world.occupy("m", ENDLESS)
+    (busy,) = world.occupy("m")
     executed = world.metric("nv_inference_exec_count", "m")
     code, _ = fault(world.send("m", deadline=0.05).result)
     assert code == "DEADLINE_EXCEEDED"
@@ -336,7 +341,7 @@ def test_a_model_without_dynamic_batching_may_have_a_queue_policy_too(spinning):
         "--default-max-queue-size=2",
     )
     for model in ("sized", "timed", "default"):
-        world.occupy(model, ENDLESS)
+        world.occupy(model)
     world.queue("sized")
     assert "Exceeds maximum queue size" in fault(world.send("sized").result)[1]
     assert fault(world.send("timed").result)[1] == "Request timeout expired"
@@ -347,7 +352,7 @@ def test_a_model_without_dynamic_batching_may_have_a_queue_policy_too(spinning):
 
 def test_cancelled_requests_are_not_executed_and_leave_nothing_behind(spinning):
     world = spinning({"m": dynamic(batch=1)})
-    (busy,) = world.occupy("m", ENDLESS)
+    (busy,) = world.occupy("m")
     executed = world.metric("nv_inference_exec_count", "m")
     waiting = [world.send("m") for _ in range(200)]
     world.until(lambda: world.pending("m") == 200, "all wait")
