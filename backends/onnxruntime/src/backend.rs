@@ -46,7 +46,7 @@ impl Backend for OnnxRuntime {
         }
         let environment = environment::get(&self.options)?;
         let is_small = small::is_small(&file);
-        let threads = environment.threads.of_session(&parameters, || is_small);
+        let threads = environment.threads.of_session(&parameters, is_small);
         let options = SessionOptions::new(artifact.model, artifact.graph_level, &parameters, threads)?;
         let options = Arc::new(options);
         let opened = {

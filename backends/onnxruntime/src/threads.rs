@@ -48,13 +48,9 @@ impl Threads {
         }
     }
 
-    /// The threads of a model with these parameters, which may say `is_small` (see there). What is asked for, of the
+    /// The threads of a model with these parameters, which may be small (see `small::is_small`). What is asked for, of the
     /// model or of the process, comes before that.
-    pub(crate) fn of_session(
-        &self,
-        parameters: &Parameters,
-        is_small: impl FnOnce() -> bool,
-    ) -> SessionThreads {
+    pub(crate) fn of_session(&self, parameters: &Parameters, is_small: bool) -> SessionThreads {
         let Parameters { intra_op_threads, inter_op_threads, parallel, .. } = *parameters;
         let asked = parallel || intra_op_threads > 0 || inter_op_threads > 0;
         let or = |wish: u16, default: u16| if wish > 0 { wish } else { default };
@@ -65,7 +61,7 @@ impl Threads {
         };
         if asked {
             own(or(intra_op_threads, self.intra_op))
-        } else if !self.chosen && is_small() {
+        } else if !self.chosen && is_small {
             own(1)
         } else if self.pool {
             SessionThreads::Shared
@@ -82,7 +78,7 @@ mod tests {
     const OWN: SessionThreads = SessionThreads::Own { intra_op: 1, inter_op: 3, parallel: false };
 
     fn threads(options: Options, parameters: Parameters, small: bool) -> SessionThreads {
-        Threads::new(&Options { inter_op_threads: 3, ..options }).of_session(&parameters, || small)
+        Threads::new(&Options { inter_op_threads: 3, ..options }).of_session(&parameters, small)
     }
 
     #[test]

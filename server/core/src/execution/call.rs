@@ -101,25 +101,14 @@ impl Shared {
         matches!(self.state.lock().stage, Stage::Waiting(_))
     }
 
-    /// The caller goes away without an answer, unless one has come by now.
+    /// The caller goes away: without an answer, or leaving one that it does not take.
     fn give_up(&self) {
-        let mut state = self.state.lock();
-        if matches!(state.stage, Stage::Waiting(_)) {
-            let waiting = mem::replace(&mut state.stage, Stage::Over);
-            drop(state);
+        // What is left is dropped at the end, outside the lock.
+        let left = mem::replace(&mut self.state.lock().stage, Stage::Over);
+        if matches!(left, Stage::Waiting(_)) {
             self.ledger.statistics().failed(FailureReason::Canceled, self.received.elapsed());
             self.cancel.cancel();
-            drop(waiting);
-        } else {
-            drop(state);
-            self.forget();
         }
-    }
-
-    /// Drops an answer that nobody takes, outside the lock.
-    fn forget(&self) {
-        let unclaimed = mem::replace(&mut self.state.lock().stage, Stage::Over);
-        drop(unclaimed);
     }
 
     fn account(&self, response: &Response, phases: Option<Phases>) {
@@ -231,11 +220,9 @@ impl Future for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if !self.shared.is_waiting() {
-            return self.shared.forget();
-        }
-        // First out of the queue: what is found there will not be executed.
-        let waiting = self.placed.take().and_then(|placed| self.shared.ledger.withdraw(placed.ticket));
+        // First out of the queue: what is found there will not be executed. What was answered is not there.
+        let placed = self.placed.take().filter(|_| self.shared.is_waiting());
+        let waiting = placed.and_then(|placed| self.shared.ledger.withdraw(placed.ticket));
         self.shared.give_up();
         drop(waiting);
     }

@@ -57,12 +57,7 @@ impl Policy {
         if preferred.is_empty() {
             preferred.push(max_rows);
         }
-        Policy {
-            max_rows,
-            combine: scheduling.dynamic_batching && spec.batching(),
-            preferred,
-            delay: scheduling.max_queue_delay,
-        }
+        Policy { max_rows, combine: spec.combines(), preferred, delay: scheduling.max_queue_delay }
     }
 
     /// Whether several requests may share a batch.

@@ -56,7 +56,7 @@ impl Scheduler {
     ) -> Scheduler {
         Scheduler {
             model,
-            combines: spec.scheduling.dynamic_batching && spec.batching(),
+            combines: spec.combines(),
             state: Mutex::new(State::new(spec, executors, machinery.hold)),
             machinery,
         }

@@ -77,6 +77,11 @@ impl ModelSpec {
         self.max_batch_size > 0
     }
 
+    /// Whether several requests may share a batch.
+    pub(crate) fn combines(&self) -> bool {
+        self.scheduling.dynamic_batching && self.batching()
+    }
+
     /// How many inputs a request must have at least.
     pub fn required_inputs(&self) -> usize {
         self.inputs.iter().filter(|input| !input.optional).count()

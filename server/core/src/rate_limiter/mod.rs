@@ -78,9 +78,7 @@ impl RateLimiter {
             }
         }
     }
-}
 
-impl RateLimiter {
     fn next(&self) -> Option<Staged> {
         let State { demands, allocator } = &mut *self.state.lock();
         allocator.grant(demands)
