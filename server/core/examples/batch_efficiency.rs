@@ -4,7 +4,6 @@
 //! Prints the mean batch and the throughput as a share of what full batches would give. `scripts/bench batches` runs it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -82,8 +81,7 @@ fn load(runtime: &tokio::runtime::Runtime) -> Result<Arc<ModelVersion>, Box<dyn 
     let engine: Arc<dyn Backend> = Arc::new(Sleeper);
     let backends = HashMap::from([("sleeper".to_owned(), engine)]);
     let loader = Loader::new(Box::new(Configured), backends, Arc::new(machinery));
-    let directory =
-        ModelDirectory { name: "m".to_owned(), path: PathBuf::new(), versions: vec![1], ignored: Vec::new() };
+    let directory = ModelDirectory { name: "m".to_owned(), versions: vec![1], ..ModelDirectory::default() };
     let opened = loader.open(directory).map_err(|error| error.to_string())?;
     Ok(loader.load(&opened, 1)?)
 }

@@ -63,7 +63,7 @@ pub(crate) fn plan(instances: u32) -> LoadPlan {
 /// A model's directory that is on no disk.
 pub(crate) fn directory(name: &str, versions: &[u64]) -> ModelDirectory {
     let (name, versions) = (name.to_owned(), versions.to_vec());
-    ModelDirectory { path: PathBuf::from("/models").join(&name), name, versions, ignored: Vec::new() }
+    ModelDirectory { path: PathBuf::from("/models").join(&name), name, versions, ..Default::default() }
 }
 
 /// A model on the mock engine, to be loaded as often as a test likes. Its versions share one pool of threads.

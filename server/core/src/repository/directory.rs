@@ -1,9 +1,13 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::fingerprint::{Fingerprint, Walk, digest_of, is_hidden, listing};
+
 /// A model's directory in a repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModelDirectory {
     /// The model's name, which is the directory's.
     pub name: String,
@@ -13,6 +17,8 @@ pub struct ModelDirectory {
     pub versions: Vec<u64>,
     /// Subdirectories that nothing is known of, perhaps misspelt versions, for the log.
     pub ignored: Vec<String>,
+    /// What its files were like.
+    pub fingerprint: Fingerprint,
 }
 
 impl ModelDirectory {
@@ -24,6 +30,9 @@ impl ModelDirectory {
 
 /// Subdirectories with a meaning of their own, whether or not this server knows what to do with them.
 const KNOWN: [&str; 3] = ["configs", "initial_state", "warmup"];
+
+/// Why a directory whose name is not UTF-8 cannot be served.
+const NOT_UTF_8: &str = "the name of a model's directory must be valid UTF-8";
 
 /// What a look at the repositories found.
 #[derive(Debug, Default)]
@@ -54,11 +63,7 @@ pub fn scan(repositories: &[PathBuf]) -> Result<Scanned, ScanError> {
         for directory in directories {
             match directory {
                 Ok(name) => scanned.add(repository, name),
-                Err(lossy) => {
-                    scanned
-                        .refused
-                        .insert(lossy, "the name of a model's directory must be valid UTF-8".into());
-                }
+                Err(lossy) => drop(scanned.refused.insert(lossy, NOT_UTF_8.to_owned())),
             }
         }
     }
@@ -70,34 +75,122 @@ impl Scanned {
         if self.refused.contains_key(&name) {
             return;
         }
+        let path = repository.join(&name);
         if let Some(other) = self.models.remove(&name) {
-            let reason = format!(
-                "model '{name}' is not unique across all model repositories: it is in '{}' and in '{}'",
-                other.path.display(),
-                repository.join(&name).display()
-            );
+            let reason = not_unique(&name, &other.path, &path);
             self.refused.insert(name, reason);
             return;
         }
-        match model_directory(repository, &name) {
-            Ok(model) => drop(self.models.insert(name, model)),
-            Err(error) => drop(self.refused.insert(name, format!("its directory cannot be read: {error}"))),
+        match look_at(&name, path) {
+            Found::Model(model) => drop(self.models.insert(name, model)),
+            Found::Refused(reason) => drop(self.refused.insert(name, reason)),
+            Found::Absent => {}
         }
     }
 }
 
-fn model_directory(repository: &Path, name: &str) -> io::Result<ModelDirectory> {
-    let path = repository.join(name);
-    let (mut versions, mut ignored) = (Vec::new(), Vec::new());
-    for entry in subdirectories(&path)? {
-        match entry.map(|name| (version_number(&name), name)) {
-            Ok((Some(version), _)) => versions.push(version),
-            Ok((None, name)) if KNOWN.contains(&name.as_str()) => {}
-            Ok((None, name)) | Err(name) => ignored.push(name),
+/// What a look for one model found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Its directory.
+    Model(ModelDirectory),
+    /// A directory of that name that cannot be served, and why.
+    Refused(String),
+    /// No directory of that name.
+    Absent,
+}
+
+/// Looks for one model in every repository, as [`scan`] would find it. What is no name of a model is absent, and a
+/// repository that cannot be read has no models.
+pub fn find(repositories: &[PathBuf], name: &str) -> Found {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+        return Found::Absent;
+    }
+    if name.contains(char::REPLACEMENT_CHARACTER) && is_lossy(repositories, name) {
+        return Found::Refused(NOT_UTF_8.to_owned());
+    }
+    let mut found: Option<PathBuf> = None;
+    for path in repositories.iter().map(|repository| repository.join(name)) {
+        match (&found, directory_metadata(&path)) {
+            (_, Ok(None)) => {}
+            (Some(other), _) => return Found::Refused(not_unique(name, other, &path)),
+            (None, _) => found = Some(path),
         }
     }
-    versions.sort_unstable();
-    Ok(ModelDirectory { name: name.to_owned(), path, versions, ignored })
+    found.map_or(Found::Absent, |path| look_at(name, path))
+}
+
+/// The names of the models' directories, sorted, each once. A repository that cannot be read contributes none; names that
+/// are not UTF-8 appear as nearly as they can be written.
+pub fn names(repositories: &[PathBuf]) -> Vec<String> {
+    let directories = repositories.iter().filter_map(|repository| subdirectories(repository).ok()).flatten();
+    let names: BTreeSet<String> = directories.map(|name| name.unwrap_or_else(|lossy| lossy)).collect();
+    names.into_iter().collect()
+}
+
+/// Whether a directory in one of the repositories has a name that is not UTF-8 and would be written like this.
+fn is_lossy(repositories: &[PathBuf], name: &str) -> bool {
+    let directories = repositories.iter().filter_map(|repository| subdirectories(repository).ok()).flatten();
+    directories.into_iter().any(|directory| directory.is_err_and(|lossy| lossy == name))
+}
+
+fn not_unique(name: &str, first: &Path, second: &Path) -> String {
+    format!(
+        "model '{name}' is not unique across all model repositories: it is in '{}' and in '{}'",
+        first.display(),
+        second.display()
+    )
+}
+
+fn look_at(name: &str, path: PathBuf) -> Found {
+    match model_directory(name, path) {
+        Ok(Some(model)) => Found::Model(model),
+        Ok(None) => Found::Absent,
+        Err(error) => Found::Refused(format!("its directory cannot be read: {error}")),
+    }
+}
+
+/// The model in a directory, if it is one.
+fn model_directory(name: &str, path: PathBuf) -> io::Result<Option<ModelDirectory>> {
+    let Some(metadata) = directory_metadata(&path)? else { return Ok(None) };
+    let mut model = ModelDirectory { name: name.to_owned(), path, ..ModelDirectory::default() };
+    let mut shared = Walk::new(&model.path);
+    shared.enter(&metadata);
+    for entry in listing(&model.path)? {
+        if !entry.is_directory() {
+            shared.take(&entry);
+            continue;
+        }
+        match entry.name.to_str().map(|name| (version_number(name), name)) {
+            Some((Some(version), name)) => {
+                let digest = digest_of(&model.path.join(name), &entry.metadata);
+                model.fingerprint.versions.insert(version, digest);
+                continue;
+            }
+            Some((None, name)) if KNOWN.contains(&name) => {}
+            _ => model.ignored.push(lossy(&entry.name)),
+        }
+        shared.take(&entry);
+    }
+    model.versions = model.fingerprint.versions.keys().copied().collect();
+    model.fingerprint.shared = shared.digest();
+    Ok(Some(model))
+}
+
+/// What the system knows of a directory or a link to one; nothing where there is none.
+fn directory_metadata(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata).filter(Metadata::is_dir)),
+        Err(error) if leads_nowhere(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether this says that there is nothing under a path, and not that it could not be looked at.
+fn leads_nowhere(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+    let is_loop = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    is_loop || matches!(error.kind(), NotFound | NotADirectory | InvalidFilename | InvalidInput)
 }
 
 /// The version that a directory of this name holds: digits alone, without a leading zero, within an `i64` (which is
@@ -108,22 +201,27 @@ fn version_number(name: &str) -> Option<u64> {
     name.parse().ok().filter(|&version| digits && !leading_zero && version <= i64::MAX as u64)
 }
 
-/// The names of the subdirectories (links to directories count), sorted; `Err` holds a name that is not UTF-8.
+/// The names of the subdirectories, sorted; `Err` holds a name that is not UTF-8. Links to directories count, and links
+/// that cannot be followed because of something else than that they lead nowhere.
 fn subdirectories(path: &Path) -> io::Result<Vec<Result<String, String>>> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(path)? {
+    for entry in fs::read_dir(path)? {
         let entry = entry?;
-        let is_directory = match entry.file_type()? {
-            kind if kind.is_symlink() => entry.path().is_dir(),
-            kind => kind.is_dir(),
-        };
         let name = entry.file_name();
-        if is_directory && !name.as_encoded_bytes().starts_with(b".") {
-            names.push(name.into_string().map_err(|name| name.to_string_lossy().into_owned()));
+        let is_directory = |kind: fs::FileType| match kind.is_symlink() {
+            true => !matches!(directory_metadata(&entry.path()), Ok(None)),
+            false => kind.is_dir(),
+        };
+        if !is_hidden(&name) && is_directory(entry.file_type()?) {
+            names.push(name.into_string().map_err(|name| lossy(&name)));
         }
     }
     names.sort();
     Ok(names)
+}
+
+fn lossy(name: &OsStr) -> String {
+    name.to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -183,5 +281,77 @@ mod tests {
         let scanned = scan(&[root.path().into()]).unwrap();
         assert_eq!(scanned.models.keys().collect::<Vec<_>>(), ["link", "real"]);
         assert_eq!(scanned.models["link"].versions, [1]);
+    }
+
+    #[test]
+    fn each_part_of_a_model_has_a_digest_of_its_own() {
+        let root = repository(&["m/1", "m/2", "m/configs"]);
+        let look = || scan(&[root.path().into()]).unwrap().models.remove("m").unwrap().fingerprint;
+        let before = look();
+        assert_eq!(before.versions.keys().collect::<Vec<_>>(), [&1, &2]);
+        assert_eq!(before.versions[&2], super::super::digest(&root.path().join("m/2")));
+
+        fs::write(root.path().join("m/2/model.onnx"), "").unwrap();
+        let version_written = look();
+        assert_eq!(version_written.shared, before.shared);
+        assert_eq!(version_written.versions[&1], before.versions[&1]);
+        assert_ne!(version_written.versions[&2], before.versions[&2]);
+
+        for path in ["m/config.pbtxt", "m/configs/gpu.pbtxt"] {
+            let before = look();
+            fs::write(root.path().join(path), "").unwrap();
+            assert_ne!(look().shared, before.shared, "{path}");
+            assert_eq!(look().versions, before.versions, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_links_to_its_own_model_has_the_digest_that_a_look_at_it_alone_has() {
+        let root = repository(&["m/1"]);
+        std::os::unix::fs::symlink("..", root.path().join("m/1/loop")).unwrap();
+        let scanned = scan(&[root.path().into()]).unwrap();
+        let model = &scanned.models["m"];
+        assert_eq!(model.fingerprint.versions[&1], super::super::digest(&model.version_path(1)));
+    }
+
+    #[test]
+    fn one_model_is_found_as_the_scan_finds_it() {
+        use std::os::unix::ffi::OsStrExt;
+
+        let (first, second) = (repository(&["a/1", "b/1", ".hidden/1", "c/2"]), repository(&["b/1", "d/v1"]));
+        fs::write(first.path().join("plain"), "").unwrap();
+        std::os::unix::fs::symlink("loop", first.path().join("loop")).unwrap();
+        std::os::unix::fs::symlink("a", first.path().join("link")).unwrap();
+        fs::create_dir(first.path().join(OsStr::from_bytes(b"bad\xff"))).unwrap();
+        let repositories = [first.path().to_owned(), second.path().to_owned()];
+        let scanned = scan(&repositories).unwrap();
+        for (name, model) in &scanned.models {
+            assert_eq!(find(&repositories, name), Found::Model(model.clone()), "{name}");
+        }
+        for (name, reason) in &scanned.refused {
+            assert_eq!(find(&repositories, name), Found::Refused(reason.clone()), "{name}");
+        }
+        let mut all: Vec<_> = scanned.models.keys().chain(scanned.refused.keys()).cloned().collect();
+        all.sort();
+        assert_eq!(names(&repositories), all);
+        assert_eq!(all, ["a", "b", "bad\u{fffd}", "c", "d", "link"]);
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_model_is_found_nowhere() {
+        let root = repository(&["a/1", ".hidden/1"]);
+        fs::write(root.path().join("plain"), "").unwrap();
+        let long = "x".repeat(5000);
+        for name in ["", ".", "..", ".hidden", "a/1", "a/", "a\0", "plain", "x", "\u{fffd}", long.as_str()] {
+            assert_eq!(find(&[root.path().to_owned()], name), Found::Absent, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_repository_that_is_not_there_contributes_no_names() {
+        let root = repository(&["a/1"]);
+        let repositories = ["/no/such".into(), root.path().to_owned()];
+        assert_eq!(names(&repositories), ["a"]);
+        assert!(matches!(find(&repositories, "a"), Found::Model(_)));
     }
 }

@@ -1,5 +1,7 @@
 //! What is on disk.
 
 mod directory;
+mod fingerprint;
 
-pub use directory::{ModelDirectory, ScanError, Scanned, scan};
+pub use directory::{Found, ModelDirectory, ScanError, Scanned, find, names, scan};
+pub use fingerprint::{Digest, Fingerprint, digest};

@@ -49,7 +49,7 @@ proptest! {
         config.input.iter_mut().for_each(|input| input.allow_ragged_batch = false);
         config.instance_group.iter_mut().for_each(|group| group.passive = false);
         let model = ModelDirectory {
-            name: config.name.clone(), path: "m".into(), versions: vec![1], ignored: Vec::new()
+            name: config.name.clone(), path: "m".into(), versions: vec![1], ..Default::default()
         };
         if let Ok(draft) = Draft::new(config, &model, &Options::default()) {
             let _ = draft.complete(&Declaration::default());
