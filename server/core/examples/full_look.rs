@@ -1,10 +1,14 @@
-//! What a look at a repository of 10,000 models costs, in CPU time of one thread: each model with a configuration, a
-//! file of labels, and one version of one file.
+//! What a look at a repository of 10,000 models costs, in CPU time of one thread, and what it costs to watch it: each model
+//! with a configuration, a file of labels, and one version of one file.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use nerite_core::repository::{Found, find, names, scan};
+use nerite_core::repository::{Found, Sighting, Watcher, WatcherOptions, find, names, scan};
 
 const MODELS: usize = 10_000;
 
@@ -26,7 +30,51 @@ fn main() -> anyhow::Result<()> {
         let (models, spent) = measured(|| names(&repositories).len())?;
         println!("names of {models} models: {spent:.1} ms");
     }
+    watch(root.path())
+}
+
+/// What a watcher spends on its beginning, on doing nothing, and on one change.
+fn watch(root: &Path) -> anyhow::Result<()> {
+    let repositories = vec![root.to_owned()];
+    let models = scan(&repositories)?.models.into_iter();
+    let known: BTreeMap<_, _> = models.map(|(name, model)| (name, Sighting::Model(model))).collect();
+    let before = watching_ms()?;
+    let (sender, changes) = channel();
+    let options = WatcherOptions { repositories, settle: Duration::from_secs(1), poll: None };
+    let _watcher = Watcher::start(options, known, move |changes| drop(sender.send(changes)));
+    let mut spent = watching_ms()?;
+    loop {
+        thread::sleep(Duration::from_secs(2));
+        let now = watching_ms()?;
+        if now - spent < 1.0 {
+            break;
+        }
+        spent = now;
+    }
+    println!("beginning to watch: {:.0} ms", spent - before);
+    let (begun, before) = (Instant::now(), watching_ms()?);
+    thread::sleep(Duration::from_secs(20));
+    let idle = (watching_ms()? - before) / begun.elapsed().as_secs_f64();
+    println!("doing nothing: {idle:.3} ms of CPU per second");
+    let (begun, before) = (Instant::now(), watching_ms()?);
+    fs::write(root.join("model_00042/1/model.onnx"), "other weights")?;
+    let told = changes.recv_timeout(Duration::from_secs(60))?.len();
+    let (took, spent) = (begun.elapsed().as_secs_f64(), watching_ms()? - before);
+    println!("{told} change, told after {took:.2} s with a window of 1 s: {spent:.1} ms of CPU");
     Ok(())
+}
+
+/// The milliseconds of CPU that the watcher's threads have spent.
+fn watching_ms() -> anyhow::Result<f64> {
+    let mut sum = 0.0;
+    for thread in fs::read_dir("/proc/self/task")? {
+        let thread = thread?.path();
+        let name = fs::read_to_string(thread.join("comm"))?;
+        if name.starts_with("nerite-watch") || name.starts_with("notify") {
+            sum += spent_ms(&thread)?;
+        }
+    }
+    Ok(sum)
 }
 
 fn find_all(repositories: &[PathBuf]) -> usize {
@@ -42,7 +90,11 @@ fn measured<T>(work: impl FnOnce() -> T) -> anyhow::Result<(T, f64)> {
 }
 
 fn cpu_ms() -> anyhow::Result<f64> {
-    let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    spent_ms(Path::new("/proc/thread-self"))
+}
+
+fn spent_ms(thread: &Path) -> anyhow::Result<f64> {
+    let stat = fs::read_to_string(thread.join("schedstat"))?;
     let nanoseconds: f64 = stat.split(' ').next().unwrap_or_default().parse()?;
     Ok(nanoseconds / 1e6)
 }
