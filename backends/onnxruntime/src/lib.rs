@@ -5,7 +5,7 @@
 //! its own, or is too small for more than the caller's. A model version has one session, shared by all of its instances.
 //!
 //! A file's way: `model_file` → `parameters` → `threads` → `session_options` → `session`; a request's: `compute` → `value` → `run`
-//! → `output`. Everything `unsafe` is in `environment`, `exit`, `logging`, `output`, `run`, `run_options`, `session`,
+//! → `output`. Everything `unsafe` is in `environment`, `exit`, `logging`, `memory`, `output`, `run`, `run_options`, `session`,
 //! `session_options`, `status`, `telemetry` and `value`.
 
 mod backend;
@@ -14,6 +14,7 @@ mod environment;
 mod exit;
 mod library;
 mod logging;
+mod memory;
 mod model_file;
 mod options;
 mod output;
@@ -31,5 +32,6 @@ mod value;
 
 pub use backend::OnnxRuntime;
 pub use exit::exit_without_destructors;
+pub use memory::give_back_memory;
 pub use options::Options;
 pub use telemetry::opt_out_of_telemetry;
