@@ -1,19 +1,19 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use nerite_backend::{
-    Artifact, Backend, BackendError, Batched, Cancel, Code, Declaration, Instance, InstanceSpec, Model,
+    Artifact, Backend, BackendError, Batched, Cancel, Declaration, Instance, InstanceSpec, Model,
 };
 
 use crate::compute::OrtCompute;
 use crate::environment;
-use crate::model_file;
+use crate::model_file::{self, Stamp};
 use crate::options::Options;
 use crate::parameters::Parameters;
+use crate::reason::{self, cancelled};
 use crate::session::Session;
 use crate::session_options::SessionOptions;
 use crate::small;
-use crate::status::OrtError;
+use crate::weights::Weights;
 
 /// ONNX Runtime as an engine.
 ///
@@ -37,6 +37,9 @@ impl Backend for OnnxRuntime {
     /// `inter_op_thread_count`, `execution_mode` 1) gets its own; all others share the process's, but for small ones,
     /// which do with the caller's.
     ///
+    /// Nothing of the files is needed once they are loaded: they may be overwritten, truncated or removed. If one is while
+    /// it is loaded, the load fails.
+    ///
     /// Initializers that a caller may override are declared as optional inputs, after the others.
     fn load(&self, artifact: &Artifact<'_>, cancel: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
         let parameters = Parameters::read(artifact.parameters)?;
@@ -47,16 +50,22 @@ impl Backend for OnnxRuntime {
         let environment = environment::get(&self.options)?;
         let is_small = small::is_small(&file);
         let threads = environment.threads.of_session(&parameters, is_small);
-        let options = SessionOptions::new(artifact.model, artifact.graph_level, &parameters, threads)?;
+        let stamp = Stamp::of(&file)?;
+        let mut options = SessionOptions::new(artifact.model, artifact.graph_level, &parameters, threads)?;
+        let weights = Weights::read(&file, &mut options, cancel)?;
         let options = Arc::new(options);
         let opened = {
             let _watch = options.watch(cancel);
             Session::open(environment, &file, &options)
         };
-        let mut session = opened.map_err(|error| match cancel.is_cancelled() {
-            true => cancelled(),
-            false => explain(&file, &error),
-        })?;
+        drop(options);
+        if opened.is_err() && cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        // First, because what is wrong with a file that is being written says nothing of what it will be.
+        stamp.verify(&file)?;
+        weights.verify()?;
+        let mut session = opened.map_err(|error| reason::explain(&file, weights.paths(), &error))?;
         let declaration = session.declare()?;
         Ok(Arc::new(OnnxModel {
             session: Arc::new(session),
@@ -87,26 +96,4 @@ impl Model for OnnxModel {
         let compute = OrtCompute::new(Arc::clone(&self.session), self.shrink_arena)?;
         Ok(Box::new(Batched::new(compute, spec)))
     }
-}
-
-fn cancelled() -> BackendError {
-    BackendError::new(Code::Cancelled, "the load was cancelled")
-}
-
-/// What is wrong with a file that ONNX Runtime refused, in our words where they say more than its own.
-fn explain(file: &Path, error: &OrtError) -> BackendError {
-    if error.code == OrtError::INVALID_PROTOBUF
-        && let Some(flaw) = model_file::flaw(file)
-    {
-        return BackendError::invalid(format!("'{}' {flaw} ({error})", file.display()));
-    }
-    let code = match error.code {
-        OrtError::NO_SUCH_FILE => Code::NotFound,
-        OrtError::NOT_IMPLEMENTED => Code::Unsupported,
-        OrtError::INVALID_PROTOBUF | OrtError::INVALID_ARGUMENT | OrtError::INVALID_GRAPH => {
-            Code::InvalidArgument
-        }
-        _ => Code::Internal,
-    };
-    BackendError::new(code, error.to_string())
 }

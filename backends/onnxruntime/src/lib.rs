@@ -4,7 +4,7 @@
 //! The process has one environment with one thread pool, which every session uses unless its model asks for threads of
 //! its own, or is too small for more than the caller's. A model version has one session, shared by all of its instances.
 //!
-//! A file's way: `model_file` → `parameters` → `threads` → `session_options` → `session`; a request's: `compute` → `value` → `run`
+//! A file's way: `model_file` → `parameters` → `threads` → `session_options` → `weights` → `session`; a request's: `compute` → `value` → `run`
 //! → `output`. Everything `unsafe` is in `environment`, `exit`, `logging`, `memory`, `output`, `run`, `run_options`, `session`,
 //! `session_options`, `status`, `telemetry` and `value`.
 
@@ -12,6 +12,7 @@ mod backend;
 mod compute;
 mod environment;
 mod exit;
+mod external;
 mod library;
 mod logging;
 mod memory;
@@ -19,6 +20,8 @@ mod model_file;
 mod options;
 mod output;
 mod parameters;
+mod protobuf;
+mod reason;
 mod run;
 mod run_options;
 mod session;
@@ -29,6 +32,7 @@ mod telemetry;
 mod threads;
 mod types;
 mod value;
+mod weights;
 
 pub use backend::OnnxRuntime;
 pub use exit::exit_without_destructors;

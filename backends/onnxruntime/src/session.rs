@@ -147,13 +147,15 @@ impl Session {
         let Some(tensor) = tensor.filter(|_| kind == ONNXType::ONNX_TYPE_TENSOR as i32) else {
             let kind = kind_name(kind);
             return refuse(format!(
-                "unsupported ONNX type '{kind}' for {noun} '{name}': only tensors can be served"
+                "unsupported ONNX type '{kind}' for {noun} '{name}': only tensors can be served, so export the model with tensors \
+                 alone"
             ));
         };
         let Some(dtype) = types::from_onnx(tensor.element_type) else {
             let element_type = types::uncarried_name(tensor.element_type);
             return refuse(format!(
-                "unsupported element type '{element_type}' for {noun} '{name}': the protocol has no such type"
+                "unsupported element type '{element_type}' for {noun} '{name}': the protocol has no such type, so cast it \
+                 within the model"
             ));
         };
         if !tensor.has_rank && list.is_input {

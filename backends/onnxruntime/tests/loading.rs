@@ -1,6 +1,12 @@
 //! Where models are found, what their configuration may ask for, and why some are refused.
+#![allow(clippy::unwrap_used)]
 
 mod support;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use nerite_backend::{Code, DType};
 use support::onnx::{
@@ -13,6 +19,14 @@ use support::{Version, assert_tensor, infer, tensor};
 fn assert_refused(version: &Version, code: Code, part: &str) {
     let error = version.refused();
     assert!(error.code == code && error.message.contains(part), "{:?}: {error}", error.code);
+}
+
+#[track_caller]
+fn assert_refused_with(version: &Version, code: Code, parts: &[&str]) {
+    let error = version.refused();
+    for part in parts {
+        assert!(error.code == code && error.message.contains(part), "no {part} in {:?}: {error}", error.code);
+    }
 }
 
 /// `y = op(x)`, with these types.
@@ -75,6 +89,121 @@ fn files_that_are_no_models_are_told_apart() {
 }
 
 #[test]
+fn what_is_in_the_place_of_a_file_is_told_with_a_remedy() {
+    let whole = identity(element::FLOAT, &[1]);
+    type Put = fn(&Path, &[u8]);
+    fn write(file: &Path, bytes: &[u8]) {
+        fs::write(file, bytes).unwrap();
+    }
+    for (put, code, parts) in [
+        (
+            (|_, _| {}) as Put,
+            Code::NotFound,
+            &["unable to find '", "for model 'test'", "copy the file there"][..],
+        ),
+        (|file, _| write(file, b""), Code::InvalidArgument, &["is empty", "copy the model's file again"]),
+        (|file, model| write(file, &model[..20]), Code::InvalidArgument, &["is truncated", "copy it again"]),
+        (
+            |file, _| write(file, b"\x00garbage"),
+            Code::InvalidArgument,
+            &["is not an ONNX model", "put the model"],
+        ),
+        (
+            |file, _| write(file, b"<!DOCTYPE html><html>404</html>"),
+            Code::InvalidArgument,
+            &["is not an ONNX model", "an HTML or XML page", "download the file"],
+        ),
+        (
+            |file, _| write(file, b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"),
+            Code::InvalidArgument,
+            &["is a Git LFS pointer", "run `git lfs pull`"],
+        ),
+        (
+            |file, _| fs::create_dir(file).unwrap(),
+            Code::NotFound,
+            &["model.onnx/model.onnx' for model 'test'", "put the file there"],
+        ),
+        (
+            |file, _| symlink("../elsewhere.onnx", file).unwrap(),
+            Code::NotFound,
+            &["unable to find '", "a link to '../elsewhere.onnx'", "correct the link"],
+        ),
+        (
+            |file, _| symlink("model.onnx", file).unwrap(),
+            Code::Unavailable,
+            &["unable to read '", "a link that leads to itself", "correct the link"],
+        ),
+        (
+            |file, _| drop(UnixListener::bind(file).unwrap()),
+            Code::InvalidArgument,
+            &["is not a file", "put the model's file there"],
+        ),
+    ] {
+        let version = Version::empty();
+        put(&version.directory.path().join("model.onnx"), &whole);
+        assert_refused_with(&version, code, parts);
+    }
+    let beneath_a_file = Version { filename: Some("model.onnx/net"), ..Version::new(&whole) };
+    assert_refused_with(&beneath_a_file, Code::Unavailable, &["not a directory", "correct the path"]);
+    let long: &'static str = Box::leak("x".repeat(300).into_boxed_str());
+    let too_long = Version { filename: Some(long), ..Version::new(&whole) };
+    assert_refused_with(&too_long, Code::Unavailable, &["unable to read '", "give it a shorter name"]);
+}
+
+#[test]
+fn a_file_that_must_not_be_read_is_told_with_a_remedy() {
+    let version = Version::new(&identity(element::FLOAT, &[1]));
+    let file = version.directory.path().join("model.onnx");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    // Permissions do not hold for root.
+    if fs::File::open(&file).is_err() {
+        let parts = ["unable to read '", "let the server's user read the file"];
+        assert_refused_with(&version, Code::Unavailable, &parts);
+    }
+}
+
+#[test]
+fn what_this_onnx_runtime_cannot_run_is_told_with_a_remedy() {
+    let float = tensor_type(element::FLOAT, Some(&[1]));
+    let graph = |node| Graph {
+        nodes: vec![node],
+        inputs: vec![value("x", &float)],
+        outputs: vec![value("y", &float)],
+        ..Graph::default()
+    };
+    let plain = |op| graph(node(op, &["x"], &["y"], &[]));
+    let of_acme =
+        || graph(Message::default().bytes(1, "x").bytes(2, "y").bytes(4, "Frob").bytes(7, "com.acme"));
+    let opset = [("", 21)];
+    let newer = "use a newer ONNX Runtime";
+    let others = "operators that this ONNX Runtime has";
+    for (model, code, parts) in [
+        (plain("Neg").model_for(10, &[("", 999)]), Code::Unsupported, ["Opset 999", newer]),
+        (plain("Neg").model_for(999, &opset), Code::Unsupported, ["IR version: 999", newer]),
+        (plain("Frobnicate").model(), Code::InvalidArgument, ["Frobnicate", others]),
+        (plain("Gelu").model_for(10, &[("", 10)]), Code::InvalidArgument, ["Gelu", others]),
+        (of_acme().model_for(10, &opset), Code::InvalidArgument, ["domain 'com.acme'", others]),
+        (of_acme().model_for(10, &[("", 21), ("com.acme", 1)]), Code::Unsupported, ["com.acme:Frob", others]),
+        (plain("Neg").model_for(10, &[]), Code::InvalidArgument, ["Missing opset", "copy it again"]),
+        (b"\x08\x0a".to_vec(), Code::InvalidArgument, ["No graph", "copy it again"]),
+        (
+            graph(node("Neg", &["missing"], &["y"], &[])).model(),
+            Code::InvalidArgument,
+            ["missing", "correct the model and export it anew"],
+        ),
+        (
+            pass_through(element::COMPLEX64, &[1]),
+            Code::Unsupported,
+            ["complex64", "with other types of elements"],
+        ),
+    ] {
+        let version = Version::new(&model);
+        assert_refused_with(&version, code, &parts);
+        assert_refused_with(&version, code, &["onnx runtime error", "model.onnx'"]);
+    }
+}
+
+#[test]
 fn a_model_cut_short_within_a_field_is_called_truncated() {
     let whole = identity(element::FLOAT, &[1]);
     let loads = (1..whole.len()).map(|len| Version::new(&whole[..len]).load());
@@ -114,8 +243,11 @@ fn a_locale_that_is_not_there_is_named() {
         outputs: vec![value("y", &text)],
         ..Graph::default()
     };
-    let error = Version::new(&graph.model()).refused();
-    assert!(error.message.contains("onnx runtime error") && error.message.contains("xx_XX"), "{error}");
+    assert_refused_with(
+        &Version::new(&graph.model()),
+        Code::Unsupported,
+        &["onnx runtime error", "xx_XX", "install that locale"],
+    );
 }
 
 #[test]
@@ -124,7 +256,10 @@ fn what_the_protocol_cannot_carry_is_refused_by_name() {
     let sequence = wrapped_type(4, &float);
     let optional = wrapped_type(9, &float);
     for (model, part) in [
-        (unary("SequenceConstruct", &float, &sequence), "'SEQUENCE' for output 'y'"),
+        (
+            unary("SequenceConstruct", &float, &sequence),
+            "'SEQUENCE' for output 'y': only tensors can be served",
+        ),
         (
             unary("SequenceLength", &sequence, &tensor_type(element::INT64, Some(&[]))),
             "'SEQUENCE' for input 'x'",

@@ -124,8 +124,19 @@ pub(crate) fn initializer(name: &str, element: u64, shape: &[i64], raw: &[u8]) -
 
 /// A `TensorProto` whose elements are in a file beside the model.
 pub(crate) fn external_initializer(name: &str, element: u64, shape: &[i64], file: &str) -> Message {
-    let location = Message::default().bytes(1, "location").bytes(2, file);
-    initializer_head(name, element, shape).bytes(13, location.0).number(14, 1)
+    external_initializer_with(name, element, shape, &[("location", file)])
+}
+
+/// A `TensorProto` of which `external_data` says that.
+pub(crate) fn external_initializer_with(
+    name: &str,
+    element: u64,
+    shape: &[i64],
+    external_data: &[(&str, &str)],
+) -> Message {
+    let entries: Vec<Message> =
+        external_data.iter().map(|(key, value)| Message::default().bytes(1, key).bytes(2, value)).collect();
+    initializer_head(name, element, shape).messages(13, &entries).number(14, 1)
 }
 
 /// A `GraphProto` in the making.
@@ -149,9 +160,16 @@ impl Graph {
 
     /// The file that holds it, for operator set 21.
     pub(crate) fn model(&self) -> Vec<u8> {
-        let opset = Message::default().bytes(1, "").number(2, 21);
-        let ml = Message::default().bytes(1, "ai.onnx.ml").number(2, 3);
-        Message::default().number(1, 10).bytes(7, self.message().0).bytes(8, opset.0).bytes(8, ml.0).0
+        self.model_for(10, &[("", 21), ("ai.onnx.ml", 3)])
+    }
+
+    /// The file that holds it, for that version of the format and those of the operator sets.
+    pub(crate) fn model_for(&self, ir_version: u64, opsets: &[(&str, u64)]) -> Vec<u8> {
+        let opsets: Vec<Message> = opsets
+            .iter()
+            .map(|(domain, version)| Message::default().bytes(1, domain).number(2, *version))
+            .collect();
+        Message::default().number(1, ir_version).bytes(7, self.message().0).messages(8, &opsets).0
     }
 }
 
