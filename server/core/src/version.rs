@@ -6,7 +6,7 @@ use nerite_backend::{BackendError, Code, Request};
 use tokio::sync::Notify;
 
 use crate::admission::Admitted;
-use crate::execution::{Answer, Ledger, Open, Scheduler, Ticket, open};
+use crate::execution::{Answer, Ledger, Open, Scheduler, Stall, Ticket, open};
 use crate::model::ModelSpec;
 use crate::statistics::{FailureReason, Statistics};
 
@@ -30,7 +30,7 @@ impl ModelVersion {
         scheduler: Scheduler,
         statistics: Arc<Statistics>,
     ) -> ModelVersion {
-        let scheduler = Arc::new(scheduler);
+        let scheduler = Arc::new(scheduler.of_version(version));
         ModelVersion {
             version,
             spec,
@@ -49,6 +49,16 @@ impl ModelVersion {
     /// How many requests wait for their execution.
     pub fn pending(&self) -> usize {
         self.scheduler.pending()
+    }
+
+    /// Whether any instance has been executing for longer than it may. Takes no lock.
+    pub fn is_stalled(&self) -> bool {
+        self.scheduler.is_stalled()
+    }
+
+    /// The instances that have been executing for longer than they may. Takes no lock where there is none.
+    pub fn stalls(&self) -> Vec<Stall> {
+        self.scheduler.stalls()
     }
 
     /// How many threads were called for it and have not begun.

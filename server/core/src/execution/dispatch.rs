@@ -20,6 +20,7 @@ struct Execution {
     began: Instant,
     ended: Instant,
     requests: usize,
+    seat: usize,
 }
 
 impl Dispatch {
@@ -63,10 +64,13 @@ impl Dispatch {
     /// Executes a batch on this thread; the next one, if this thread is to take it.
     fn execute(&self, assignment: Assignment, place: Place) -> Option<Assignment> {
         let Dispatch(scheduler) = self;
-        let Assignment { executor, mut requests } = assignment;
+        let Assignment { executor, mut requests, alarm } = assignment;
+        if let Some(at) = alarm {
+            scheduler.set_alarm(at);
+        }
         // The last look: who gave up by now is not executed.
         requests.retain(|request| !request.cancel().is_cancelled());
-        let count = requests.len();
+        let (count, seat) = (requests.len(), executor.seat());
         let began = scheduler.machinery.clock.now();
         let executed = match count {
             0 => Ok(executor),
@@ -78,7 +82,7 @@ impl Dispatch {
         if place == Place::Pool && scheduler.combines {
             thread::yield_now();
         }
-        self.finished(executed, place, Execution { began, ended, requests: count })
+        self.finished(executed, place, Execution { began, ended, requests: count, seat })
     }
 
     /// A batch has been executed. The next one, if this thread is to take it.
@@ -109,23 +113,34 @@ impl Dispatch {
         place: Place,
         execution: Execution,
     ) -> Option<Assignment> {
-        let Execution { began, ended, requests } = execution;
+        let Execution { began, ended, requests, seat } = execution;
         let mut state = self.0.state.lock();
         if requests > 0 {
             state.pace.observe(place, ended.saturating_duration_since(began), requests, ended);
         }
-        match executed {
-            Ok(executor) => state.take_back(executor, place),
-            Err(Lost { error, .. }) => {
-                if !state.lose(place) {
-                    drop(state);
-                    let message = format!("no instance of the model is left: {error}");
-                    tracing::error!("{message}");
-                    self.0.close(&BackendError::new(Code::Unavailable, message));
-                    return None;
-                }
+        let recovered = self.0.ended(&mut state, seat);
+        let next = match executed {
+            Ok(executor) => {
+                state.take_back(executor, place);
+                self.go_on(state, place)
             }
+            Err(_) if state.lose(place) => self.go_on(state, place),
+            Err(Lost { error, .. }) => {
+                drop(state);
+                let message = format!("no instance of the model is left: {error}");
+                tracing::error!("{message}");
+                self.0.close(&BackendError::new(Code::Unavailable, message));
+                None
+            }
+        };
+        if let Some(stall) = recovered {
+            self.0.report_end(&stall, ended);
         }
+        next
+    }
+
+    /// The next batch, if this thread is to take it.
+    fn go_on(&self, mut state: MutexGuard<'_, State>, place: Place) -> Option<Assignment> {
         let (next, expired) = match self.goes_on(&state, place) {
             true => state.assign(place, self.0.machinery.clock.now()),
             false => (None, Vec::new()),

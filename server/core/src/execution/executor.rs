@@ -12,13 +12,15 @@ pub(crate) struct Executor {
     /// What it must be granted before it executes.
     claim: Option<Arc<Claim>>,
     executions: u64,
+    /// Its place among those of its model's version.
+    seat: usize,
 }
 
 impl Executor {
     /// Makes an instance of the model.
     pub(crate) fn new(model: &dyn Model, spec: InstanceSpec) -> Result<Executor, BackendError> {
         let instance = model.instance(&spec)?;
-        Ok(Executor { spec, instance, claim: None, executions: 0 })
+        Ok(Executor { spec, instance, claim: None, executions: 0, seat: 0 })
     }
 
     /// The same, which executes only when it is its turn.
@@ -29,6 +31,21 @@ impl Executor {
     /// What it must be granted before it executes.
     pub(crate) fn claim(&self) -> Option<&Arc<Claim>> {
         self.claim.as_ref()
+    }
+
+    /// The same in its place among those of its model's version.
+    pub(super) fn at(self, seat: usize) -> Executor {
+        Executor { seat, ..self }
+    }
+
+    /// Its place among those of its model's version.
+    pub(super) fn seat(&self) -> usize {
+        self.seat
+    }
+
+    /// The instance's name.
+    pub(super) fn name(&self) -> &str {
+        &self.spec.name
     }
 
     /// How many times it has executed.
@@ -46,7 +63,7 @@ impl Executor {
             return Ok(self);
         }
         tracing::error!("instance '{}' panicked and is replaced", self.spec.name);
-        let Executor { spec, instance, claim, executions } = self;
+        let Executor { spec, instance, claim, executions, seat } = self;
         let replaced = catch_unwind(AssertUnwindSafe(|| {
             drop(instance);
             Executor::new(model, spec)
@@ -55,7 +72,7 @@ impl Executor {
             Err(BackendError::internal("the model's engine panicked again when it was replaced"))
         });
         match replaced {
-            Ok(executor) => Ok(Executor { claim, executions, ..executor }),
+            Ok(executor) => Ok(Executor { claim, executions, seat, ..executor }),
             Err(error) => Err(Lost { error, claim }),
         }
     }

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -14,6 +15,7 @@ pub struct Machinery {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) inline: Option<Arc<Inline>>,
     pub(super) hold: usize,
+    pub(super) stall: Option<Duration>,
     rate_limiter: Option<Arc<RateLimiter>>,
 }
 
@@ -27,6 +29,8 @@ pub struct MachineryOptions {
     /// Every model with dynamic batching executes nothing before so many requests have waited in its queue at once; for
     /// tests of batching (`TRITONSERVER_DELAY_SCHEDULER`).
     pub hold: usize,
+    /// How long an instance may execute before it counts as stalled; for ever if `None`.
+    pub stall: Option<Duration>,
 }
 
 /// The threads that serve connections.
@@ -61,11 +65,11 @@ impl Machinery {
         clock: Arc<dyn Clock>,
         options: MachineryOptions,
     ) -> Machinery {
-        let MachineryOptions { network, rate_limiter, hold } = options;
+        let MachineryOptions { network, rate_limiter, hold, stall } = options;
         let inline = network
             .filter(|network| network.threads > 1)
             .map(|network| Arc::new(Inline::new(network.runtime, network.threads - 1, Arc::clone(&clock))));
-        Machinery { threads, clock, inline, hold, rate_limiter }
+        Machinery { threads, clock, inline, hold, stall, rate_limiter }
     }
 
     /// Calls a thread.

@@ -12,6 +12,7 @@ mod pace;
 mod pool;
 mod queue;
 mod scheduler;
+mod stall;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -26,3 +27,4 @@ pub use machinery::{Machinery, MachineryOptions, Network};
 pub(crate) use pool::{Job, Pool};
 pub(crate) use queue::{Placed, Ticket};
 pub(crate) use scheduler::Scheduler;
+pub use stall::Stall;

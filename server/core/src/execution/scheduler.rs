@@ -1,10 +1,13 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use nerite_backend::{BackendError, Code, Model, Request};
 
 use super::call::{QUEUE_FULL, TIMEOUT_EXPIRED};
 use super::clock::Alarm;
 use super::queue::{Arrival, Expiry, Placed, Ticket};
+use super::stall::{Found, Stall};
 use super::state::{Expired, State, Step};
 use super::{Dispatch, Executor, Machinery};
 use crate::admission::{QueueTerms, RequestPrefix};
@@ -23,6 +26,11 @@ pub(crate) struct Scheduler {
     pub(super) machinery: Arc<Machinery>,
     pub(super) combines: bool,
     pub(super) state: Mutex<State>,
+    /// How many instances are stalled. Changed with the state locked, to be read without.
+    stalled: AtomicUsize,
+    /// The model's name and version, for the log.
+    name: String,
+    version: u64,
 }
 
 /// What a look at the state led to besides a batch.
@@ -57,9 +65,17 @@ impl Scheduler {
         Scheduler {
             model,
             combines: spec.combines(),
-            state: Mutex::new(State::new(spec, executors, machinery.hold)),
+            state: Mutex::new(State::new(spec, executors, machinery.hold, machinery.stall)),
             machinery,
+            stalled: AtomicUsize::new(0),
+            name: spec.name.clone(),
+            version: 0,
         }
+    }
+
+    /// The same, which calls its model's version by this number in the log.
+    pub(crate) fn of_version(self, version: u64) -> Scheduler {
+        Scheduler { version, ..self }
     }
 
     /// How many requests wait.
@@ -126,6 +142,44 @@ impl Scheduler {
         self.look_on(state);
     }
 
+    /// Whether any instance has been executing for longer than it may. Takes no lock.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed) > 0
+    }
+
+    /// The instances that have been executing for longer than they may. Takes no lock where there is none.
+    pub(crate) fn stalls(&self) -> Vec<Stall> {
+        match self.is_stalled() {
+            true => self.state.lock().stalls().collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// An execution is over. The stall that ends with it, if it was one, which is to be reported without the lock.
+    pub(super) fn ended(&self, state: &mut State, seat: usize) -> Option<Stall> {
+        let stall = state.ended(seat)?;
+        self.stalled.fetch_sub(1, Ordering::Relaxed);
+        Some(stall)
+    }
+
+    /// Says in the log that an instance is not stalled any more.
+    pub(super) fn report_end(&self, stall: &Stall, now: Instant) {
+        let Scheduler { name, version, .. } = self;
+        let (instance, took) = (&stall.instance, now.saturating_duration_since(stall.since).as_secs_f64());
+        tracing::info!(
+            "model '{name}' version {version}: instance '{instance}', which was stalled, ended after {took:.1} s"
+        );
+    }
+
+    fn report(&self, stall: &Stall, now: Instant) {
+        let Scheduler { name, version, .. } = self;
+        let (instance, takes) = (&stall.instance, now.saturating_duration_since(stall.since).as_secs_f64());
+        tracing::error!(
+            "model '{name}' version {version}: instance '{instance}' is stalled: \
+             it has been executing for {takes:.1} s"
+        );
+    }
+
     /// How many instances have nothing to do.
     #[cfg(test)]
     pub(crate) fn free_instances(&self) -> usize {
@@ -166,19 +220,29 @@ impl Scheduler {
                     claim.limiter().stage(self, &claim, executor);
                 }
             }
-            Step::SetAlarm(at) => {
-                let weak: Weak<Scheduler> = Arc::downgrade(self);
-                self.machinery.clock.ring_at(at, weak);
-            }
+            Step::SetAlarm(at) => self.set_alarm(at),
         }
+    }
+
+    /// Has everything looked at again at that time.
+    pub(super) fn set_alarm(self: &Arc<Self>, at: Instant) {
+        let weak: Weak<Scheduler> = Arc::downgrade(self);
+        self.machinery.clock.ring_at(at, weak);
     }
 }
 
 impl Alarm for Scheduler {
     fn ring(self: Arc<Self>) {
         let mut state = self.state.lock();
-        state.rung(self.machinery.clock.now());
+        let now = self.machinery.clock.now();
+        state.rung(now);
+        let Found { stalls, alarm } = state.look(now);
+        self.stalled.fetch_add(stalls.len(), Ordering::Relaxed);
         self.look_on(state);
+        stalls.iter().for_each(|stall| self.report(stall, now));
+        if let Some(at) = alarm {
+            self.set_alarm(at);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! argument.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nerite_backend::{BackendError, Request};
 
@@ -11,6 +11,7 @@ use super::decide::{Candidate, Decision, Policy, decide};
 use super::order::ResponseOrder;
 use super::pace::{Pace, Place};
 use super::queue::{Arrival, Entry, Expiry, Placed, Queue, Ticket};
+use super::stall::{Found, Stall, Watch};
 use crate::model::ModelSpec;
 use crate::rate_limiter::Claim;
 
@@ -45,6 +46,8 @@ pub(super) struct State {
     /// For how many rows the last decision to wait is waiting; 0 if something has changed since.
     waits_for_rows: u32,
     pub(super) pace: Pace,
+    /// Set if executions may take too long.
+    watch: Option<Watch>,
     /// Why no more requests are taken.
     pub(super) closed: Option<BackendError>,
 }
@@ -86,17 +89,28 @@ pub(super) enum Call {
 pub(super) struct Assignment {
     pub(super) executor: Executor,
     pub(super) requests: Vec<Request>,
+    /// When to look whether it is still executed, if nobody looks before.
+    pub(super) alarm: Option<Instant>,
 }
 
 /// Requests that must not be executed any more, and why.
 pub(super) type Expired = Vec<(Request, Expiry)>;
 
 impl State {
-    /// Of a model with these instances, which executes nothing before `hold` requests have waited at once.
-    pub(super) fn new(spec: &ModelSpec, executors: Vec<Executor>, hold: usize) -> State {
+    /// Of a model with these instances, which executes nothing before `hold` requests have waited at once, and whose
+    /// instances stall when they execute for longer than that.
+    pub(super) fn new(
+        spec: &ModelSpec,
+        executors: Vec<Executor>,
+        hold: usize,
+        stall: Option<Duration>,
+    ) -> State {
         let fixed = spec.inputs.iter().all(|input| !input.optional && !input.dims.is_dynamic());
         let instances = executors.len();
-        let (idle, free) = executors.into_iter().partition(|executor| executor.claim().is_some());
+        let names = executors.iter().map(|executor| executor.name().to_owned());
+        let watch = stall.map(|limit| Watch::new(limit, names));
+        let seated = executors.into_iter().enumerate().map(|(seat, executor)| executor.at(seat));
+        let (idle, free) = seated.partition(|executor| executor.claim().is_some());
         State {
             policy: Policy::of(spec),
             likeness: if fixed { Likeness::Given } else { Likeness::Compared },
@@ -113,6 +127,7 @@ impl State {
             alarm: None,
             waits_for_rows: 0,
             pace: Pace::new(),
+            watch,
             closed: None,
         }
     }
@@ -173,6 +188,11 @@ impl State {
         another_looks
     }
 
+    /// An execution is over, whatever becomes of its instance. The stall that ends with it, if it was one.
+    pub(super) fn ended(&mut self, seat: usize) -> Option<Stall> {
+        self.watch.as_mut()?.end(seat)
+    }
+
     /// An execution is over, and its instance back.
     pub(super) fn take_back(&mut self, executor: Executor, place: Place) {
         self.left(place);
@@ -200,12 +220,13 @@ impl State {
         let Decision::Dispatch(count) = decision else { return (None, expired) };
         let Some(executor) = self.free.pop() else { return (None, expired) };
         self.inline += usize::from(place == Place::Inline);
+        let alarm = self.watch.as_mut().and_then(|watch| watch.begin(executor.seat(), now));
         let mut requests = self.queue.take(count);
         if let Some(order) = &self.order {
             let in_order = |request: Request| request.answered_through(|responder| order.enter(responder));
             requests = requests.into_iter().map(in_order).collect();
         }
-        (Some(Assignment { executor, requests }), expired)
+        (Some(Assignment { executor, requests, alarm }), expired)
     }
 
     /// Whether one more thread is to be called, or an instance is to be staged, or an alarm set.
@@ -272,6 +293,16 @@ impl State {
     /// An alarm has rung: the one that is set, or one that was set before an earlier one.
     pub(super) fn rung(&mut self, now: Instant) {
         self.alarm = self.alarm.filter(|&at| now < at);
+    }
+
+    /// Looks after executions that take too long, if it is time to.
+    pub(super) fn look(&mut self, now: Instant) -> Found {
+        self.watch.as_mut().map(|watch| watch.look(now)).unwrap_or_default()
+    }
+
+    /// The instances that are stalled.
+    pub(super) fn stalls(&self) -> impl Iterator<Item = Stall> {
+        self.watch.iter().flat_map(Watch::stalls)
     }
 
     fn left(&mut self, place: Place) {

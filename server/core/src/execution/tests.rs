@@ -8,6 +8,7 @@ mod inline;
 mod interleavings;
 mod property;
 mod rates;
+mod stalls;
 mod waiting;
 
 use std::sync::Arc;

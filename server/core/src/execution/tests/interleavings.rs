@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use nerite_backend::{
     BackendError, Batch, Code, DType, Declaration, Instance, InstanceSpec, Model, Phases, Request, Response,
@@ -23,6 +24,8 @@ use crate::version::ModelVersion;
 
 const ITERATIONS: usize = 10_000;
 const INSTANCES: usize = 2;
+/// After that long an instance is stalled.
+const STALL: Duration = Duration::from_secs(1);
 
 /// Calls a new thread each time, so that the order of everything is shuttle's to choose.
 struct Spawning;
@@ -91,6 +94,7 @@ fn spec() -> ModelSpec {
 struct World {
     version: Arc<ModelVersion>,
     seen: Arc<Seen>,
+    clock: Arc<ManualClock>,
 }
 
 impl World {
@@ -105,7 +109,9 @@ impl World {
             device: None,
         });
         let limiter = Arc::new(RateLimiter::new(limits.into_iter().collect()));
-        let machinery = Machinery::with(Arc::new(Spawning), ManualClock::new(), MachineryOptions::default());
+        let clock = ManualClock::new();
+        let options = MachineryOptions { stall: Some(STALL), ..MachineryOptions::default() };
+        let machinery = Machinery::with(Arc::new(Spawning), Arc::clone(&clock) as _, options);
         let statistics = Arc::new(Statistics::default());
         let executors = (0..INSTANCES).map(|_| {
             let executions = Arc::clone(&statistics) as _;
@@ -117,7 +123,7 @@ impl World {
         });
         let executors = executors.collect();
         let scheduler = Scheduler::new(&spec(), engine, executors, Arc::new(machinery));
-        World { version: Arc::new(ModelVersion::new(1, spec(), scheduler, statistics)), seen }
+        World { version: Arc::new(ModelVersion::new(1, spec(), scheduler, statistics)), seen, clock }
     }
 
     fn send(&self, id: usize) -> Answer {
@@ -135,6 +141,10 @@ impl World {
         let mut settled = pin!(self.version.settled());
         let ready = settled.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         assert!(ready, "everything was released");
+        self.clock.advance(STALL);
+        assert_eq!(self.clock.alarms(), 0, "nobody looks after what does not execute");
+        assert!(!self.version.is_stalled());
+        assert_eq!(self.version.stalls(), []);
     }
 }
 
@@ -248,4 +258,30 @@ fn a_stop_answers_what_waits_and_lets_what_is_executed_complete_whatever_the_ord
         }
         world.check(4);
     });
+}
+
+#[test]
+fn the_mark_of_a_stall_goes_with_its_execution_whatever_the_order_in_which_it_is_looked_for() {
+    let found = Arc::new(AtomicUsize::new(0));
+    let marks = Arc::clone(&found);
+    explore(move || {
+        let world = Arc::new(World::new(None));
+        let callers: Vec<_> = (0..4)
+            .map(|id| {
+                let world = Arc::clone(&world);
+                thread::spawn(move || assert_eq!(wait(&mut world.send(id)).error, None))
+            })
+            .collect();
+        for _ in 0..3 {
+            world.clock.advance(STALL);
+            marks.fetch_add(world.version.stalls().len(), SeqCst);
+            thread::yield_now();
+        }
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        while world.version.free_instances() < INSTANCES {
+            thread::yield_now();
+        }
+        world.check(4);
+    });
+    assert!(found.load(SeqCst) > 0, "there were stalls");
 }
