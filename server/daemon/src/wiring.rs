@@ -39,7 +39,7 @@ fn machinery(scheduling: &Scheduling, network: Option<Handle>) -> Machinery {
         .enabled
         .then(|| Arc::new(RateLimiter::new(scheduling.rate_limit.resources.clone())));
     let hold = scheduling.hold.map_or(0, NonZeroUsize::get);
-    Machinery::new(MachineryOptions { network, rate_limiter, hold, stall: None })
+    Machinery::new(MachineryOptions { network, rate_limiter, hold, stall: scheduling.stall })
 }
 
 fn onnxruntime_options(backends: &Backends) -> nerite_onnxruntime::Options {

@@ -118,6 +118,8 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag::works("default-max-queue-size", "scheduling.default_max_queue_size", NOT_NEGATIVE, Limits,
         "How many requests may wait for a model whose configuration sets no max_queue_size; 0 sets no limit")
         .default("0"),
+    Flag::works("instance-stall-secs", "scheduling.stall_secs", NOT_NEGATIVE, Limits,
+        "How many seconds an instance may execute before it counts as stalled; 0 sets no limit").default("0"),
 
     Flag::works("log-verbose", "log.verbosity", Verbosity, Log,
         "How much detail to log: 0 none, 1 debugging, 2 everything").default("0"),

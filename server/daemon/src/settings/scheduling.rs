@@ -1,8 +1,9 @@
-//! How requests queue and models take turns: `--default-max-queue-size`, `--rate-limit`, `--rate-limit-resource`, and the
-//! two variables with which Triton's own tests hold executions back.
+//! How requests queue and models take turns: `--default-max-queue-size`, `--rate-limit`, `--rate-limit-resource`,
+//! `--instance-stall-secs`, and the two variables with which Triton's own tests hold executions back.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use nerite_core::rate_limiter::ResourceLimit;
 use serde::Deserialize;
@@ -19,6 +20,8 @@ pub struct Scheduling {
     pub rate_limit: RateLimit,
     /// A model executes nothing before so many requests wait for it, once. For tests.
     pub hold: Option<NonZeroUsize>,
+    /// How long an instance may execute before it counts as stalled; for ever if `None`.
+    pub stall: Option<Duration>,
 }
 
 /// Which models may execute at the same time: those whose instances find the resources that they ask for.
@@ -37,6 +40,7 @@ pub(super) struct SchedulingValues {
     rate_limit: RateLimitMode,
     #[serde(default)]
     rate_limit_resources: Vec<String>,
+    stall_secs: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -73,7 +77,9 @@ impl Scheduling {
         if holds.backlog {
             warnings.push(Warning::NoEffect(Origin::Variable(BACKLOG_HOLD.to_owned())));
         }
-        Ok(Self { default_max_queue_size: values.default_max_queue_size, rate_limit, hold: holds.hold })
+        let stall = Some(Duration::from_secs(values.stall_secs)).filter(|stall| !stall.is_zero());
+        let default_max_queue_size = values.default_max_queue_size;
+        Ok(Self { default_max_queue_size, rate_limit, hold: holds.hold, stall })
     }
 }
 

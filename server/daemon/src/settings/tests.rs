@@ -37,9 +37,10 @@ const TRITONS: &str = "
     trace-config";
 
 /// The flags that tritonserver does not have.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     flags::CONFIG_FILE,
     "default-max-queue-size",
+    "instance-stall-secs",
     "max-connections",
     "max-inflight-bytes",
     "max-inflight-requests",
@@ -157,8 +158,11 @@ fn without_settings_the_daemon_is_limited_but_for_its_queues_and_executions() {
         served("--max-inflight-bytes=1099511627776", "").limits.inflight_bytes,
         NonZeroUsize::new(1 << 40)
     );
-    let scheduling = Scheduling { default_max_queue_size: 0, rate_limit: RateLimit::default(), hold: None };
+    let scheduling =
+        Scheduling { default_max_queue_size: 0, rate_limit: RateLimit::default(), hold: None, stall: None };
     assert_eq!(settings.scheduling, scheduling);
+    let stalling = served("--instance-stall-secs=30", "").scheduling;
+    assert_eq!(stalling, Scheduling { stall: Some(Duration::from_secs(30)), ..scheduling });
 }
 
 #[test]
@@ -197,7 +201,7 @@ const SAMPLES: &str = "
     grpc-max-connection-age-grace=5 allow-http=false http-address=localhost http-port=9000 allow-metrics=false
     metrics-address=127.0.0.1 metrics-port=9002 log-verbose=1 log-info=false log-warning=false log-error=false
     log-format=ISO8601 log-file=log rate-limit=execution_count default-max-queue-size=5 max-inflight-requests=5
-    max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5";
+    max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5 instance-stall-secs=5";
 
 #[test]
 fn every_working_flag_changes_the_settings_from_every_source() {
