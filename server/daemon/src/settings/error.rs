@@ -97,14 +97,17 @@ pub enum SettingsError {
         /// What is missing.
         why: &'static str,
     },
-    /// A setting that makes sense only with another.
+    /// A setting that makes sense only with another, or with a value of it.
     #[error("{origin} needs --{needs} as well")]
     Needs {
         /// Who asks for it.
         origin: Origin,
-        /// The flag that sets the other.
+        /// The flag that sets the other, or that flag and the value.
         needs: &'static str,
     },
+    /// All models, and some of them besides.
+    #[error("{0}: '*' stands for every model and must stand alone")]
+    AllAmongOthers(Origin),
     /// Two listeners on one address and port.
     #[error("{0} and {1} would listen on the same address and port, {2}")]
     SamePort(&'static str, &'static str, String),

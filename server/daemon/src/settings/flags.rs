@@ -49,9 +49,22 @@ pub(super) static FLAGS: &[Flag] = &[
         "Read a model's configs/<NAME>.pbtxt, where there is one, instead of its config.pbtxt"),
     Flag::works("model-load-thread-count", "repository.load_threads", AT_LEAST_ONE, Repository,
         "How many models are loaded at a time").default("4"),
-    Flag { group: Repository, ..Flag::refused("model-control-mode", Choice("none|poll|explicit"),
-        "Who decides what is loaded; so far only 'none': all models, once, at start-up", Some("none"),
-        "so far only 'none' works: all models are loaded at start-up, and none later") },
+    Flag::works("model-load-retry-count", "repository.load_retries", NOT_NEGATIVE, Repository,
+        "How many more times to try to load a model that could not be loaded").default("0"),
+    Flag::works("model-control-mode", "repository.control_mode", Choice("none|poll|explicit"), Repository,
+        "Who decides what is loaded: 'none': all models, once, at start-up; 'poll': the repositories, as what \
+         they hold changes; 'explicit': --load-model, and then clients").default("none"),
+    Flag::works("load-model", "repository.load_models", Text, Repository,
+        "With --model-control-mode=explicit: a model to load at start-up; '*' alone loads all").many(),
+    Flag::works("repository-poll-secs", "repository.poll", NOT_NEGATIVE, Repository,
+        "With --model-control-mode=poll: how often to look for changes where the file system does not tell of \
+         them, in seconds; 0 never looks by itself there").default("15"),
+    Flag::works("repository-settle-ms", "repository.settle", MILLISECONDS, Repository,
+        "With --model-control-mode=poll: how long nothing of a model's files may have changed before a change is \
+         taken up, in milliseconds").default("1000"),
+    Flag::works("ready-models", "repository.ready_models", Pattern("NAME[,NAME...]"), Repository,
+        "Models that the server's readiness depends on, and on no others; without any, --strict-readiness \
+         decides").many(),
 
     Flag::works("backend-config", "backend_config", Pattern("[BACKEND,]KEY=VALUE"), Backends,
         "A setting of a backend. For onnxruntime: library (the path of libonnxruntime.so), \
@@ -161,9 +174,7 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag::tunes("min-supported-compute-capability", Number, "The oldest GPUs to be used"),
     Flag::tunes("model-load-gpu-limit", Pattern("DEVICE:FRACTION"),
         "GPU memory above which no model is loaded").many(),
-    Flag::tunes("model-load-retry-count", NOT_NEGATIVE, "Attempts after a failed load").default("0"),
     Flag::tunes("pinned-memory-pool-byte-size", COUNT, "A pool of pinned memory").default("268435456"),
-    Flag::tunes("repository-poll-secs", NOT_NEGATIVE, "The pace of --model-control-mode=poll").default("15"),
     Flag::tunes("response-cache-byte-size", COUNT, "The older name of --cache-config=local,size=BYTES"),
     Flag::tunes("reuse-grpc-port", Bool, "Several servers on one gRPC port").default("false"),
     Flag::tunes("reuse-http-port", Bool, "Several servers on one HTTP port").default("false"),
@@ -197,9 +208,6 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag::refused("http-restricted-api", Pattern("API[,API...]:KEY=VALUE"),
         "HTTP endpoints that demand a header", None,
         "no endpoint can be restricted yet, so all of them would be open to everyone").many(),
-    Flag::refused("load-model", Text,
-        "Models to load at start-up, with --model-control-mode=explicit", None,
-        "every model of a repository is still loaded, whichever are named").many(),
     Flag::refused("model-namespacing", Bool, "Models of one name in several repositories", Some("false"),
         "names must still be unique over all repositories"),
     Flag::refused("repoagent-directory", Path, "Where repository agents are looked for", None,

@@ -21,6 +21,7 @@ mod help;
 mod host;
 mod kind;
 mod layer;
+mod models;
 mod rules;
 mod scheduling;
 mod values;
@@ -39,7 +40,9 @@ pub use self::backends::{Backends, OnnxRuntime};
 pub use self::error::{Origin, SettingsError, Warning};
 pub use self::host::{Host, NotAHost};
 pub use self::scheduling::{RateLimit, Scheduling};
-pub use self::values::{Compression, Grpc, Limits, Listener, Log, LogFormat, Repository, Server, Tls};
+pub use self::values::{
+    Compression, ControlMode, Grpc, Limits, Listener, Log, LogFormat, Repository, Server, Tls,
+};
 
 /// What the daemon was started for.
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use super::error::{Origin, SettingsError, Warning};
 use super::flag::Standing;
 use super::flags;
 use super::layer::Layers;
+use super::models;
 use super::scheduling::{Holds, Scheduling};
-use super::values::{Listener, Repository, Tls, TlsValues, Values};
+use super::values::{Listener, Tls, TlsValues, Values};
 use super::{CheckOptions, Settings};
 
 /// The settings of a daemon that serves.
@@ -14,10 +15,11 @@ pub(super) fn serve(layers: &Layers, holds: Holds) -> Result<Settings, SettingsE
     let mut warnings = weigh(layers)?;
     let Values { server, repository, backend_config, scheduling, limits, mut grpc, tls, http, metrics, log } =
         layers.merge()?;
-    let repository = without_repeats(repository);
+    let repository = models::sort_out(layers, repository)?;
     if repository.paths.is_empty() {
         return Err(SettingsError::NoRepository);
     }
+    models::weigh(layers, &repository, &mut warnings)?;
     let backends = backends(layers, &backend_config, &mut warnings)?;
     let resources = layers.given("rate-limit-resource");
     let scheduling = Scheduling::read(&scheduling, resources, holds, &mut warnings)?;
@@ -32,7 +34,7 @@ pub(super) fn serve(layers: &Layers, holds: Holds) -> Result<Settings, SettingsE
 pub(super) fn check(layers: &Layers) -> Result<CheckOptions, SettingsError> {
     let mut warnings = Vec::new();
     let values = layers.merge()?;
-    let repository = without_repeats(values.repository);
+    let repository = models::sort_out(layers, values.repository)?;
     if repository.paths.is_empty() {
         return Err(SettingsError::NothingToCheck);
     }
@@ -57,18 +59,6 @@ fn weigh(layers: &Layers) -> Result<Vec<Warning>, SettingsError> {
         }
     }
     Ok(warnings)
-}
-
-/// Triton keeps repositories in a set; the order is kept here, because it is that of the log.
-fn without_repeats(mut repository: Repository) -> Repository {
-    let mut paths = Vec::with_capacity(repository.paths.len());
-    for path in repository.paths {
-        if !paths.contains(&path) {
-            paths.push(path);
-        }
-    }
-    repository.paths = paths;
-    repository
 }
 
 fn backends(

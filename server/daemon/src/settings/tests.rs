@@ -1,6 +1,7 @@
 //! The settings as a user meets them: a command line, variables and a file go in, settings or a sentence come out.
 
 mod mistakes;
+mod models;
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -37,7 +38,7 @@ const TRITONS: &str = "
     trace-config";
 
 /// The flags that tritonserver does not have.
-const OURS: [&str; 7] = [
+const OURS: [&str; 9] = [
     flags::CONFIG_FILE,
     "default-max-queue-size",
     "instance-stall-secs",
@@ -45,6 +46,8 @@ const OURS: [&str; 7] = [
     "max-inflight-bytes",
     "max-inflight-requests",
     "max-streams-per-connection",
+    "ready-models",
+    "repository-settle-ms",
 ];
 
 /// Parses a command line, split at spaces, and variables `NAME=VALUE`, split at spaces as well.
@@ -201,7 +204,8 @@ const SAMPLES: &str = "
     grpc-max-connection-age-grace=5 allow-http=false http-address=localhost http-port=9000 allow-metrics=false
     metrics-address=127.0.0.1 metrics-port=9002 log-verbose=1 log-info=false log-warning=false log-error=false
     log-format=ISO8601 log-file=log rate-limit=execution_count default-max-queue-size=5 max-inflight-requests=5
-    max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5 instance-stall-secs=5";
+    max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5 instance-stall-secs=5
+    model-control-mode=explicit model-load-retry-count=3 ready-models=a,b";
 
 #[test]
 fn every_working_flag_changes_the_settings_from_every_source() {
@@ -224,12 +228,13 @@ fn every_working_flag_changes_the_settings_from_every_source() {
 
 #[test]
 fn every_working_flag_has_a_sample_or_a_test_of_its_own() {
-    let own = ["config-file", "model-repository", "model-store", "model-control-mode", "grpc-use-ssl"];
+    let own = ["config-file", "model-repository", "model-store", "grpc-use-ssl"];
+    let models = ["load-model", "repository-poll-secs", "repository-settle-ms"];
     let rate_limit = ["rate-limit-resource"];
     let tls = ["grpc-use-ssl-mutual", "grpc-server-cert", "grpc-server-key", "grpc-root-cert"];
     for flag in flags::FLAGS.iter().filter(|flag| !matches!(flag.group, Group::Tuning | Group::NotYet)) {
         let sampled = SAMPLES.split_whitespace().any(|sample| sample.split('=').next() == Some(flag.name));
-        let tested = [own.as_slice(), &tls, &rate_limit].concat().contains(&flag.name);
+        let tested = [own.as_slice(), &models, &tls, &rate_limit].concat().contains(&flag.name);
         assert!(sampled || tested, "{}", flag.name);
     }
 }

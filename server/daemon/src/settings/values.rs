@@ -36,6 +36,34 @@ pub struct Repository {
     pub config_name: Option<String>,
     /// How many models are loaded at a time.
     pub load_threads: NonZeroUsize,
+    /// How many more times to try to load a model that could not be loaded.
+    pub load_retries: u32,
+    /// Who decides what is loaded.
+    pub control_mode: ControlMode,
+    /// With [`ControlMode::Poll`]: how often to look for changes where no file system tells of them; not at all if zero.
+    #[serde(deserialize_with = "seconds")]
+    pub poll: Duration,
+    /// With [`ControlMode::Poll`]: how long nothing of a model's files may have changed before a change is taken up.
+    #[serde(deserialize_with = "milliseconds")]
+    pub settle: Duration,
+    /// With [`ControlMode::Explicit`]: the models to load at start-up, none twice. All if it is `*` alone.
+    #[serde(default)]
+    pub load_models: Vec<String>,
+    /// The models that the server's readiness depends on, none twice; by `strict_readiness` if there is none.
+    #[serde(default)]
+    pub ready_models: Vec<String>,
+}
+
+/// Who decides what is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ControlMode {
+    /// Nobody: all models of the repositories, once, at start-up.
+    None,
+    /// The repositories: all models that they hold, as these change.
+    Poll,
+    /// Clients, after the models that are named for start-up.
+    Explicit,
 }
 
 /// How much may be under way in the whole daemon.

@@ -31,6 +31,19 @@ fn resources_without_the_rate_limiter_and_the_backlogs_variable_are_warned_of() 
 }
 
 #[test]
+fn settings_of_polling_in_another_mode_are_warned_of() {
+    let ignored = "has no effect unless --model-control-mode is poll";
+    assert_eq!(
+        warnings("--repository-poll-secs=15 --model-control-mode=explicit", "NERITE_REPOSITORY_SETTLE_MS=1"),
+        [
+            format!("--repository-poll-secs {ignored}"),
+            format!("variable NERITE_REPOSITORY_SETTLE_MS {ignored}")
+        ]
+    );
+    assert!(warnings("--model-control-mode=poll --repository-poll-secs=1", "").is_empty());
+}
+
+#[test]
 fn flags_that_only_tune_are_accepted_with_a_warning_from_every_source() {
     for flag in flags::FLAGS.iter().filter(|flag| matches!(flag.standing, Standing::Tunes)) {
         let value = flag.default.unwrap_or("1");
@@ -62,9 +75,6 @@ fn flags_that_must_not_be_ignored_stop_the_daemon_unless_they_ask_for_what_happe
         ),
         ("--model-namespacing=true", "--model-namespacing is refused: names must"),
         ("--repoagent-directory=/agents", "--repoagent-directory is refused: repository agents"),
-        ("--model-control-mode=explicit", "--model-control-mode is refused: so far only 'none' works"),
-        ("--model-control-mode=POLL", "--model-control-mode is refused: so far only 'none' works"),
-        ("--load-model=*", "--load-model is refused: every model"),
         ("--allow-client-shm=true", "--allow-client-shm is refused: tensors in shared memory"),
         ("--allow-sagemaker=1", "--allow-sagemaker is refused"),
         ("--allow-vertex-ai=on", "--allow-vertex-ai is refused"),
@@ -74,7 +84,7 @@ fn flags_that_must_not_be_ignored_stop_the_daemon_unless_they_ask_for_what_happe
         let error = error(&format!("--model-repository=models {line}"), "");
         assert!(error.starts_with(sentence), "{line}: {error}");
     }
-    for harmless in ["model-namespacing=False", "model-control-mode=none", "allow-client-shm=0"] {
+    for harmless in ["model-namespacing=False", "allow-client-shm=0"] {
         assert!(warnings(&format!("--{harmless}"), "").is_empty(), "{harmless}");
     }
     let (_dir, config) = file("allow-client-shm = true");
@@ -133,6 +143,15 @@ fn mistakes_on_the_command_line_are_named_with_what_was_expected() {
             "--model-control-mode=manual",
             "--model-control-mode: expected one of none, poll, explicit, found 'manual'",
         ),
+        (
+            "--model-load-retry-count=-1",
+            "--model-load-retry-count: expected a whole number from 0 to 2147483647, found '-1'",
+        ),
+        (
+            "--repository-settle-ms=1s",
+            "--repository-settle-ms: expected a whole number from 0 to 2147483647, found '1s'",
+        ),
+        ("--load-model=", "--load-model: expected some text, found ''"),
         ("--metrics-interval-ms=often", "--metrics-interval-ms: expected a number, found 'often'"),
         ("--rate-limit=on", "--rate-limit: expected one of off, execution_count, found 'on'"),
         ("--max-connections=0", "--max-connections: expected a whole number from 1 to 2147483647, found '0'"),
@@ -177,6 +196,17 @@ fn settings_that_do_not_go_together_are_refused() {
             "--grpc-use-ssl-mutual=true --grpc-server-cert=c --grpc-server-key=k",
             "--grpc-use-ssl-mutual needs --grpc-root-cert as well",
         ),
+        ("--load-model=a", "--load-model needs --model-control-mode=explicit as well"),
+        (
+            "--load-model=* --model-control-mode=poll",
+            "--load-model needs --model-control-mode=explicit as well",
+        ),
+        (
+            "--load-model=a --load-model=* --model-control-mode=explicit",
+            "--load-model: '*' stands for every model and must stand alone",
+        ),
+        ("--ready-models=a,,b", "--ready-models: expected NAME[,NAME...], found 'a,,b'"),
+        ("--ready-models=a --ready-models=,", "--ready-models: expected NAME[,NAME...], found ','"),
         ("--grpc-port=8000", "gRPC and HTTP would listen on the same address and port, 0.0.0.0:8000"),
         ("--metrics-port=8001", "gRPC and metrics would listen on the same address and port, 0.0.0.0:8001"),
         (
@@ -229,6 +259,10 @@ fn settings_that_do_not_go_together_are_refused() {
     assert_eq!(
         error("--model-repository=models", "NERITE_GRPC_USE_SSL=true"),
         "variable NERITE_GRPC_USE_SSL needs --grpc-server-cert as well"
+    );
+    assert_eq!(
+        error("--model-repository=models --model-control-mode=none", "NERITE_LOAD_MODEL=a"),
+        "variable NERITE_LOAD_MODEL needs --model-control-mode=explicit as well"
     );
 }
 
