@@ -83,7 +83,7 @@ fn load(runtime: &tokio::runtime::Runtime) -> Result<Arc<ModelVersion>, Box<dyn 
     let loader = Loader::new(Box::new(Configured), backends, Arc::new(machinery));
     let directory = ModelDirectory { name: "m".to_owned(), versions: vec![1], ..ModelDirectory::default() };
     let opened = loader.open(directory).map_err(|error| error.to_string())?;
-    Ok(loader.load(&opened, 1)?)
+    Ok(loader.load(&opened, 1, &Cancel::default())?)
 }
 
 /// An engine that sleeps and gives back what it was given.

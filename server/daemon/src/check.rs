@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use nerite_backend::Cancel;
 use nerite_core::lifecycle::Loader;
 use nerite_core::model::{ModelSpec, OpenError};
 use nerite_core::repository::{ModelDirectory, scan};
@@ -65,7 +66,7 @@ fn check_model(
     }
     let model = loader.open(directory)?;
     let versions = model.versions.iter().map(|&version| {
-        let loaded = loader.load(&model, version);
+        let loaded = loader.load(&model, version, &Cancel::default());
         (version, loaded.map(|loaded| describe(&loaded.spec)))
     });
     let versions: Vec<_> = versions.collect();

@@ -87,6 +87,7 @@ fn plan(config: &ModelConfig, notes: Vec<String>) -> LoadPlan {
         parameters,
         graph_level: graph.map_or(0, |graph| graph.level),
         instances: instance_groups::plan(config),
+        warm_ups: Vec::new(),
         notes,
     }
 }

@@ -53,6 +53,17 @@ impl Executor {
         self.executions
     }
 
+    /// The instance's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Executes a batch that no caller sent, before the executor serves: it does not count as an execution, and a panic
+    /// goes through.
+    pub(crate) fn rehearse(&mut self, batch: Batch) {
+        self.instance.execute(batch);
+    }
+
     /// Executes a batch. An engine that panics has its batch answered with errors, as the requests are dropped, and its
     /// instance replaced; `Err` if no new one can be made.
     pub(super) fn execute(mut self, batch: Batch, model: &dyn Model) -> Result<Executor, Lost> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use nerite_backend::{Artifact, Backend, Cancel, Code, Executions, InstanceSpec, Model};
 
+use super::warm_up::{ServingCounts, WarmUps};
 use crate::execution::{Executor, Machinery, Scheduler};
 use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec, OpenError};
 use crate::repository::ModelDirectory;
@@ -16,7 +17,7 @@ use crate::version::ModelVersion;
 const CPU: u32 = 0;
 
 /// Turns a model's directory into versions that can serve: reads its configuration, opens each version with its engine,
-/// completes the configuration, makes the instances. It blocks, and keeps nothing.
+/// completes the configuration, makes the instances and warms them up. It blocks, and keeps nothing.
 pub struct Loader {
     configs: Box<dyn ConfigSource>,
     backends: HashMap<String, Arc<dyn Backend>>,
@@ -65,18 +66,22 @@ impl Loader {
         Ok(OpenedModel { directory, versions, draft })
     }
 
-    /// Loads one version.
-    pub fn load(&self, model: &OpenedModel, version: u64) -> VersionOutcome {
+    /// Loads one version. Once it is cancelled, it fails as soon as the engine lets it.
+    pub fn load(&self, model: &OpenedModel, version: u64, cancel: &Cancel) -> VersionOutcome {
         let plan = model.draft.plan();
         let backend = self.backends.get(&plan.backend).ok_or_else(|| self.no_backend(plan))?;
         let directory = model.directory.version_path(version);
         let artifact = artifact(model, plan, version, &directory);
-        let engine_model = guarded("the engine", || Ok(backend.load(&artifact, &Cancel::default())?))?;
+        let engine_model = guarded("the engine", || Ok(backend.load(&artifact, cancel)?))?;
         let spec =
             guarded("completing the configuration", || model.draft.complete(engine_model.declaration()))?;
         let statistics = Arc::new(Statistics::default());
-        let executors =
-            guarded("the engine", || self.make_executors(&*engine_model, &spec, plan, &statistics))?;
+        let counts = Arc::new(ServingCounts::new(Arc::clone(&statistics)));
+        let executors = guarded("the engine", || {
+            let warm_ups = WarmUps::prepare(&spec, &plan.warm_ups, &engine_model, cancel)?;
+            self.make_executors(&*engine_model, &spec, plan, &counts, &warm_ups)
+        })?;
+        counts.begin();
         let machinery = Arc::clone(&self.machinery);
         let scheduler = Scheduler::new(&spec, engine_model, executors, machinery);
         Ok(Arc::new(ModelVersion::new(version, spec, scheduler, statistics)))
@@ -87,7 +92,8 @@ impl Loader {
         model: &dyn Model,
         spec: &ModelSpec,
         plan: &LoadPlan,
-        statistics: &Arc<Statistics>,
+        counts: &Arc<ServingCounts>,
+        warm_ups: &WarmUps<'_>,
     ) -> Result<Vec<Executor>, LoadError> {
         let mut executors = Vec::new();
         for group in &plan.instances {
@@ -96,10 +102,12 @@ impl Loader {
                     (Some(limiter), Some(wanted)) => Some(limiter.claim(wanted, CPU)?),
                     _ => None,
                 };
-                let executions = Arc::clone(statistics) as Arc<dyn Executions>;
+                let executions = Arc::clone(counts) as Arc<dyn Executions>;
                 let name = format!("{}_{i}", group.name);
                 let spec = InstanceSpec { name, batching: spec.batching(), executions };
-                executors.push(Executor::new(model, spec)?.limited_by(claim));
+                let mut executor = Executor::new(model, spec)?.limited_by(claim);
+                warm_ups.run(&mut executor)?;
+                executors.push(executor);
             }
         }
         Ok(executors)
@@ -125,7 +133,8 @@ fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T, LoadError>) -> Result
         .unwrap_or_else(|panic| Err(LoadError::internal(format!("{what} panicked: {}", panic_text(&*panic)))))
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it did not say why")
 }

@@ -89,7 +89,7 @@ impl Manager {
             Err(error) => self.model_failed(directory.name, error, &mut failures),
         });
         let load = |(model, version): (Arc<OpenedModel>, u64)| {
-            let outcome = loader.load(&model, version);
+            let outcome = loader.load(&model, version, &Cancel::default());
             (model, version, outcome)
         };
         in_parallel(self.load_threads, versions.into_iter(), &stop, load, |(model, version, outcome)| {

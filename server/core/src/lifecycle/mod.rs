@@ -6,6 +6,7 @@ mod parallel;
 mod state;
 #[cfg(test)]
 mod tests;
+mod warm_up;
 
 pub use loader::{Loader, OpenedModel, VersionOutcome};
 pub use manager::{LoadFailure, Manager};

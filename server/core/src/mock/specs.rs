@@ -3,11 +3,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nerite_backend::{Backend, DType, Declaration, Shape, Slot, TensorDeclaration};
+use nerite_backend::{Backend, Cancel, DType, Declaration, Shape, Slot, TensorDeclaration};
 
 use super::{Handle, MockConfigs, MockEngine};
 use crate::execution::Machinery;
-use crate::lifecycle::{Loader, OpenedModel};
+use crate::lifecycle::{Loader, OpenedModel, VersionOutcome};
 use crate::model::{InputSpec, InstanceGroup, LoadPlan, ModelSpec, OutputSpec, Scheduling, SlotCounts};
 use crate::repository::ModelDirectory;
 use crate::version::ModelVersion;
@@ -87,7 +87,12 @@ impl Stage {
     }
 
     pub(crate) fn load(&self) -> Arc<ModelVersion> {
-        self.loader.load(&self.opened, 1).expect("the model can be loaded")
+        self.try_load(&Cancel::default()).expect("the model can be loaded")
+    }
+
+    /// The same, where it may fail.
+    pub(crate) fn try_load(&self, cancel: &Cancel) -> VersionOutcome {
+        self.loader.load(&self.opened, 1, cancel)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nerite_backend::Declaration;
 
-use super::{LoadError, ModelSpec, VersionPolicy};
+use super::{LoadError, ModelSpec, VersionPolicy, WarmUp};
 use crate::repository::ModelDirectory;
 
 /// Reads model configurations.
@@ -37,6 +37,8 @@ pub struct LoadPlan {
     pub graph_level: i32,
     /// The executors to make, at least one.
     pub instances: Vec<InstanceGroup>,
+    /// What each of them executes before the model is served.
+    pub warm_ups: Vec<WarmUp>,
     /// What the configuration asks for that has no effect here, a sentence each, for the log.
     pub notes: Vec<String>,
 }

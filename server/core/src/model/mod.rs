@@ -5,9 +5,11 @@ mod error;
 mod scheduling;
 mod spec;
 mod version_policy;
+mod warm_up;
 
 pub use config::{ConfigSource, InstanceGroup, LoadPlan, ModelDraft, RateLimit, ResourceDemand};
 pub use error::{LoadError, OpenError};
 pub use scheduling::{QueuePolicy, Scheduling, TimeoutAction};
 pub use spec::{InputSpec, ModelSpec, OutputSpec, SlotCounts};
 pub use version_policy::VersionPolicy;
+pub use warm_up::{WarmUp, WarmUpData, WarmUpInput};

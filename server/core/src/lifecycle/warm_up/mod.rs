@@ -1,0 +1,70 @@
+//! Executions before the first: what an engine does only once, for instance to choose its kernels or to take its memory,
+//! is done before a caller has to wait for it.
+
+mod data;
+mod rehearsal;
+mod sample;
+mod serving_counts;
+#[cfg(test)]
+mod tests;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use nerite_backend::{BackendError, Cancel, Code, Model};
+
+use super::loader::panic_text;
+use crate::execution::Executor;
+use crate::model::{LoadError, ModelSpec, WarmUp};
+use rehearsal::rehearse;
+use sample::Sample;
+
+pub(super) use serving_counts::ServingCounts;
+
+/// The samples of a model version, ready to be executed.
+pub(super) struct WarmUps<'a> {
+    name: &'a str,
+    samples: Vec<Sample>,
+    model: &'a Arc<dyn Model>,
+    cancel: &'a Cancel,
+}
+
+impl<'a> WarmUps<'a> {
+    /// Makes the samples' data, and checks them as if clients had sent them.
+    pub(super) fn prepare(
+        spec: &'a ModelSpec,
+        warm_ups: &[WarmUp],
+        model: &'a Arc<dyn Model>,
+        cancel: &'a Cancel,
+    ) -> Result<WarmUps<'a>, LoadError> {
+        let samples = sample::prepare(spec, warm_ups)?;
+        Ok(WarmUps { name: &spec.name, samples, model, cancel })
+    }
+
+    /// Executes every sample as often as it says, and fails with the first that fails. The load's cancellation ends it.
+    pub(super) fn run(&self, executor: &mut Executor) -> Result<(), LoadError> {
+        for sample in &self.samples {
+            for _ in 0..sample.count {
+                self.execute(sample, executor).map_err(|error| {
+                    let (model, name, instance) = (self.name, &sample.name, executor.name());
+                    let what = format!("model '{model}', warm-up sample '{name}' on instance '{instance}'");
+                    LoadError::new(error.code, format!("{what}: {}", error.message))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(&self, sample: &Sample, executor: &mut Executor) -> Result<(), BackendError> {
+        let cancelled = || BackendError::new(Code::Cancelled, "the load was cancelled");
+        if self.cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        let execute = || rehearse(executor, sample, self.model, self.cancel);
+        let outcome = catch_unwind(AssertUnwindSafe(execute)).unwrap_or_else(|panic| {
+            Err(BackendError::internal(format!("the engine panicked: {}", panic_text(&*panic))))
+        });
+        // An engine that stops early may say anything.
+        if outcome.is_err() && self.cancel.is_cancelled() { Err(cancelled()) } else { outcome }
+    }
+}
