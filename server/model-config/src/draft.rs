@@ -8,7 +8,8 @@ use nerite_proto::inference::ModelConfig;
 
 use crate::source::Options;
 use crate::{
-    agreement, backend_kind, complete, files, instance_groups, normalise, scheduling, spec, support, validate,
+    agreement, backend_kind, complete, files, instance_groups, normalise, scheduling, spec, support,
+    validate, warm_up,
 };
 
 /// A configuration that is normalised and sound in itself, as far as that can be told without the model.
@@ -43,12 +44,13 @@ impl Draft {
         instance_groups::validate(&config)?;
         if !auto_complete || !complete::is_needed(&config) {
             validate::validate_tensors(&config)?;
+            warm_up::validate_sizes(&config)?;
         }
         check_directory_name(&config, model)?;
         check_filename(&config)?;
 
         Ok(Draft {
-            plan: plan(&config, notes),
+            plan: plan(&config, &model.path, notes)?,
             config,
             directory: model.path.clone(),
             default_max_batch_size: auto_complete.then_some(options.default_max_batch_size),
@@ -70,26 +72,27 @@ impl ModelDraft for Draft {
         }
         validate::validate(&config)?;
         validate::validate_tensors(&config)?;
+        warm_up::validate_sizes(&config)?;
         agreement::check(&config, declaration)?;
         let scheduling = scheduling::plan(&config, self.default_max_queue_size)?;
         spec::build(&config, declaration, &self.directory, scheduling)
     }
 }
 
-fn plan(config: &ModelConfig, notes: Vec<String>) -> LoadPlan {
+fn plan(config: &ModelConfig, directory: &Path, notes: Vec<String>) -> Result<LoadPlan, LoadError> {
     let parameters: BTreeMap<String, String> =
         config.parameters.iter().map(|(key, value)| (key.clone(), value.string_value.clone())).collect();
     let graph = config.optimization.as_ref().and_then(|optimization| optimization.graph.as_ref());
-    LoadPlan {
+    Ok(LoadPlan {
         backend: config.backend.clone(),
         version_policy: normalise::version_policy(config),
         filename: Some(config.default_model_filename.clone()).filter(|name| !name.is_empty()),
         parameters,
         graph_level: graph.map_or(0, |graph| graph.level),
         instances: instance_groups::plan(config),
-        warm_ups: Vec::new(),
+        warm_ups: warm_up::plan(config, directory)?,
         notes,
-    }
+    })
 }
 
 fn check_directory_name(config: &ModelConfig, model: &ModelDirectory) -> Result<(), LoadError> {

@@ -21,6 +21,7 @@ mod support;
 mod tests;
 mod text;
 mod validate;
+mod warm_up;
 
 pub use source::{ModelConfigs, Options};
 pub use text::{MAX_TEXT_SIZE, ParseError, Problem, parse_model_config};

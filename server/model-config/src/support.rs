@@ -38,7 +38,6 @@ pub(crate) fn notes(config: &ModelConfig) -> Vec<String> {
     let metrics = config.model_metrics.as_ref().is_some_and(|metrics| !metrics.metric_control.is_empty());
     let mut asked = vec![
         ("response_cache", cache),
-        ("model_warmup", !config.model_warmup.is_empty()),
         ("model_metrics", metrics),
         ("metric_tags", !config.metric_tags.is_empty()),
         ("cc_model_filenames", !config.cc_model_filenames.is_empty()),

@@ -3,6 +3,7 @@ mod completion;
 mod reading;
 mod support;
 mod validation;
+mod warm_up;
 
 use std::sync::Arc;
 

@@ -31,7 +31,6 @@ fn what_would_change_answers_is_refused() {
 fn what_only_tunes_is_noted() {
     let table = [
         ("response_cache { enable: true }", "response_cache"),
-        ("model_warmup { name: \"w\" }", "model_warmup"),
         ("model_metrics { metric_control { } }", "model_metrics"),
         ("metric_tags { key: \"k\" value: \"v\" }", "metric_tags"),
         ("cc_model_filenames { key: \"9.0\" value: \"a\" }", "cc_model_filenames"),
