@@ -131,7 +131,7 @@ impl Compute for Sleeping {
 struct Configured;
 
 impl ConfigSource for Configured {
-    fn read(&self, _: &ModelDirectory) -> Result<Arc<dyn ModelDraft>, LoadError> {
+    fn read(&self, _: &ModelDirectory, _: Option<&str>) -> Result<Arc<dyn ModelDraft>, LoadError> {
         let group = InstanceGroup { name: "m".to_owned(), count: 1, rate_limit: None };
         let plan = LoadPlan {
             backend: "sleeper".to_owned(),

@@ -1,4 +1,4 @@
-//! A model's configuration on its way from the text of `config.pbtxt` to what the core serves:
+//! A model's configuration on its way from the text of `config.pbtxt`, or from JSON, to what the core serves:
 //! parsed ([`parse_model_config`]), normalised and checked in itself, completed and checked against what the engine
 //! says of the model, turned into the core's specification.
 
@@ -10,6 +10,7 @@ mod complete;
 mod draft;
 mod files;
 mod instance_groups;
+mod json;
 mod labels;
 mod normalise;
 mod reshape;

@@ -8,6 +8,7 @@ use nerite_proto::inference::ModelConfig;
 
 use crate::draft::Draft;
 use crate::files::read_bounded;
+use crate::json;
 use crate::text::{MAX_TEXT_SIZE, parse_model_config};
 
 /// What the process says about configurations.
@@ -76,9 +77,24 @@ impl ModelConfigs {
     }
 }
 
+/// The configuration that stands in the place of the model's own.
+fn overriding(text: &str, model: &ModelDirectory) -> Result<ModelConfig, LoadError> {
+    json::parse_model_config(text).map_err(|error| {
+        let name = &model.name;
+        LoadError::invalid(format!("failed to load the configuration override for model '{name}': {error}"))
+    })
+}
+
 impl ConfigSource for ModelConfigs {
-    fn read(&self, model: &ModelDirectory) -> Result<Arc<dyn ModelDraft>, LoadError> {
-        let config = self.written(model)?.unwrap_or_default();
+    fn read(
+        &self,
+        model: &ModelDirectory,
+        config_override: Option<&str>,
+    ) -> Result<Arc<dyn ModelDraft>, LoadError> {
+        let config = match config_override {
+            Some(text) => overriding(text, model)?,
+            None => self.written(model)?.unwrap_or_default(),
+        };
         Ok(Arc::new(Draft::new(config, model, &self.options)?))
     }
 }

@@ -53,7 +53,7 @@ impl Loader {
         for ignored in &directory.ignored {
             tracing::warn!("model '{name}': directory '{ignored}' is not a version and is ignored");
         }
-        let draft = guarded("reading the configuration", || self.configs.read(&directory));
+        let draft = guarded("reading the configuration", || self.configs.read(&directory, None));
         let draft = draft.map_err(OpenError::Unreadable)?;
         let plan = draft.plan();
         plan.notes.iter().for_each(|note| tracing::warn!("model '{name}': {note}"));

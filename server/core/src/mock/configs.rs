@@ -43,7 +43,7 @@ impl MockConfigs {
 }
 
 impl ConfigSource for MockConfigs {
-    fn read(&self, model: &ModelDirectory) -> Result<Arc<dyn ModelDraft>, LoadError> {
+    fn read(&self, model: &ModelDirectory, _: Option<&str>) -> Result<Arc<dyn ModelDraft>, LoadError> {
         if let Some(fault) = self.unreadable.get(&model.name) {
             return Err(fault.clone().strike().into());
         }

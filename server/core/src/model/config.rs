@@ -10,8 +10,13 @@ use crate::repository::ModelDirectory;
 
 /// Reads model configurations.
 pub trait ConfigSource: Send + Sync {
-    /// Reads a model's configuration, or makes one up from its files where it has none.
-    fn read(&self, model: &ModelDirectory) -> Result<Arc<dyn ModelDraft>, LoadError>;
+    /// Reads a model's configuration, or makes one up from its files where it has none. An override is a whole
+    /// configuration, in JSON, that stands in the place of the model's own.
+    fn read(
+        &self,
+        model: &ModelDirectory,
+        config_override: Option<&str>,
+    ) -> Result<Arc<dyn ModelDraft>, LoadError>;
 }
 
 /// A model's configuration before its engine has opened it.

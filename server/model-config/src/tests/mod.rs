@@ -45,7 +45,7 @@ impl Repository {
     }
 
     fn read(&self, name: &str, options: Options) -> Result<Arc<dyn ModelDraft>, LoadError> {
-        ModelConfigs::new(options).read(&self.model(name))
+        ModelConfigs::new(options).read(&self.model(name), None)
     }
 
     /// The model `m` as it is served, with everything by default.

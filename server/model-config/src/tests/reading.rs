@@ -1,8 +1,8 @@
 use nerite_backend::{Code, DType};
-use nerite_core::model::{InstanceGroup, LoadPlan, VersionPolicy};
+use nerite_core::model::{ConfigSource, InstanceGroup, LoadPlan, VersionPolicy};
 
 use super::{Repository, declaration, published, strict, tensor, x_to_y};
-use crate::Options;
+use crate::{ModelConfigs, Options};
 
 fn plan(repository: &Repository, name: &str) -> LoadPlan {
     repository.read(name, Options::default()).unwrap_or_else(|error| panic!("{error}")).plan().clone()
@@ -198,4 +198,25 @@ fn labels_are_the_lines_of_a_file_in_the_models_directory() {
             (got, expected) => panic!("{file}: {got:?} is not {expected:?}"),
         }
     }
+}
+
+#[test]
+fn an_override_stands_in_the_place_of_the_models_own_configuration() {
+    let repository = Repository::new(&[("m/config.pbtxt", "nonsense"), ("m/1/model.onnx", "")]);
+    let overridden = |text: &str| ModelConfigs::default().read(&repository.model("m"), Some(text));
+    let refused = |text: &str| overridden(text).err().expect("a refusal");
+    let draft = overridden(r#"{"maxBatchSize": "16", "instance_group": [{"count": 3}]}"#).unwrap();
+    let spec = draft.complete(&x_to_y(&[-1, 2], &[-1, 3])).unwrap();
+    assert_eq!((spec.name.as_str(), spec.max_batch_size), ("m", 16));
+    assert_eq!(draft.plan().instances[0].count, 3);
+    assert!(overridden("{\"name\": \"m\"}").is_ok());
+
+    let error = refused(r#"{"input": [{"dim": [2]}]}"#);
+    assert_eq!(error.code, Code::InvalidArgument);
+    let expected = "failed to load the configuration override for model 'm': input[0]: unrecognized field name 'dim' \
+                    at line 1 column 17";
+    assert_eq!(error.message, expected);
+    // What it says is checked as what a file says.
+    assert!(refused("{\"name\": \"n\"}").message.starts_with("unexpected directory name 'm' for model 'n'"));
+    assert!(refused("{\"max_batch_size\": -1}").message.contains("must be non-negative"));
 }

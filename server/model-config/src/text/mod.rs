@@ -6,7 +6,7 @@ mod parser;
 mod quoted;
 mod scalar;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::LazyLock;
 
@@ -23,7 +23,7 @@ pub const MAX_TEXT_SIZE: usize = 4 << 20;
 
 /// The description of `inference.ModelConfig`; decoded when the first text is parsed, because a daemon without models
 /// should not pay for it.
-static MODEL_CONFIG: LazyLock<MessageDescriptor> = LazyLock::new(|| {
+pub(crate) static MODEL_CONFIG: LazyLock<MessageDescriptor> = LazyLock::new(|| {
     DescriptorPool::decode(nerite_proto::FILE_DESCRIPTOR_SET)
         .ok()
         .and_then(|pool| pool.get_message_by_name("inference.ModelConfig"))

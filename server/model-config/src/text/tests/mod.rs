@@ -1,5 +1,5 @@
 mod positions;
 mod printer;
 mod properties;
-mod random;
+pub(crate) mod random;
 mod spellings;
