@@ -34,14 +34,18 @@ impl Agreement<'_> {
         let provided = declared.iter().filter(|tensor| !tensor.optional).count();
         if expected != provided {
             return Err(self.cannot_load(&format!(
-                "configuration expects {expected} inputs, model provides {provided}"
+                "configuration expects {expected} inputs, model provides {provided}; those that the model requires \
+                 are: {}; \
+                 configure each of them, and others as optional",
+                names(declared.iter().filter(|tensor| !tensor.optional))
             )));
         }
         config.input.iter().try_for_each(|input| {
             if input.optional && self.batching {
                 let name = &input.name;
                 return Err(self.cannot_load(&format!(
-                    "optional input '{name}' is not supported for models that support batching"
+                    "optional input '{name}' is not supported for models that support batching; leave it out of the \
+                     configuration, or set max_batch_size to 0"
                 )));
             }
             let configured = Configured {
@@ -66,7 +70,7 @@ impl Agreement<'_> {
         match config.input.iter().find(|input| input.optional && required(&input.name)) {
             None => Ok(()),
             Some(input) => Err(self.cannot_load(&format!(
-                "configuration says that input '{}' is optional, but the model requires it",
+                "configuration says that input '{}' is optional, but the model requires it; remove its optional",
                 input.name
             ))),
         }
@@ -93,18 +97,20 @@ impl Agreement<'_> {
     ) -> Result<(), LoadError> {
         let Configured { what, name, .. } = configured;
         let Some(tensor) = declared.iter().find(|tensor| tensor.name == *name) else {
-            let mut allowed: Vec<&str> = declared.iter().map(|tensor| tensor.name.as_str()).collect();
-            allowed.sort_unstable();
             return Err(LoadError::invalid(format!(
-                "unexpected inference {what} '{name}', allowed {what}s are: {}",
-                allowed.join(", ")
+                "unexpected inference {what} '{name}', allowed {what}s are: {}; correct its name in the configuration \
+                 of \
+                 model '{}', or remove it",
+                names(declared.iter()),
+                self.model
             )));
         };
         if dtype(configured.data_type) != Some(tensor.dtype) {
             let configured = DataType::try_from(configured.data_type).unwrap_or_default().as_str_name();
+            let provided = tensor.dtype.config_name();
             return Err(self.cannot_load(&format!(
-                "configuration expects datatype {configured} for {what} '{name}', model provides {}",
-                tensor.dtype.config_name()
+                "configuration expects datatype {configured} for {what} '{name}', model provides {provided}; set its \
+                 data_type to {provided}",
             )));
         }
         self.shape(configured, &tensor.shape, fits)
@@ -124,7 +130,8 @@ impl Agreement<'_> {
         if self.batching && declared.first() != Some(&-1) {
             return Err(LoadError::invalid(format!(
                 "{tensor}: for the model to support batching the shape should have at least 1 dimension and the \
-                 first dimension must be -1; but shape expected by the model is {declared}"
+                 first dimension must be -1; but shape expected by the model is {declared}; set max_batch_size \
+                 to 0 and give whole shapes in dims, or export the model with a variable first dimension"
             )));
         }
         let full = if self.batching { dims.prepend(-1) } else { dims };
@@ -141,10 +148,22 @@ impl Agreement<'_> {
         };
         Err(LoadError::invalid(format!(
             "{tensor}: the model expects {} dimensions (shape {declared}) but the model configuration specifies {} \
-             dimensions ({explanation} {full})",
+             dimensions ({explanation} {full}); {}",
             declared.len(),
-            full.len()
+            full.len(),
+            self.fitting(configured, declared)
         )))
+    }
+
+    /// What the configuration should say instead.
+    fn fitting(&self, configured: &Configured<'_>, declared: &Shape) -> String {
+        let row =
+            if self.batching { Shape::new(declared.get(1..).unwrap_or_default()) } else { declared.clone() };
+        if row.is_empty() {
+            return "set its dims to [1] and give it an empty reshape".to_owned();
+        }
+        let field = if configured.reshape.is_some() { "the shape of its reshape" } else { "its dims" };
+        format!("set {field} to {row}")
     }
 
     /// A scalar may be configured as one element with any number of dimensions.
@@ -154,13 +173,20 @@ impl Agreement<'_> {
         }
         Err(self.cannot_load(&format!(
             "scalar tensor '{name}', should only provide 1 in the model configuration when the model doesn't support \
-             batching. Model configuration provided: {dims}."
+             batching. Model configuration provided: {dims}. Set its dims to [1]."
         )))
     }
 
     fn cannot_load(&self, why: &str) -> LoadError {
         LoadError::invalid(format!("unable to load model '{}', {why}", self.model))
     }
+}
+
+/// The names of tensors, sorted.
+fn names<'a>(tensors: impl Iterator<Item = &'a TensorDeclaration>) -> String {
+    let mut names: Vec<&str> = tensors.map(|tensor| tensor.name.as_str()).collect();
+    names.sort_unstable();
+    names.join(", ")
 }
 
 /// The element type of a configuration's data type.

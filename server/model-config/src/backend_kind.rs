@@ -4,6 +4,8 @@ use nerite_core::model::LoadError;
 use nerite_core::repository::ModelDirectory;
 use nerite_proto::inference::ModelConfig;
 
+use crate::reason::Reason;
+
 /// A backend that can be told from a platform's name or from a model's file.
 struct BackendKind {
     backend: &'static str,
@@ -75,7 +77,8 @@ pub(crate) fn fill_in(config: &mut ModelConfig, model: &ModelDirectory) -> Resul
         let Some((_, backend)) = model.name.split_once('.').filter(|(_, backend)| !backend.is_empty()) else {
             return Err(LoadError::invalid(format!(
                 "Invalid model name: Could not determine backend for model '{}' with no backend in model \
-                 configuration. Expected model name of the form 'model.<backend_name>', or a model file (model.onnx for ONNX \
+                 configuration. Expected model name of the form 'model.<backend_name>', or a model file (model.onnx \
+                 for ONNX \
                  Runtime) in its first version directory.",
                 model.name
             )));
@@ -90,13 +93,17 @@ pub(crate) fn fill_in(config: &mut ModelConfig, model: &ModelDirectory) -> Resul
 pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
     let (name, backend, platform) = (&config.name, &config.backend, &config.platform);
     if backend.is_empty() {
-        return Err(LoadError::invalid(format!("unexpected platform type '{platform}' for {name}")));
+        let what = format!("unexpected platform type '{platform}'");
+        let remedy = "set backend to the engine's name instead, for instance backend: \"onnxruntime\"";
+        return Err(Reason::new(what, remedy).refuses(name));
     }
     let known = KINDS.iter().find(|kind| kind.backend == backend).and_then(|kind| kind.platform);
-    if known.is_some_and(|known| known != platform) {
-        return Err(LoadError::invalid(format!(
-            "unexpected 'platform' and 'backend' pair, got:{platform}, {backend}"
-        )));
+    match known {
+        Some(known) if known != platform => Err(Reason::new(
+            format!("unexpected 'platform' and 'backend' pair, got:{platform}, {backend}"),
+            format!("set platform to {known}, or leave one of the two out"),
+        )
+        .refuses(name)),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -42,7 +42,9 @@ fn complete_batching(
             return Ok(());
         }
         return Err(LoadError::invalid(format!(
-            "autofill failed for model '{}': model does not support batching while non-zero max_batch_size is specified",
+            "autofill failed for model '{}': model does not support batching while non-zero max_batch_size is \
+             specified; \
+             set max_batch_size to 0, or export the model with a variable first dimension of every input and output",
             config.name
         )));
     }

@@ -100,8 +100,9 @@ fn check_directory_name(config: &ModelConfig, model: &ModelDirectory) -> Result<
         return Ok(());
     }
     Err(LoadError::invalid(format!(
-        "unexpected directory name '{}' for model '{}', directory name must equal model name",
-        model.name, config.name
+        "unexpected directory name '{}' for model '{}', directory name must equal model name; rename \
+         the directory, or set name to '{}' or leave it out",
+        model.name, config.name, model.name
     )))
 }
 
@@ -112,6 +113,11 @@ fn check_filename(config: &ModelConfig) -> Result<(), LoadError> {
     }
     Err(LoadError::new(
         Code::Unsupported,
-        format!("model file path '{filename}' in model '{}' is outside the version's directory", config.name),
+        format!(
+            "model file path '{filename}' in model '{}' is outside the version's directory; put the file there, and \
+             set \
+             default_model_filename to its path from there",
+            config.name
+        ),
     ))
 }

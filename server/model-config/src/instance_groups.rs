@@ -37,22 +37,23 @@ pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
                 ));
             }
             Ok(Kind::Cpu) if !group.gpus.is_empty() => {
-                return Err(error("has kind KIND_CPU but specifies one or more GPUs"));
+                return Err(error("has kind KIND_CPU but specifies one or more GPUs; remove its gpus"));
             }
             Ok(Kind::Model) if !group.gpus.is_empty() => {
-                return Err(error("has kind KIND_MODEL but specifies one or more GPUs"));
+                return Err(error("has kind KIND_MODEL but specifies one or more GPUs; remove its gpus"));
             }
             Ok(Kind::Auto | Kind::Cpu | Kind::Model) => {}
-            Err(_) => return Err(error(&format!("has the unknown kind {}", group.kind))),
+            Err(_) => return Err(error(&format!("has the unknown kind {}; use KIND_AUTO or KIND_CPU", group.kind))),
         }
         if !group.profile.is_empty() && config.platform != "tensorrt_plan" {
             let platform = &config.platform;
             return Err(error(&format!(
-                "and platform {platform} specifies profile field which is only supported for TensorRT models"
+                "and platform {platform} specifies profile field which is only supported for TensorRT models; \
+                 remove its profile"
             )));
         }
         if group.count > MAX_COUNT {
-            return Err(error(&format!("has count {}, which must be <= {MAX_COUNT}", group.count)));
+            return Err(error(&format!("has count {}, which must be <= {MAX_COUNT}; lower its count", group.count)));
         }
         Ok(())
     })

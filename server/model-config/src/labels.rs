@@ -25,19 +25,28 @@ pub(crate) fn read(
         return Err(LoadError::new(
             Code::Unsupported,
             format!(
-                "label file path '{shown}' for output '{}' in model '{}' is outside model directory",
+                "label file path '{shown}' for output '{}' in model '{}' is outside model directory; put the file \
+                 there, and set \
+                 label_filename to its path from there",
                 output.name, config.name
             ),
         ));
     }
-    let failed = |error| LoadError::internal(format!("failed to open text file for read {shown}: {error}"));
+    let failed = |error| {
+        LoadError::internal(format!(
+            "failed to open text file for read {shown}: {error}; put the labels of output '{}' of model '{}' there, \
+             one a \
+             line, or remove its label_filename",
+            output.name, config.name
+        ))
+    };
     let bytes = read_bounded(&path, MAX_LABELS_SIZE).map_err(failed)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
             .iter()
             .filter(|&&byte| byte == b'\n')
             .count();
-        LoadError::invalid(format!("label file {shown} is not valid UTF-8 in line {line}"))
+        LoadError::invalid(format!("label file {shown} is not valid UTF-8 in line {line}; save it as UTF-8"))
     })?;
     Ok(Some(text.lines().map(str::to_owned).collect()))
 }

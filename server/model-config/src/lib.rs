@@ -13,6 +13,7 @@ mod instance_groups;
 mod json;
 mod labels;
 mod normalise;
+mod reason;
 mod reshape;
 mod scheduling;
 mod source;

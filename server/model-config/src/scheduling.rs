@@ -59,7 +59,7 @@ fn levels(
     let count = batching.priority_levels.max(1);
     if count > MAX_LEVELS {
         return Err(LoadError::invalid(format!(
-            "priority levels must be <= {MAX_LEVELS} for {}, got {count}",
+            "priority levels must be <= {MAX_LEVELS} for {}, got {count}; lower priority_levels",
             config.name
         )));
     }

@@ -56,9 +56,14 @@ impl ModelConfigs {
                 return Ok(None);
             }
             Err(error) => {
+                let remedy = match error.kind() {
+                    ErrorKind::NotFound => "write it, or start without --disable-auto-complete-config",
+                    ErrorKind::FileTooLarge => "make it smaller",
+                    _ => "make it a file that the server may read",
+                };
                 let path = path.display();
                 return Err(LoadError::internal(format!(
-                    "failed to open text file for read {path}: {error}"
+                    "failed to open text file for read {path}: {error}; {remedy}"
                 )));
             }
         };

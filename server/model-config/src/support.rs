@@ -26,7 +26,10 @@ pub(crate) fn check(config: &ModelConfig) -> Result<(), LoadError> {
         None => Ok(()),
         Some((what, _)) => Err(LoadError::new(
             Code::Unsupported,
-            format!("model '{}' asks for {what}, which is not supported yet", config.name),
+            format!(
+                "model '{}' asks for {what}, which is not supported yet; remove it if the model can be served without",
+                config.name
+            ),
         )),
     }
 }

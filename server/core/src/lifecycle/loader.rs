@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use nerite_backend::{Artifact, Backend, Cancel, Code, Executions, InstanceSpec, Model};
 
+use super::no_version::no_version;
 use super::warm_up::{ServingCounts, WarmUps};
 use crate::execution::{Executor, Machinery, Scheduler};
 use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec, OpenError};
@@ -59,9 +60,13 @@ impl Loader {
         plan.notes.iter().for_each(|note| tracing::warn!("model '{name}': {note}"));
         let versions = plan.version_policy.select(&directory.versions);
         if versions.is_empty() {
-            return Err(OpenError::NoVersion(LoadError::invalid(format!(
-                "at least one version must be available under the version policy of model '{name}'"
-            ))));
+            return Err(OpenError::NoVersion(no_version(&directory, &plan.version_policy)));
+        }
+        for absent in plan.version_policy.absent(&directory.versions) {
+            tracing::error!(
+                "version {absent} is specified for model '{name}', but the version directory is not present; add \
+                 it, or remove the version from version_policy"
+            );
         }
         Ok(OpenedModel { directory, versions, draft })
     }

@@ -2,6 +2,7 @@
 
 mod loader;
 mod manager;
+mod no_version;
 mod parallel;
 mod state;
 #[cfg(test)]

@@ -105,8 +105,8 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_other_models_from_servin
     let directories = ["good/1", "half/1", "half/2", "unreadable/1", "incomplete/1", "foreign/1", "empty"];
     let mut world = World::new(&directories, configs);
     world.handle.fail_load("half", 2, broken("truncated file"));
-    let no_version =
-        "Invalid argument: at least one version must be available under the version policy of model 'empty'";
+    let no_version = "at least one version must be available under the version policy of model 'empty'; its directory has \
+                      no version; put the model's files into a folder '1' in it";
     let no_backend =
         "Invalid argument: unable to find backend library for backend 'other'; this server has: mock";
     assert_eq!(
@@ -114,9 +114,7 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_other_models_from_servin
         [
             "failed to load 'unreadable', failed to poll from model repository: Invalid argument: line 3, column 7"
                 .to_owned(),
-            "load failed for model 'empty': at least one version must be available under the version policy of model \
-             'empty'"
-                .to_owned(),
+            format!("load failed for model 'empty': {no_version}"),
             format!("load failed for model 'foreign': version 1 is at UNAVAILABLE state: {no_backend};"),
             "load failed for model 'half': version 2 is at UNAVAILABLE state: Invalid argument: truncated file;".to_owned(),
             "load failed for model 'incomplete': version 1 is at UNAVAILABLE state: Invalid argument: the model has no \
@@ -136,7 +134,7 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_other_models_from_servin
     let reason = "Invalid argument: the model has no input 'Z'";
     assert_eq!(world.index("incomplete"), [unavailable(Some(1), reason)]);
     assert_eq!(world.index("foreign"), [unavailable(Some(1), no_backend)]);
-    assert_eq!(world.index("empty"), [unavailable(None, no_version)]);
+    assert_eq!(world.index("empty"), [unavailable(None, &format!("Invalid argument: {no_version}"))]);
     let refusal =
         |model, version| world.registry.lookup(model, version).map(|v| v.version).unwrap_err().code();
     assert_eq!(refusal("half", None), Code::NotFound);

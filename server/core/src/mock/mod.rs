@@ -13,4 +13,4 @@ pub(crate) use configs::MockConfigs;
 pub(crate) use engine::{Fault, MockEngine};
 pub(crate) use handle::{Execution, Handle, answer};
 pub(crate) use requests::{of_shapes, poll, request, until, wait};
-pub(crate) use specs::{Stage, declaration, input, model, output, plan, serve, serve_with};
+pub(crate) use specs::{Stage, declaration, directory, input, model, output, plan, serve, serve_with};

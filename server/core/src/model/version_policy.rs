@@ -32,6 +32,16 @@ impl VersionPolicy {
             }
         }
     }
+
+    /// The versions that it names and that are not available.
+    pub(crate) fn absent(&self, available: &[u64]) -> Vec<u64> {
+        match self {
+            VersionPolicy::Latest(_) | VersionPolicy::All => Vec::new(),
+            VersionPolicy::Specific(wanted) => {
+                wanted.iter().copied().filter(|version| !available.contains(version)).collect()
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -46,5 +56,13 @@ mod tests {
         assert_eq!(VersionPolicy::All.select(&available), [1, 2, 3, 20]);
         assert_eq!(VersionPolicy::Specific(vec![2, 4, 3]).select(&available), [2, 3]);
         assert_eq!(VersionPolicy::default().select(&[]), []);
+    }
+
+    #[test]
+    fn only_what_is_named_can_be_absent() {
+        assert_eq!(VersionPolicy::Specific(vec![2, 4, 3]).absent(&[3, 1]), [2, 4]);
+        for policy in [VersionPolicy::All, VersionPolicy::Latest(9)] {
+            assert_eq!(policy.absent(&[3]), []);
+        }
     }
 }

@@ -29,17 +29,20 @@ fn every_input_is_configured_and_only_what_the_model_has() {
     disagrees(
         &format!("{x} {Y}"),
         &model,
-        "unable to load model 'm', configuration expects 1 inputs, model provides 2",
+        "unable to load model 'm', configuration expects 1 inputs, model provides 2; those that the model requires \
+         are: a, x; configure each of them, and others as optional",
     );
     disagrees(
         &format!("{x} {Y} input {{ name: \"q\" data_type: TYPE_INT64 dims: 2 }}"),
         &model,
-        "unexpected inference input 'q', allowed inputs are: a, x",
+        "unexpected inference input 'q', allowed inputs are: a, x; correct its name in the configuration of model \
+         'm', or remove it",
     );
     disagrees(
         &format!("{x} {a} output {{ name: \"q\" data_type: TYPE_FP32 dims: 3 }}"),
         &model,
-        "unexpected inference output 'q', allowed outputs are: b, y",
+        "unexpected inference output 'q', allowed outputs are: b, y; correct its name in the configuration of model \
+         'm', or remove it",
     );
     let spec = Repository::configured(&format!("{a} {x} {Y}")).served(&model).unwrap();
     assert_eq!(
@@ -58,12 +61,14 @@ fn element_types_are_the_models() {
     disagrees(
         &format!("input {{ name: \"x\" data_type: TYPE_INT8 dims: 2 }} {Y}"),
         &model,
-        "unable to load model 'm', configuration expects datatype TYPE_INT8 for input 'x', model provides TYPE_FP32",
+        "unable to load model 'm', configuration expects datatype TYPE_INT8 for input 'x', model provides TYPE_FP32; \
+         set its data_type to TYPE_FP32",
     );
     disagrees(
         &format!("{} output {{ name: \"y\" data_type: TYPE_STRING dims: 3 }}", x("2")),
         &model,
-        "unable to load model 'm', configuration expects datatype TYPE_STRING for output 'y', model provides TYPE_FP32",
+        "unable to load model 'm', configuration expects datatype TYPE_STRING for output 'y', model provides \
+         TYPE_FP32; set its data_type to TYPE_FP32",
     );
 }
 
@@ -74,31 +79,33 @@ fn shapes_are_the_models() {
         &x_to_y(&[-1, 16], &[-1, 3]),
         "model 'm', tensor 'x': the model expects 2 dimensions (shape [-1,16]) but the model configuration specifies 3 \
          dimensions (an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, \
-         making complete shape [-1,16,1])",
+         making complete shape [-1,16,1]); set its dims to [16]",
     );
     disagrees(
         &format!("{} {Y}", x("[ 2, 2 ]")),
         &x_to_y(&[2], &[3]),
         "model 'm', tensor 'x': the model expects 1 dimensions (shape [2]) but the model configuration specifies 2 \
-         dimensions (shape [2,2])",
+         dimensions (shape [2,2]); set its dims to [2]",
     );
     disagrees(
         &format!("max_batch_size: 8 {} {Y}", x("2")),
         &x_to_y(&[1, 2], &[1, 3]),
         "model 'm', tensor 'x': for the model to support batching the shape should have at least 1 dimension and the \
-         first dimension must be -1; but shape expected by the model is [1,2]",
+         first dimension must be -1; but shape expected by the model is [1,2]; set max_batch_size to 0 and give whole \
+         shapes in dims, or export the model with a variable first dimension",
     );
     disagrees(
         &format!("max_batch_size: 8 {} {Y}", x("1")),
         &x_to_y(&[], &[]),
         "model 'm', tensor 'x': for the model to support batching the shape should have at least 1 dimension and the \
-         first dimension must be -1; but shape expected by the model is []",
+         first dimension must be -1; but shape expected by the model is []; set max_batch_size to 0 and give whole \
+         shapes in dims, or export the model with a variable first dimension",
     );
     disagrees(
         &format!("{} {Y}", x("2")),
         &x_to_y(&[], &[3]),
         "unable to load model 'm', scalar tensor 'x', should only provide 1 in the model configuration when the model \
-         doesn't support batching. Model configuration provided: [2].",
+         doesn't support batching. Model configuration provided: [2]. Set its dims to [1].",
     );
 }
 
@@ -112,13 +119,13 @@ fn a_configuration_may_fix_what_the_model_leaves_open_in_inputs_alone() {
         &format!("{} {}", x("[ -1, -1 ]"), y("[ 5, -1 ]")),
         &model,
         "model 'm', tensor 'y': the model expects 2 dimensions (shape [-1,-1]) but the model configuration specifies 2 \
-         dimensions (shape [5,-1])",
+         dimensions (shape [5,-1]); set its dims to [-1,-1]",
     );
     disagrees(
         &format!("{} {}", x("[ -1, 2 ]"), y("3")),
         &x_to_y(&[4, 2], &[3]),
         "model 'm', tensor 'x': the model expects 2 dimensions (shape [4,2]) but the model configuration specifies 2 \
-         dimensions (shape [-1,2])",
+         dimensions (shape [-1,2]); set its dims to [4,2]",
     );
 }
 
@@ -132,7 +139,20 @@ fn a_reshape_is_what_the_model_is_compared_with() {
         (spec.inputs[0].dims.clone(), spec.inputs[0].reshape.clone()),
         (Shape::new(&[4]), Some(Shape::new(&[2, 2])))
     );
-    assert!(Repository::configured(&config).served(&x_to_y(&[-1, 4], &[-1, 3])).is_err());
+    disagrees(
+        &config,
+        &x_to_y(&[-1, 4], &[-1, 3]),
+        "model 'm', tensor 'x': the model expects 2 dimensions (shape [-1,4]) but the model configuration specifies 3 \
+         dimensions (an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, \
+         making complete shape [-1,2,2]); set the shape of its reshape to [4]",
+    );
+    disagrees(
+        &config,
+        &x_to_y(&[-1], &[-1, 3]),
+        "model 'm', tensor 'x': the model expects 1 dimensions (shape [-1]) but the model configuration specifies 3 \
+         dimensions (an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, \
+         making complete shape [-1,2,2]); set its dims to [1] and give it an empty reshape",
+    );
 }
 
 #[test]
@@ -163,12 +183,14 @@ fn an_optional_input_is_served_if_it_is_configured() {
     disagrees(
         &format!("{} {} {Y}", o.replace(" optional: true", ""), x("2")),
         &model,
-        "unable to load model 'm', configuration expects 2 inputs, model provides 1",
+        "unable to load model 'm', configuration expects 2 inputs, model provides 1; those that the model requires \
+         are: x; configure each of them, and others as optional",
     );
     disagrees(
         &format!("max_batch_size: 2 {o} {} {Y}", x("2")),
         &model,
-        "unable to load model 'm', optional input 'o' is not supported for models that support batching",
+        "unable to load model 'm', optional input 'o' is not supported for models that support batching; leave it out \
+         of the configuration, or set max_batch_size to 0",
     );
 }
 
@@ -180,8 +202,8 @@ fn an_input_that_the_model_requires_is_not_made_optional_by_its_configuration() 
     model.inputs.push(optional);
     let x = "input { name: \"x\" data_type: TYPE_FP32 dims: 2 optional: true }";
     let o = "input { name: \"o\" data_type: TYPE_FP32 dims: 2 }";
-    let refused =
-        "unable to load model 'm', configuration says that input 'x' is optional, but the model requires it";
+    let refused = "unable to load model 'm', configuration says that input 'x' is optional, but the model requires it; \
+                   remove its optional";
     // The number of required inputs is right in the second.
     disagrees(&format!("{x} {Y}"), &model, refused);
     disagrees(&format!("{x} {o} {Y}"), &model, refused);

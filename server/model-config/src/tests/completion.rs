@@ -129,7 +129,9 @@ fn a_model_that_cannot_batch_is_served_without() {
         let error = Repository::configured("max_batch_size: 2").served(&model).unwrap_err();
         assert_eq!(
             error.message,
-            "autofill failed for model 'm': model does not support batching while non-zero max_batch_size is specified"
+            "autofill failed for model 'm': model does not support batching while non-zero max_batch_size is \
+             specified; set max_batch_size to 0, or export the model with a variable first dimension of every input \
+             and output"
         );
     }
 }
@@ -148,10 +150,18 @@ fn optional_inputs_are_not_filled_in() {
 fn nothing_is_filled_in_when_auto_completion_is_disabled() {
     let repository = Repository::configured("max_batch_size: 8");
     let error = repository.read("m", strict()).unwrap().complete(&x_to_y(&[-1, 2], &[-1, 3])).unwrap_err();
-    assert_eq!(error.message, "unable to load model 'm', configuration expects 0 inputs, model provides 1");
+    assert_eq!(
+        error.message,
+        "unable to load model 'm', configuration expects 0 inputs, model provides 1; those that the model requires \
+         are: x; configure each of them, and others as optional"
+    );
     let repository = Repository::configured("max_batch_size: 8 input { name: \"x\" data_type: TYPE_FP32 }");
     let error = repository.read("m", strict()).err().unwrap();
-    assert_eq!(error.message, "model input 'x' must specify 'dims' for m");
+    assert_eq!(
+        error.message,
+        "model input 'x' must specify 'dims' for m; give its shape without the batch dimension, or dims [1] with an \
+         empty reshape where nothing is left"
+    );
 }
 
 #[test]

@@ -103,6 +103,10 @@ fn without_auto_completion_a_configuration_is_required() {
     assert_eq!(error.code, Code::Internal);
     assert!(error.message.contains("failed to open text file for read"), "{error}");
     assert!(error.message.contains("No such file or directory"), "{error}");
+    assert!(
+        error.message.ends_with("; write it, or start without --disable-auto-complete-config"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -172,12 +176,19 @@ fn labels_are_the_lines_of_a_file_in_the_models_directory() {
         ("labels.txt", Ok(&["cat", "", "dog"])),
         ("./1/../labels.txt", Ok(&["cat", "", "dog"])),
         ("windows.txt", Ok(&["cat", "dog"])),
-        ("absent.txt", Err("failed to open text file for read REPO/m/absent.txt: No such file")),
-        ("bad.txt", Err("label file REPO/m/bad.txt is not valid UTF-8 in line 2")),
+        (
+            "absent.txt",
+            Err(
+                "failed to open text file for read REPO/m/absent.txt: No such file or directory (os error 2); put the \
+                 labels of output 'y' of model 'm' there, one a line, or remove its label_filename",
+            ),
+        ),
+        ("bad.txt", Err("label file REPO/m/bad.txt is not valid UTF-8 in line 2; save it as UTF-8")),
         (
             "../m/labels.txt",
             Err(
-                "label file path 'REPO/m/../m/labels.txt' for output 'y' in model 'm' is outside model directory",
+                "label file path 'REPO/m/../m/labels.txt' for output 'y' in model 'm' is outside model directory; put \
+                 the file there, and set label_filename to its path from there",
             ),
         ),
     ];

@@ -21,7 +21,9 @@ fn what_would_change_answers_is_refused() {
         assert_eq!(error.code, Code::Unsupported, "{config}");
         assert_eq!(
             error.message,
-            format!("model 'm' asks for {what}, which is not supported yet"),
+            format!(
+                "model 'm' asks for {what}, which is not supported yet; remove it if the model can be served without"
+            ),
             "{config}"
         );
     }

@@ -63,14 +63,19 @@ fn a_sample_that_is_wrong_says_how_and_what_to_do() {
         ),
         (
             &format!("{x} zero_data: true dims: [ 3, -1 ]"),
-            "has dims [3,-1], but every dimension must be >= 0; choose an extent where the model leaves it open".to_owned(),
+            "has dims [3,-1], but every dimension must be >= 0; choose an extent where the model leaves it open"
+                .to_owned(),
         ),
         (
             &format!("{x} zero_data: true dims: [ 4611686018427387904, 8 ]"),
-            "has dims [4611686018427387904,8], which are more elements than can be counted; use smaller dims".to_owned(),
+            "has dims [4611686018427387904,8], which are more elements than can be counted; use smaller dims"
+                .to_owned(),
         ),
         (&format!("{x} input_data_file: \"../a\""), format!("has input_data_file '../a', {outside}")),
-        (&format!("{x} input_data_file: \"/etc/passwd\""), format!("has input_data_file '/etc/passwd', {outside}")),
+        (
+            &format!("{x} input_data_file: \"/etc/passwd\""),
+            format!("has input_data_file '/etc/passwd', {outside}"),
+        ),
         (&format!("{x} input_data_file: \"\""), format!("has input_data_file '', {outside}")),
         (&format!("{x} input_data_file: \".\""), format!("has input_data_file '.', {outside}")),
     ];

@@ -84,7 +84,8 @@ fn read(path: &Path, input: &WarmUpInput, size: usize) -> Result<Vec<u8>, String
     let (dims, dtype) = (&input.dims, input.dtype);
     if is_fixed && found != size as u64 {
         return Err(format!(
-            "has {found} bytes, but one row of shape {dims} and type {dtype} has {size}; write the raw elements of one row"
+            "has {found} bytes, but one row of shape {dims} and type {dtype} has {size}; write the raw elements of \
+             one row"
         ));
     }
     if found > most as u64 {

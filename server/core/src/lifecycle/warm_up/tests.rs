@@ -269,7 +269,8 @@ fn a_file_holds_one_row_and_every_row_is_the_same() {
     for size in [3usize, 5] {
         write(&vec![0; size]);
         let expected = format!(
-            "{beginning}has {size} bytes, but one row of shape [2] and type UINT16 has 4; write the raw elements of one row"
+            "{beginning}has {size} bytes, but one row of shape [2] and type UINT16 has 4; write the raw elements of \
+             one row"
         );
         assert_eq!(refused(ints(), file(DType::U16, &[2])), expected);
     }

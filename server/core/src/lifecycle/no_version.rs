@@ -1,0 +1,98 @@
+use crate::model::{LoadError, VersionPolicy};
+use crate::repository::ModelDirectory;
+
+/// The most names that a reason lists.
+const LISTED: usize = 10;
+
+/// Why a policy that selects none of a model's versions serves nothing, and what to do about it.
+pub(super) fn no_version(directory: &ModelDirectory, policy: &VersionPolicy) -> LoadError {
+    let ModelDirectory { name, versions, ignored, .. } = directory;
+    let remedy = match policy {
+        _ if versions.is_empty() && ignored.is_empty() => {
+            "its directory has no version; put the model's files into a folder '1' in it".to_owned()
+        }
+        _ if versions.is_empty() => format!(
+            "its directory has no version: {} {}; name the folder of a version by a whole number without leading \
+             zeros, \
+             such as 1",
+            listed(ignored.iter().map(|folder| format!("'{folder}'"))),
+            if ignored.len() == 1 { "is none" } else { "are none" },
+        ),
+        VersionPolicy::Specific(wanted) => format!(
+            "its version_policy names {}, and its directory has {}; change version_policy, or add the folder of a \
+             version \
+             that it names",
+            if wanted.is_empty() { "none".to_owned() } else { listed(wanted.iter().map(u64::to_string)) },
+            listed(versions.iter().map(u64::to_string)),
+        ),
+        _ => "change version_policy".to_owned(),
+    };
+    LoadError::invalid(format!(
+        "at least one version must be available under the version policy of model '{name}'; {remedy}"
+    ))
+}
+
+fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let mut listed = names.take(LISTED).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        listed.push_str(&format!(" and {more} more"));
+    }
+    listed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_says_what_is_there_and_what_to_do() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let specific = VersionPolicy::Specific;
+        let rest = "change version_policy, or add the folder of a version that it names";
+        let table = [
+            (
+                vec![],
+                names(&[]),
+                VersionPolicy::All,
+                "its directory has no version; put the model's files into a folder '1' in it".to_owned(),
+            ),
+            (
+                vec![],
+                names(&["01"]),
+                VersionPolicy::Latest(1),
+                "its directory has no version: '01' is none; name the folder of a version by a whole number without \
+                 leading zeros, such as 1"
+                    .to_owned(),
+            ),
+            (
+                vec![],
+                names(&["-1", "v1"]),
+                specific(vec![1]),
+                "its directory has no version: '-1', 'v1' are none; name the folder of a version by a whole number \
+                 without leading zeros, such as 1"
+                    .to_owned(),
+            ),
+            (
+                vec![1, 3],
+                names(&["v2"]),
+                specific(vec![2, 4]),
+                format!("its version_policy names 2, 4, and its directory has 1, 3; {rest}"),
+            ),
+            (
+                (1..=12).collect(),
+                names(&[]),
+                specific(vec![]),
+                format!(
+                    "its version_policy names none, and its directory has 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more; \
+                     {rest}"
+                ),
+            ),
+        ];
+        for (versions, ignored, policy, expected) in table {
+            let directory = ModelDirectory { versions, ignored, ..crate::mock::directory("m", &[]) };
+            let beginning = "at least one version must be available under the version policy of model 'm'; ";
+            assert_eq!(no_version(&directory, &policy).message, format!("{beginning}{expected}"));
+        }
+    }
+}
