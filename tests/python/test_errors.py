@@ -269,8 +269,6 @@ def test_the_index_of_one_repository_cannot_be_asked_for(stub):
 @pytest.mark.parametrize(
     "call",
     [
-        "RepositoryModelLoad",
-        "RepositoryModelUnload",
         "SystemSharedMemoryStatus",
         "SystemSharedMemoryRegister",
         "SystemSharedMemoryUnregister",

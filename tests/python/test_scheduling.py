@@ -321,9 +321,12 @@ def test_a_request_whose_deadline_passes_while_it_waits_is_never_executed(spinni
     world = spinning({"m": (0, "")})
     (busy,) = world.occupy("m")
     executed = world.metric("nv_inference_exec_count", "m")
+    canceled = world.metric("nv_inference_request_failure", "m", reason="CANCELED")
     code, _ = fault(world.send("m", deadline=0.05).result)
     assert code == "DEADLINE_EXCEEDED"
-    world.until(lambda: world.metric("nv_inference_request_failure", "m", reason="CANCELED") == 2, "it is counted")
+    world.until(
+        lambda: world.metric("nv_inference_request_failure", "m", reason="CANCELED") > canceled, "it is counted"
+    )
     assert world.pending("m") == 0 and not busy.done()
     busy.cancel()
     assert world.send("m").result(), "what was executed alone was terminated"

@@ -82,7 +82,7 @@ fn load(runtime: &tokio::runtime::Runtime) -> Result<Arc<ModelVersion>, Box<dyn 
     let backends = HashMap::from([("sleeper".to_owned(), engine)]);
     let loader = Loader::new(Box::new(Configured), backends, Arc::new(machinery));
     let directory = ModelDirectory { name: "m".to_owned(), versions: vec![1], ..ModelDirectory::default() };
-    let opened = loader.open(directory).map_err(|error| error.to_string())?;
+    let opened = loader.open(directory.into()).map_err(|error| error.to_string())?;
     Ok(loader.load(&opened, 1, &Cancel::default())?)
 }
 

@@ -46,6 +46,16 @@ pub struct Status {
     pub reason: String,
 }
 
+/// The reason of a version that is not served because it was unloaded; as in Triton.
+pub(crate) const UNLOADED: &str = "unloaded";
+
+impl Status {
+    /// Whether it is not served because it was unloaded, and not for any failure.
+    pub fn is_unloaded(&self) -> bool {
+        self.state == PublicState::Unavailable && self.reason == UNLOADED
+    }
+}
+
 /// What is known of a model; replaced as a whole when anything of it changes.
 #[derive(Clone, Default)]
 pub struct ModelEntry {
@@ -53,7 +63,7 @@ pub struct ModelEntry {
     pub ready: BTreeMap<u64, Arc<ModelVersion>>,
     /// What became of each version.
     pub versions: BTreeMap<u64, Status>,
-    /// Why the model never came to versions, if so.
+    /// Why the last load of the model never came to versions, if so.
     pub failure: Option<OpenError>,
 }
 
@@ -68,7 +78,7 @@ impl ModelEntry {
 /// The models that are served. A lookup takes no lock and never waits for a load.
 #[derive(Default)]
 pub struct Registry {
-    models: ArcSwap<HashMap<String, Arc<ArcSwap<ModelEntry>>>>,
+    models: ArcSwap<HashMap<Arc<str>, Arc<ArcSwap<ModelEntry>>>>,
 }
 
 /// Why a lookup found nothing to serve.
@@ -135,8 +145,8 @@ impl Registry {
     }
 
     /// Every model with its entry, by name.
-    pub fn entries(&self) -> BTreeMap<String, Arc<ModelEntry>> {
-        self.models.load().iter().map(|(name, entry)| (name.clone(), entry.load_full())).collect()
+    pub fn entries(&self) -> BTreeMap<Arc<str>, Arc<ModelEntry>> {
+        self.models.load().iter().map(|(name, entry)| (Arc::clone(name), entry.load_full())).collect()
     }
 
     /// Every version that is served, by model name and version.
@@ -153,20 +163,29 @@ impl Registry {
     }
 
     /// Makes models known; those that already are keep their entries. Only the lifecycle's one owner calls this.
-    pub(crate) fn announce<'a>(&self, names: impl Iterator<Item = &'a String>) {
-        let mut models = HashMap::clone(&self.models.load());
-        for name in names {
-            models.entry(name.clone()).or_default();
+    pub(crate) fn announce<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let known = self.models.load();
+        let mut new = names.filter(|name| !known.contains_key(*name)).peekable();
+        if new.peek().is_none() {
+            return;
         }
+        let mut models = HashMap::clone(&known);
+        models.extend(new.map(|name| (Arc::from(name), Arc::default())));
         self.models.store(Arc::new(models));
     }
 
-    /// Changes what is known of an announced model. Only the lifecycle's one owner calls this.
-    pub(crate) fn update(&self, model: &str, change: impl FnOnce(&mut ModelEntry)) {
-        if let Some(entry) = self.models.load().get(model) {
-            let mut changed = ModelEntry::clone(&entry.load());
-            change(&mut changed);
-            entry.store(Arc::new(changed));
+    /// Replaces what is known of an announced model. Only the lifecycle's one owner calls this.
+    pub(crate) fn publish(&self, model: &str, entry: ModelEntry) {
+        if let Some(known) = self.models.load().get(model) {
+            known.store(Arc::new(entry));
+        }
+    }
+
+    /// Forgets a model. Only the lifecycle's one owner calls this.
+    pub(crate) fn forget(&self, model: &str) {
+        let mut models = HashMap::clone(&self.models.load());
+        if models.remove(model).is_some() {
+            self.models.store(Arc::new(models));
         }
     }
 }
@@ -174,7 +193,9 @@ impl Registry {
 fn not_found(model: &str, version: Option<u64>, entry: &ModelEntry) -> LookupError {
     let model = model.to_owned();
     match version {
-        _ if matches!(entry.failure, Some(OpenError::Unreadable(_))) => LookupError::UnknownModel { model },
+        _ if entry.ready.is_empty() && matches!(entry.failure, Some(OpenError::Unreadable(_))) => {
+            LookupError::UnknownModel { model }
+        }
         None => LookupError::NothingReady { model },
         Some(version) if entry.versions.contains_key(&version) => LookupError::NotReady { model, version },
         Some(version) => LookupError::UnknownVersion { model, version },

@@ -1,8 +1,13 @@
-//! The lock of everything whose interleavings are tested: parking_lot's, or in tests with the feature
-//! `shuttle` that of the library of this name.
+//! The locks, channels and threads of everything whose interleavings are tested: the usual ones, or in tests with the
+//! feature `shuttle` those of the library of this name.
 
 #[cfg(not(all(test, feature = "shuttle")))]
 pub(crate) use parking_lot::{Mutex, MutexGuard};
+#[cfg(not(all(test, feature = "shuttle")))]
+pub(crate) use std::{sync::mpsc, thread};
+
+#[cfg(all(test, feature = "shuttle"))]
+pub(crate) use shuttle::{sync::mpsc, thread};
 
 #[cfg(all(test, feature = "shuttle"))]
 pub(crate) use shuttled::{Mutex, MutexGuard};

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use nerite_backend::{BackendError, Code, Request};
+use nerite_backend::{BackendError, Code, Model, Request};
 use tokio::sync::Notify;
 
 use crate::admission::Admitted;
@@ -16,6 +16,8 @@ pub struct ModelVersion {
     pub version: u64,
     /// What is served.
     pub spec: ModelSpec,
+    /// How long it took to load.
+    pub load_duration: Duration,
     statistics: Arc<Statistics>,
     scheduler: Arc<Scheduler>,
     unreleased: AtomicUsize,
@@ -29,11 +31,13 @@ impl ModelVersion {
         spec: ModelSpec,
         scheduler: Scheduler,
         statistics: Arc<Statistics>,
+        load_duration: Duration,
     ) -> ModelVersion {
         let scheduler = Arc::new(scheduler.of_version(version));
         ModelVersion {
             version,
             spec,
+            load_duration,
             statistics,
             scheduler,
             unreleased: AtomicUsize::new(0),
@@ -44,6 +48,16 @@ impl ModelVersion {
     /// The running account.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    /// The account, to go on with.
+    pub(crate) fn account(&self) -> Arc<Statistics> {
+        Arc::clone(&self.statistics)
+    }
+
+    /// What the engine has loaded.
+    pub(crate) fn engine_model(&self) -> Arc<dyn Model> {
+        self.scheduler.engine_model()
     }
 
     /// How many requests wait for their execution.

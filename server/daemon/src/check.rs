@@ -64,7 +64,7 @@ fn check_model(
     for ignored in &directory.ignored {
         writeln!(out, "{name}: note: directory '{ignored}' is not a version: versions are whole numbers")?;
     }
-    let model = loader.open(directory)?;
+    let model = loader.open(directory.into())?;
     let versions = model.versions.iter().map(|&version| {
         let loaded = loader.load(&model, version, &Cancel::default());
         (version, loaded.map(|loaded| describe(&loaded.spec)))

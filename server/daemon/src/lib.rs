@@ -3,11 +3,15 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+mod control;
 mod frontend;
 mod inflight;
 pub mod logging;
 mod memory;
 mod net;
+mod readiness;
+mod reclaim;
+mod repositories;
 pub mod serve;
 mod serving;
 pub mod settings;

@@ -10,16 +10,19 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use nerite_core::Registry;
-use nerite_core::lifecycle::{LoadFailure, Manager};
-use nerite_core::repository::scan;
+use nerite_core::lifecycle::{LoadFailure, Manager, ManagerOptions};
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::control::Control;
 use crate::frontend::grpc::Services;
 use crate::frontend::http;
 use crate::inflight::Inflight;
 use crate::memory;
 use crate::net::{Bound, Deadline, Endpoint, GrpcOptions, Stopped, serve_grpc, serve_http};
+use crate::readiness::Readiness;
+use crate::reclaim::Reclaim;
+use crate::repositories::{initial, watch};
 use crate::serving::{Serving, Stage};
 use crate::settings::{Compression, Limits, Listener, Settings};
 use crate::wiring;
@@ -88,42 +91,62 @@ fn bind(settings: &Settings) -> anyhow::Result<BoundPorts> {
 impl BoundPorts {
     async fn run(self, settings: &Settings) -> anyhow::Result<Ended> {
         let mut signals = Signals::listen()?;
-        let found = scan(&settings.repository.paths)?;
-        let registry = Arc::new(Registry::default());
-        let inflight = Arc::new(inflight(&settings.limits));
-        let serving = Arc::new(Serving::new(settings.server.id.clone(), Arc::clone(&registry), inflight));
-        let endpoints = Endpoints::open(self, settings, &serving)?;
         let limit = settings.server.exit_timeout;
+        let reclaim = Arc::<Reclaim>::default();
+        let registry = Arc::new(Registry::default());
+        let manager = manage(settings, &registry, &reclaim)?;
+        let serving = Arc::new(serving(settings, registry, &manager, reclaim));
+        let endpoints = Endpoints::open(self, settings, &serving)?;
 
-        let Settings { repository, backends, scheduling, .. } = settings;
-        let network = Some(Handle::current());
-        let loader = Arc::new(wiring::loader(repository, backends, scheduling, network));
-        let mut manager = Manager::new(loader, registry, settings.repository.load_threads.get());
-        let stop = manager.stop_signal();
-        let loading = tokio::task::spawn_blocking(move || {
-            let failures = manager.load_all(found);
-            (manager, failures)
-        });
-        let (manager, failures) = tokio::select! {
-            // A signal that comes with the end of loading still ends the daemon, a moment later.
-            loaded = loading => loaded.context("loading the models failed")?,
-            () = signals.any() => {
-                stop.cancel();
-                // Nobody waits for what is being loaded: only requests that models already loaded have taken.
-                return Ok(endpoints.drain(&serving, None, limit).await);
-            }
+        let found = initial(&settings.repository)?;
+        let watched = found.sightings.clone();
+        let loading = manager.want(found.wanted);
+        let failures = tokio::select! {
+            failures = loading => failures,
+            // Nobody waits for what is being loaded: only requests that models already loaded have taken.
+            () = signals.any() => return Ok(endpoints.drain(&serving, &manager, limit).await),
         };
         if !failures.is_empty() && settings.repository.exit_on_error {
             // What could be loaded has been served meanwhile.
-            endpoints.drain(&serving, Some(manager), limit).await;
+            endpoints.drain(&serving, &manager, limit).await;
             return Err(start_failed(&failures));
         }
-        let ready = failures.is_empty() || !settings.repository.strict_readiness;
-        serving.enter(if ready { Stage::Ready } else { Stage::NotReady });
+        serving.enter(Stage::Running);
+        let _watcher = watch(&settings.repository, watched, &manager);
 
         signals.any().await;
-        Ok(endpoints.drain(&serving, Some(manager), limit).await)
+        Ok(endpoints.drain(&serving, &manager, limit).await)
     }
+}
+
+/// The one owner of all models' lives.
+fn manage(settings: &Settings, registry: &Arc<Registry>, reclaim: &Arc<Reclaim>) -> anyhow::Result<Manager> {
+    let Settings { repository, backends, scheduling, .. } = settings;
+    let loader = Arc::new(wiring::loader(repository, backends, scheduling, Some(Handle::current())));
+    let reclaim = Arc::clone(reclaim);
+    let options = ManagerOptions {
+        load_threads: repository.load_threads.get(),
+        load_retries: repository.load_retries,
+        after_unload: Some(Arc::new(move || reclaim.reclaim())),
+        ..ManagerOptions::default()
+    };
+    Manager::start(loader, Arc::clone(registry), options)
+        .context("the thread that manages models cannot start")
+}
+
+/// What every endpoint sees.
+fn serving(
+    settings: &Settings,
+    registry: Arc<Registry>,
+    manager: &Manager,
+    reclaim: Arc<Reclaim>,
+) -> Serving {
+    let Settings { server, repository, limits, .. } = settings;
+    let mut serving = Serving::new(server.id.clone(), registry, Arc::new(inflight(limits)));
+    serving.control = Some(Control::new(manager.clone(), repository.control_mode, &repository.paths));
+    serving.readiness = Readiness::new(repository.strict_readiness, &repository.ready_models);
+    serving.reclaim = reclaim;
+    serving
 }
 
 fn start_failed(failures: &[LoadFailure]) -> anyhow::Error {
@@ -188,9 +211,9 @@ impl Endpoints {
         Ok(Endpoints { grpc, probes })
     }
 
-    /// Refuses new requests, lets those in flight end, closes the ports and unloads the models, in at most `limit`. A
-    /// manager that is still loading is left to itself.
-    async fn drain(self, serving: &Serving, manager: Option<Manager>, limit: Duration) -> Ended {
+    /// Refuses new requests, lets those in flight end, closes the ports and unloads the models, in at most `limit`. No
+    /// load is waited for.
+    async fn drain(self, serving: &Serving, manager: &Manager, limit: Duration) -> Ended {
         tracing::info!("exiting: waiting up to {limit:?} for requests in flight");
         serving.enter(Stage::Exiting);
         let until = Instant::now() + limit;
@@ -207,9 +230,7 @@ impl Endpoints {
         }
         // What was cancelled above is let go of at once, unless an engine hangs.
         let rest = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
-        if let Some(mut manager) = manager
-            && tokio::time::timeout(rest, manager.unload_all()).await.is_err()
-        {
+        if tokio::time::timeout(rest, manager.shut_down()).await.is_err() {
             tracing::error!("exit timeout expired: models are still executing");
             ended = Ended::CutShort;
         }

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nerite_core::Registry;
 use tokio::sync::watch;
 
+use crate::control::Control;
 use crate::inflight::Inflight;
+use crate::readiness::Readiness;
+use crate::reclaim::Reclaim;
 
 /// What every endpoint sees of the server.
 pub(crate) struct Serving {
@@ -16,6 +19,12 @@ pub(crate) struct Serving {
     pub registry: Arc<Registry>,
     /// What is in flight.
     pub inflight: Arc<Inflight>,
+    /// What clients may have done to the models, if anything.
+    pub control: Option<Control>,
+    /// The memory that models left behind.
+    pub reclaim: Arc<Reclaim>,
+    /// What its readiness depends on.
+    pub readiness: Readiness,
     stage: watch::Sender<Stage>,
     exiting: AtomicBool,
 }
@@ -23,17 +32,14 @@ pub(crate) struct Serving {
 /// How far the server is.
 ///
 /// ```text
-/// Starting ──► Ready ──► Exiting
-///    └──► NotReady ────────┘
+/// Starting ──► Running ──► Exiting
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Models are being loaded.
+    /// The models that it starts with are being loaded.
     Starting,
     /// It serves.
-    Ready,
-    /// It serves what it could load, but not all that it should.
-    NotReady,
+    Running,
     /// It finishes what it has begun and takes nothing new.
     Exiting,
 }
@@ -42,7 +48,16 @@ impl Serving {
     /// A server that has just started.
     pub(crate) fn new(id: String, registry: Arc<Registry>, inflight: Arc<Inflight>) -> Serving {
         let stage = watch::Sender::new(Stage::Starting);
-        Serving { id, registry, inflight, stage, exiting: AtomicBool::new(false) }
+        Serving {
+            id,
+            registry,
+            inflight,
+            control: None,
+            reclaim: Arc::default(),
+            readiness: Readiness::Strict,
+            stage,
+            exiting: AtomicBool::new(false),
+        }
     }
 
     /// Goes on to another stage; exiting is final.
@@ -60,6 +75,11 @@ impl Serving {
     /// How far the server is.
     pub(crate) fn stage(&self) -> Stage {
         *self.stage.borrow()
+    }
+
+    /// Whether it is ready: it serves, and the models that this depends on are as they should be.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.stage() == Stage::Running && self.readiness.is_met(&self.registry)
     }
 
     /// Whether nothing new is taken; asked by every request.
@@ -82,8 +102,8 @@ mod tests {
         let serving = Serving::new("test".into(), Arc::default(), Arc::default());
         let watch = serving.watch();
         serving.enter(Stage::Exiting);
-        serving.enter(Stage::Ready);
+        serving.enter(Stage::Running);
         assert_eq!(serving.stage(), Stage::Exiting);
-        assert!(serving.is_exiting() && watch.has_changed().unwrap());
+        assert!(serving.is_exiting() && !serving.is_ready() && watch.has_changed().unwrap());
     }
 }

@@ -232,7 +232,7 @@ mod tests {
             name: config.name.clone(),
             path: "m".into(),
             versions: vec![1],
-            ignored: Vec::new(),
+            ..ModelDirectory::default()
         };
         if let Ok(draft) = Draft::new(config, &model, &Options::default()) {
             let _ = draft.complete(&Declaration::default());

@@ -43,11 +43,6 @@ impl Executor {
         self.seat
     }
 
-    /// The instance's name.
-    pub(super) fn name(&self) -> &str {
-        &self.spec.name
-    }
-
     /// How many times it has executed.
     pub(crate) fn executions(&self) -> u64 {
         self.executions

@@ -42,7 +42,7 @@ pub struct Network {
 }
 
 /// Threads that may be kept for as long as an execution takes.
-pub(super) trait Threads: Send + Sync {
+pub(crate) trait Threads: Send + Sync {
     /// Answers a dispatch on one of them.
     fn run(&self, dispatch: Dispatch);
 }
@@ -60,7 +60,7 @@ impl Machinery {
     }
 
     /// The same on other threads and at another time.
-    pub(super) fn with(
+    pub(crate) fn with(
         threads: Arc<dyn Threads>,
         clock: Arc<dyn Clock>,
         options: MachineryOptions,

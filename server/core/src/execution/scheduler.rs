@@ -7,6 +7,7 @@ use nerite_backend::{BackendError, Code, Model, Request};
 use super::call::{QUEUE_FULL, TIMEOUT_EXPIRED};
 use super::clock::Alarm;
 use super::queue::{Arrival, Expiry, Placed, Ticket};
+use super::remains::{OnGone, Remains};
 use super::stall::{Found, Stall};
 use super::state::{Expired, State, Step};
 use super::{Dispatch, Executor, Machinery};
@@ -31,6 +32,7 @@ pub(crate) struct Scheduler {
     /// The model's name and version, for the log.
     name: String,
     version: u64,
+    on_gone: Option<OnGone>,
 }
 
 /// What a look at the state led to besides a batch.
@@ -70,12 +72,29 @@ impl Scheduler {
             stalled: AtomicUsize::new(0),
             name: spec.name.clone(),
             version: 0,
+            on_gone: None,
         }
     }
 
     /// The same, which calls its model's version by this number in the log.
     pub(crate) fn of_version(self, version: u64) -> Scheduler {
-        Scheduler { version, ..self }
+        // The fields of what can be dropped cannot be moved out of it.
+        let mut scheduler = self;
+        scheduler.version = version;
+        scheduler
+    }
+
+    /// The same, which calls that once it is gone, and lets go of its model on a thread of its own: engines may take long
+    /// over it, and nobody knows which thread is the last to need it.
+    pub(crate) fn when_gone(self, on_gone: Option<OnGone>) -> Scheduler {
+        let mut scheduler = self;
+        scheduler.on_gone = on_gone;
+        scheduler
+    }
+
+    /// What the engine has loaded.
+    pub(crate) fn engine_model(&self) -> Arc<dyn Model> {
+        Arc::clone(&self.model)
     }
 
     /// How many requests wait.
@@ -228,6 +247,15 @@ impl Scheduler {
     pub(super) fn set_alarm(self: &Arc<Self>, at: Instant) {
         let weak: Weak<Scheduler> = Arc::downgrade(self);
         self.machinery.clock.ring_at(at, weak);
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        if let Some(on_gone) = self.on_gone.take() {
+            let executors = self.state.lock().take_instances();
+            Remains { executors, model: Arc::clone(&self.model), on_gone }.let_go();
+        }
     }
 }
 

@@ -168,6 +168,11 @@ impl State {
         self.queue.take(self.queue.len())
     }
 
+    /// The instances that have nothing to do, for good.
+    pub(super) fn take_instances(&mut self) -> Vec<Executor> {
+        self.free.drain(..).chain(self.idle.drain(..)).collect()
+    }
+
     /// An instance was granted what it needs.
     pub(super) fn granted(&mut self, executor: Executor) {
         self.staged -= 1;

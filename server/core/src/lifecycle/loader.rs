@@ -3,19 +3,29 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{mem, thread};
 
 use nerite_backend::{Artifact, Backend, Cancel, Code, Executions, InstanceSpec, Model};
 
+use super::Source;
+use super::life::Provenance;
 use super::no_version::no_version;
 use super::warm_up::{ServingCounts, WarmUps};
-use crate::execution::{Executor, Machinery, Scheduler};
+use crate::execution::{Executor, Machinery, OnGone, Scheduler};
 use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec, OpenError};
-use crate::repository::ModelDirectory;
-use crate::statistics::Statistics;
+use crate::repository::{Digest, digest};
 use crate::version::ModelVersion;
 
 /// The device that instances on a processor count as in the rate limiter, as in Triton.
 const CPU: u32 = 0;
+
+/// How often a version is read that changes while it is read.
+const STEADY_TRIES: usize = 3;
+
+/// How long to wait before a load is tried again: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Turns a model's directory into versions that can serve: reads its configuration, opens each version with its engine,
 /// completes the configuration, makes the instances and warms them up. It blocks, and keeps nothing.
@@ -27,8 +37,8 @@ pub struct Loader {
 
 /// A model whose configuration was read.
 pub struct OpenedModel {
-    /// The model's directory.
-    pub directory: ModelDirectory,
+    /// What it is loaded from.
+    pub source: Source,
     /// The versions that its policy selects, in rising order; at least one.
     pub versions: Vec<u64>,
     draft: Arc<dyn ModelDraft>,
@@ -36,6 +46,54 @@ pub struct OpenedModel {
 
 /// What became of a version.
 pub type VersionOutcome = Result<Arc<ModelVersion>, LoadError>;
+
+/// How a version is to be loaded.
+#[derive(Default)]
+pub(super) struct LoadOrder {
+    /// Its number.
+    pub(super) version: u64,
+    /// Another load of the same files, whose weights are to be used.
+    pub(super) weights: Option<Arc<ModelVersion>>,
+    /// The load in whose place it comes; the account goes on.
+    pub(super) predecessor: Option<Arc<ModelVersion>>,
+    /// How often to try again.
+    pub(super) retries: u32,
+    /// Whether it is still wanted.
+    pub(super) cancel: Cancel,
+    /// Called when it is gone again, with everything that it held.
+    pub(super) on_gone: Option<OnGone>,
+}
+
+/// A version that could serve.
+pub(super) struct LoadedVersion {
+    pub(super) version: Arc<ModelVersion>,
+    /// The files that it was loaded from.
+    pub(super) files: Digest,
+}
+
+/// What an engine made of a version's files.
+struct Opened {
+    model: Arc<dyn Model>,
+    files: Digest,
+}
+
+impl OpenedModel {
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.source.directory.name
+    }
+
+    /// What its version is to be loaded from.
+    pub(super) fn provenance(&self, version: u64) -> Provenance {
+        let Source { directory, config, .. } = &self.source;
+        Provenance {
+            files: directory.fingerprint.versions.get(&version).copied().unwrap_or_default(),
+            shared: directory.fingerprint.shared,
+            plan: self.draft.plan().clone(),
+            overridden: config.is_some(),
+        }
+    }
+}
 
 impl Loader {
     /// A loader with these engines, by the name that configurations give as `backend`, for models that are executed by
@@ -49,18 +107,22 @@ impl Loader {
     }
 
     /// Reads the model's configuration and selects its versions.
-    pub fn open(&self, directory: ModelDirectory) -> Result<OpenedModel, OpenError> {
+    pub fn open(&self, source: Source) -> Result<OpenedModel, OpenError> {
+        let Source { directory, config, .. } = &source;
         let name = &directory.name;
         for ignored in &directory.ignored {
-            tracing::warn!("model '{name}': directory '{ignored}' is not a version and is ignored");
+            tracing::warn!(
+                "model '{name}': directory '{ignored}' is not a version and is ignored: versions are whole numbers \
+                 without leading zeros"
+            );
         }
-        let draft = guarded("reading the configuration", || self.configs.read(&directory, None));
+        let draft = guarded("reading the configuration", || self.configs.read(directory, config.as_deref()));
         let draft = draft.map_err(OpenError::Unreadable)?;
         let plan = draft.plan();
         plan.notes.iter().for_each(|note| tracing::warn!("model '{name}': {note}"));
         let versions = plan.version_policy.select(&directory.versions);
         if versions.is_empty() {
-            return Err(OpenError::NoVersion(no_version(&directory, &plan.version_policy)));
+            return Err(OpenError::NoVersion(no_version(directory, &plan.version_policy)));
         }
         for absent in plan.version_policy.absent(&directory.versions) {
             tracing::error!(
@@ -68,28 +130,85 @@ impl Loader {
                  it, or remove the version from version_policy"
             );
         }
-        Ok(OpenedModel { directory, versions, draft })
+        Ok(OpenedModel { versions, draft, source })
     }
 
     /// Loads one version. Once it is cancelled, it fails as soon as the engine lets it.
     pub fn load(&self, model: &OpenedModel, version: u64, cancel: &Cancel) -> VersionOutcome {
+        let order = LoadOrder { version, cancel: cancel.clone(), ..LoadOrder::default() };
+        self.fulfil(model, order).map(|loaded| loaded.version)
+    }
+
+    /// Loads one version as it was ordered.
+    pub(super) fn fulfil(&self, model: &OpenedModel, order: LoadOrder) -> Result<LoadedVersion, LoadError> {
+        let began = Instant::now();
+        let LoadOrder { version, weights, predecessor, retries, cancel, on_gone } = order;
+        let opened = match &weights {
+            Some(other) => Opened { model: other.engine_model(), files: model.provenance(version).files },
+            None => self.open_patiently(model, version, retries, &cancel)?,
+        };
         let plan = model.draft.plan();
-        let backend = self.backends.get(&plan.backend).ok_or_else(|| self.no_backend(plan))?;
-        let directory = model.directory.version_path(version);
-        let artifact = artifact(model, plan, version, &directory);
-        let engine_model = guarded("the engine", || Ok(backend.load(&artifact, cancel)?))?;
-        let spec =
-            guarded("completing the configuration", || model.draft.complete(engine_model.declaration()))?;
-        let statistics = Arc::new(Statistics::default());
+        let declaration = opened.model.declaration();
+        let spec = guarded("completing the configuration", || model.draft.complete(declaration))?;
+        let predecessor = weights.or(predecessor);
+        let statistics = predecessor.map(|other| other.account()).unwrap_or_default();
         let counts = Arc::new(ServingCounts::new(Arc::clone(&statistics)));
         let executors = guarded("the engine", || {
-            let warm_ups = WarmUps::prepare(&spec, &plan.warm_ups, &engine_model, cancel)?;
-            self.make_executors(&*engine_model, &spec, plan, &counts, &warm_ups)
+            let warm_ups = WarmUps::prepare(&spec, &plan.warm_ups, &opened.model, &cancel)?;
+            self.make_executors(&*opened.model, &spec, plan, &counts, &warm_ups)
         })?;
         counts.begin();
-        let machinery = Arc::clone(&self.machinery);
-        let scheduler = Scheduler::new(&spec, engine_model, executors, machinery);
-        Ok(Arc::new(ModelVersion::new(version, spec, scheduler, statistics)))
+        let scheduler = Scheduler::new(&spec, opened.model, executors, Arc::clone(&self.machinery));
+        let scheduler = scheduler.when_gone(on_gone.map(|on_gone| keeping(&model.source, on_gone)));
+        let version = ModelVersion::new(version, spec, scheduler, statistics, began.elapsed());
+        Ok(LoadedVersion { version: Arc::new(version), files: opened.files })
+    }
+
+    /// Has the engine open a version, and tries again if it fails.
+    fn open_patiently(
+        &self,
+        model: &OpenedModel,
+        version: u64,
+        retries: u32,
+        cancel: &Cancel,
+    ) -> Result<Opened, LoadError> {
+        let mut pause = FIRST_PAUSE;
+        for retry in 1..=retries {
+            match self.open_version(model, version, cancel) {
+                Err(error) if !cancel.is_cancelled() => {
+                    let name = model.name();
+                    tracing::warn!("retry {retry} of {retries} to load '{name}' version {version}: {error}");
+                    thread::sleep(pause);
+                    pause = LONGEST_PAUSE.min(pause * 2);
+                }
+                outcome => return outcome,
+            }
+        }
+        self.open_version(model, version, cancel)
+    }
+
+    /// Has the engine open a version from files that do not change meanwhile.
+    fn open_version(&self, model: &OpenedModel, version: u64, cancel: &Cancel) -> Result<Opened, LoadError> {
+        let plan = model.draft.plan();
+        let backend = self.backends.get(&plan.backend).ok_or_else(|| self.no_backend(plan))?;
+        let directory = model.source.directory.version_path(version);
+        let artifact = artifact(model, plan, version, &directory);
+        let mut files = digest(&directory);
+        for _ in 0..STEADY_TRIES {
+            let outcome = guarded("the engine", || Ok(backend.load(&artifact, cancel)?));
+            let before = mem::replace(&mut files, digest(&directory));
+            if files == before {
+                return outcome.map(|model| Opened { model, files });
+            }
+        }
+        Err(LoadError::new(
+            Code::Unavailable,
+            format!(
+                "the files in '{}' changed while they were being read, {STEADY_TRIES} times in a row; load the model \
+                 again when they are complete",
+                directory.display()
+            ),
+        ))
     }
 
     fn make_executors(
@@ -138,6 +257,15 @@ fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T, LoadError>) -> Result
         .unwrap_or_else(|panic| Err(LoadError::internal(format!("{what} panicked: {}", panic_text(&*panic)))))
 }
 
+/// The same, and until then what the source has to keep is kept.
+fn keeping(source: &Source, on_gone: OnGone) -> OnGone {
+    let kept = source.keep.clone();
+    Box::new(move || {
+        drop(kept);
+        on_gone();
+    })
+}
+
 /// What a panic said.
 pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
@@ -151,7 +279,7 @@ fn artifact<'a>(
     directory: &'a Path,
 ) -> Artifact<'a> {
     Artifact {
-        model: &model.directory.name,
+        model: model.name(),
         version,
         directory,
         filename: plan.filename.as_deref(),

@@ -1,13 +1,29 @@
 //! The way of a model: from its directory to the registry, and out of it.
+//!
+//! ```text
+//! Manager ──Event──▶ Worker ──Job──▶ threads that load ──Outcome──▶ Worker ──▶ Registry (one atomic swap)
+//! (a handle)         the one owner   Loader: configuration,
+//!                    of every life   engine, instances
+//! ```
 
+mod event;
+mod failure;
+mod job;
+mod life;
 mod loader;
 mod manager;
 mod no_version;
-mod parallel;
-mod state;
+mod overrides;
+mod slots;
+mod source;
 #[cfg(test)]
 mod tests;
 mod warm_up;
+mod worker;
 
+pub use event::Wanted;
+pub use failure::LoadFailure;
 pub use loader::{Loader, OpenedModel, VersionOutcome};
-pub use manager::{LoadFailure, Manager};
+pub use manager::{Manager, ManagerOptions};
+pub use overrides::Overrides;
+pub use source::Source;

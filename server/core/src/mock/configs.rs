@@ -2,14 +2,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nerite_backend::Declaration;
+use parking_lot::Mutex;
 
 use super::Fault;
 use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec};
 use crate::repository::ModelDirectory;
 
-/// Configurations that a test made up, by model.
+/// Configurations that a test made up, by model. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct MockConfigs(Arc<Mutex<Configs>>);
+
 #[derive(Default)]
-pub(crate) struct MockConfigs {
+struct Configs {
     drafts: BTreeMap<String, Arc<MockDraft>>,
     unreadable: BTreeMap<String, Fault>,
 }
@@ -22,33 +26,49 @@ struct MockDraft {
 
 impl MockConfigs {
     pub(crate) fn with(self, plan: LoadPlan, spec: ModelSpec) -> MockConfigs {
-        self.add(plan, spec, None)
+        self.set(plan, spec);
+        self
     }
 
     /// A configuration that cannot be completed.
     pub(crate) fn with_incomplete(self, plan: LoadPlan, spec: ModelSpec, fault: Fault) -> MockConfigs {
-        self.add(plan, spec, Some(fault))
+        self.add(plan, spec, Some(fault));
+        self
     }
 
     /// A configuration that cannot be read.
-    pub(crate) fn with_unreadable(mut self, model: &str, fault: Fault) -> MockConfigs {
-        self.unreadable.insert(model.to_owned(), fault);
+    pub(crate) fn with_unreadable(self, model: &str, fault: Fault) -> MockConfigs {
+        self.make_unreadable(model, fault);
         self
     }
 
-    fn add(mut self, plan: LoadPlan, spec: ModelSpec, fault: Option<Fault>) -> MockConfigs {
-        self.drafts.insert(spec.name.clone(), Arc::new(MockDraft { plan, spec, fault }));
-        self
+    /// Gives a model another configuration.
+    pub(crate) fn set(&self, plan: LoadPlan, spec: ModelSpec) {
+        self.add(plan, spec, None);
+    }
+
+    /// Makes a model's configuration one that cannot be read.
+    pub(crate) fn make_unreadable(&self, model: &str, fault: Fault) {
+        self.0.lock().unreadable.insert(model.to_owned(), fault);
+    }
+
+    fn add(&self, plan: LoadPlan, spec: ModelSpec, fault: Option<Fault>) {
+        let mut configs = self.0.lock();
+        configs.unreadable.remove(&spec.name);
+        configs.drafts.insert(spec.name.clone(), Arc::new(MockDraft { plan, spec, fault }));
     }
 }
 
 impl ConfigSource for MockConfigs {
     fn read(&self, model: &ModelDirectory, _: Option<&str>) -> Result<Arc<dyn ModelDraft>, LoadError> {
-        if let Some(fault) = self.unreadable.get(&model.name) {
-            return Err(fault.clone().strike().into());
+        let configs = self.0.lock();
+        let fault = configs.unreadable.get(&model.name).cloned();
+        let draft = configs.drafts.get(&model.name).cloned();
+        drop(configs);
+        match fault {
+            Some(fault) => Err(fault.strike().into()),
+            None => Ok(draft.expect("the test gives every model a configuration")),
         }
-        let draft = self.drafts.get(&model.name).expect("the test gives every model a configuration");
-        Ok(Arc::clone(draft) as Arc<dyn ModelDraft>)
     }
 }
 

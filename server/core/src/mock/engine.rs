@@ -1,11 +1,13 @@
 use std::collections::HashMap;
+use std::fs;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nerite_backend::{
-    Artifact, Backend, BackendError, Batch, Cancel, Declaration, Instance, InstanceSpec, Model,
+    Artifact, Backend, BackendError, Batch, Cancel, DType, Declaration, Instance, InstanceSpec, Model, Shape,
+    TensorDeclaration,
 };
 use parking_lot::Mutex;
 
@@ -34,10 +36,16 @@ impl Fault {
     }
 }
 
+/// Something that the test does from within the engine.
+pub(super) type Act = Box<dyn FnOnce() + Send>;
+
 pub(super) struct Shared {
     arrivals: Sender<Execution>,
     pub(super) load_faults: Mutex<HashMap<(String, u64), Fault>>,
     pub(super) load_gates: Mutex<HashMap<(String, u64), Receiver<()>>>,
+    pub(super) meanwhile: Mutex<HashMap<(String, u64), Act>>,
+    pub(super) cancels: Mutex<HashMap<(String, u64), Cancel>>,
+    pub(super) loads: AtomicUsize,
     pub(super) instance_fault: Mutex<Option<Fault>>,
     pub(super) executions: AtomicUsize,
     pub(super) is_brief: AtomicBool,
@@ -54,6 +62,9 @@ impl MockEngine {
             arrivals,
             load_faults: Mutex::default(),
             load_gates: Mutex::default(),
+            meanwhile: Mutex::default(),
+            cancels: Mutex::default(),
+            loads: AtomicUsize::new(0),
             instance_fault: Mutex::default(),
             executions: AtomicUsize::new(0),
             is_brief: AtomicBool::new(false),
@@ -67,8 +78,17 @@ impl MockEngine {
 }
 
 impl Backend for MockEngine {
-    fn load(&self, artifact: &Artifact<'_>, _cancel: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
+    /// A version with a file `broken` cannot be loaded; what a file `content` holds is kept for [`content`].
+    fn load(&self, artifact: &Artifact<'_>, cancel: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
         let version = (artifact.model.to_owned(), artifact.version);
+        self.shared.loads.fetch_add(1, SeqCst);
+        self.shared.cancels.lock().insert(version.clone(), cancel.clone());
+        let content = fs::read_to_string(artifact.directory.join("content")).unwrap_or_default();
+        if artifact.directory.join("broken").exists() {
+            return Err(BackendError::invalid("it is broken"));
+        }
+        let meanwhile = self.shared.meanwhile.lock().remove(&version);
+        meanwhile.into_iter().for_each(|act| act());
         let gate = self.shared.load_gates.lock().remove(&version);
         if let Some(gate) = gate {
             gate.recv().expect_err("nothing is sent, and the test drops its end");
@@ -76,12 +96,19 @@ impl Backend for MockEngine {
         let fault = self.shared.load_faults.lock().get(&version).cloned();
         match fault {
             Some(fault) => Err(fault.strike()),
-            None => Ok(Arc::new(MockModel {
-                declaration: self.declaration.clone(),
-                shared: Arc::clone(&self.shared),
-            })),
+            None => {
+                let mut declaration = self.declaration.clone();
+                let (dtype, shape) = (DType::Bytes, Shape::default());
+                declaration.outputs.push(TensorDeclaration { name: content, dtype, shape, optional: false });
+                Ok(Arc::new(MockModel { declaration, shared: Arc::clone(&self.shared) }))
+            }
         }
     }
+}
+
+/// What the file `content` held that a model was loaded from.
+pub(crate) fn content(model: &dyn Model) -> String {
+    model.declaration().outputs.last().map(|output| output.name.clone()).unwrap_or_default()
 }
 
 struct MockModel {

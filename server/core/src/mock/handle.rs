@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
-use nerite_backend::{BackendError, Batch, Executions, InstanceSpec, Phases, Request, Response};
+use nerite_backend::{BackendError, Batch, Cancel, Executions, InstanceSpec, Phases, Request, Response};
 
 use super::Fault;
 use super::engine::Shared;
@@ -62,6 +62,26 @@ impl Handle {
     /// Makes every later load of that version go wrong.
     pub(crate) fn fail_load(&self, model: &str, version: u64, fault: Fault) {
         self.shared.load_faults.lock().insert((model.to_owned(), version), fault);
+    }
+
+    /// Makes loads of that version go well again.
+    pub(crate) fn mend_load(&self, model: &str, version: u64) {
+        self.shared.load_faults.lock().remove(&(model.to_owned(), version));
+    }
+
+    /// Does something in the middle of the next load of that version, when its files have been read.
+    pub(crate) fn during_load(&self, model: &str, version: u64, act: impl FnOnce() + Send + 'static) {
+        self.shared.meanwhile.lock().insert((model.to_owned(), version), Box::new(act));
+    }
+
+    /// How many loads the engine was asked for so far.
+    pub(crate) fn loads(&self) -> usize {
+        self.shared.loads.load(SeqCst)
+    }
+
+    /// Whether the last load of that version was cancelled.
+    pub(crate) fn was_cancelled(&self, model: &str, version: u64) -> bool {
+        self.shared.cancels.lock().get(&(model.to_owned(), version)).is_some_and(Cancel::is_cancelled)
     }
 
     /// Makes the next load of that version wait until what this gives is dropped.

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use nerite_backend::{DType, Inputs, Meta, Response, Shape, Slots, Tensor};
+use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor};
 
 use crate::admission::{Admitted, QueueTerms};
 
@@ -42,12 +42,12 @@ pub(crate) fn poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     }
 }
 
-/// Waits for an answer as a caller does, woken when it is there.
+/// Waits as a caller does, woken when it is time.
 #[track_caller]
-pub(crate) fn wait(answer: impl Future<Output = Response>) -> Response {
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime can be made");
-    runtime.block_on(async { tokio::time::timeout(LIMIT, answer).await.expect("the request is answered") })
+    runtime.block_on(async { tokio::time::timeout(LIMIT, future).await.expect("it comes to an end") })
 }
 
 /// Yields until it is so.

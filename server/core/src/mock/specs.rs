@@ -82,7 +82,7 @@ impl Stage {
         let directory = directory(&spec.name, &[1]);
         let backends = HashMap::from([("mock".to_owned(), Arc::new(engine) as Arc<dyn Backend>)]);
         let loader = Loader::new(Box::new(MockConfigs::default().with(plan, spec)), backends, machinery);
-        let opened = loader.open(directory).expect("the model can be opened");
+        let opened = loader.open(directory.into()).expect("the model can be opened");
         (Stage { loader, opened }, handle)
     }
 

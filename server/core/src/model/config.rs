@@ -48,6 +48,16 @@ pub struct LoadPlan {
     pub notes: Vec<String>,
 }
 
+impl LoadPlan {
+    /// Whether an engine that opens the same files by either plan comes to the same model.
+    pub(crate) fn opens_like(&self, other: &LoadPlan) -> bool {
+        let opening = |plan: &LoadPlan| {
+            (plan.backend.clone(), plan.filename.clone(), plan.parameters.clone(), plan.graph_level)
+        };
+        opening(self) == opening(other)
+    }
+}
+
 /// Executors of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceGroup {

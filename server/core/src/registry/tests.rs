@@ -5,8 +5,13 @@ use crate::mock::{input, model, serve};
 use crate::model::LoadError;
 
 fn known(registry: &Registry, names: &[&str]) {
-    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    registry.announce(names.iter());
+    registry.announce(names.iter().copied());
+}
+
+fn update(registry: &Registry, model: &str, change: impl FnOnce(&mut ModelEntry)) {
+    let mut entry = registry.entry(model).map(|entry| ModelEntry::clone(&entry)).unwrap_or_default();
+    change(&mut entry);
+    registry.publish(model, entry);
 }
 
 fn version() -> Arc<ModelVersion> {
@@ -34,7 +39,7 @@ fn a_lookup_that_finds_nothing_says_whether_model_or_version_is_unknown_or_not_r
     refused(&registry, "M", Some(9), Code::NotFound, "Request for unknown model: 'M' is not found");
     known(&registry, &["M"]);
     refused(&registry, "M", None, Code::NotFound, "Request for unknown model: 'M' has no available versions");
-    registry.update("M", |entry| drop(entry.versions.insert(1, failed("broken"))));
+    update(&registry, "M", |entry| drop(entry.versions.insert(1, failed("broken"))));
     refused(
         &registry,
         "M",
@@ -50,12 +55,12 @@ fn a_lookup_that_finds_nothing_says_whether_model_or_version_is_unknown_or_not_r
 fn a_model_whose_configuration_could_not_be_read_is_not_found() {
     let registry = Registry::default();
     known(&registry, &["M", "N"]);
-    registry.update("M", |entry| entry.failure = Some(unreadable("broken")));
+    update(&registry, "M", |entry| entry.failure = Some(unreadable("broken")));
     for version in [None, Some(1)] {
         refused(&registry, "M", version, Code::NotFound, "Request for unknown model: 'M' is not found");
     }
     let no_version = OpenError::NoVersion(LoadError::invalid("no version"));
-    registry.update("N", |entry| entry.failure = Some(no_version));
+    update(&registry, "N", |entry| entry.failure = Some(no_version));
     refused(&registry, "N", None, Code::NotFound, "Request for unknown model: 'N' has no available versions");
 }
 
@@ -64,7 +69,7 @@ fn a_lookup_without_a_version_finds_the_highest_that_is_ready() {
     let registry = Registry::default();
     known(&registry, &["M"]);
     let (low, high) = (version(), version());
-    registry.update("M", |entry| {
+    update(&registry, "M", |entry| {
         entry.ready.insert(2, Arc::clone(&low));
         entry.ready.insert(10, Arc::clone(&high));
         entry.versions.insert(11, failed("broken"));
@@ -80,21 +85,23 @@ fn a_lookup_without_a_version_finds_the_highest_that_is_ready() {
 fn an_announced_model_keeps_what_is_known_of_it_and_an_unknown_one_cannot_be_changed() {
     let registry = Registry::default();
     known(&registry, &["b", "a"]);
-    registry.update("a", |entry| entry.failure = Some(unreadable("why")));
-    registry.update("c", |entry| entry.failure = Some(unreadable("never seen")));
+    update(&registry, "a", |entry| entry.failure = Some(unreadable("why")));
+    update(&registry, "c", |entry| entry.failure = Some(unreadable("never seen")));
     known(&registry, &["a", "d"]);
-    assert_eq!(registry.entries().keys().collect::<Vec<_>>(), ["a", "b", "d"]);
+    assert_eq!(registry.entries().keys().map(|name| &**name).collect::<Vec<_>>(), ["a", "b", "d"]);
     assert_eq!(registry.entry("a").unwrap().failure, Some(unreadable("why")));
     assert!(registry.entry("c").is_none());
+    registry.forget("a");
+    assert!(registry.entry("a").is_none() && registry.entry("b").is_some());
 }
 
 #[test]
 fn a_version_that_was_found_stays_usable_after_it_was_taken_out() {
     let registry = Registry::default();
     known(&registry, &["M"]);
-    registry.update("M", |entry| drop(entry.ready.insert(1, version())));
+    update(&registry, "M", |entry| drop(entry.ready.insert(1, version())));
     let (entry, found) = (registry.entry("M").unwrap(), registry.lookup("M", None).unwrap());
-    registry.update("M", |entry| drop(entry.ready.remove(&1)));
+    update(&registry, "M", |entry| drop(entry.ready.remove(&1)));
     assert!(registry.lookup("M", None).is_err());
     assert!(Arc::ptr_eq(&entry.ready[&1], &found), "an entry does not change under its reader");
 }

@@ -11,7 +11,7 @@ use crate::serving::{Serving, Stage};
 pub(crate) fn health<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Bytes>> {
     let healthy = match request.uri().path() {
         "/v2/health/live" => serving.stage() != Stage::Exiting,
-        "/v2/health/ready" => serving.stage() == Stage::Ready,
+        "/v2/health/ready" => serving.is_ready(),
         _ => {
             return answer(StatusCode::NOT_FOUND, "this port answers /v2/health/live and /v2/health/ready\n");
         }
@@ -30,7 +30,7 @@ pub(crate) fn metrics<B>(serving: &Serving, request: &Request<B>) -> Response<Fu
     if !is_read(request) {
         return answer(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
     }
-    let mut response = answer(StatusCode::OK, metrics::render(&serving.registry, &serving.inflight));
+    let mut response = answer(StatusCode::OK, metrics::render(serving));
     let kind = header::HeaderValue::from_static(metrics::CONTENT_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
@@ -61,7 +61,7 @@ mod tests {
         let serving = Serving::new("test".into(), Arc::default(), Arc::default());
         assert_eq!(status(&serving, Method::GET, "/v2/health/live"), StatusCode::OK);
         assert_eq!(status(&serving, Method::GET, "/v2/health/ready"), StatusCode::BAD_REQUEST);
-        serving.enter(Stage::Ready);
+        serving.enter(Stage::Running);
         assert_eq!(status(&serving, Method::GET, "/v2/health/ready"), StatusCode::OK);
         assert_eq!(status(&serving, Method::POST, "/v2/health/ready"), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(status(&serving, Method::GET, "/"), StatusCode::NOT_FOUND);

@@ -123,7 +123,8 @@ impl World {
         });
         let executors = executors.collect();
         let scheduler = Scheduler::new(&spec(), engine, executors, Arc::new(machinery));
-        World { version: Arc::new(ModelVersion::new(1, spec(), scheduler, statistics)), seen, clock }
+        let version = ModelVersion::new(1, spec(), scheduler, statistics, Duration::ZERO);
+        World { version: Arc::new(version), seen, clock }
     }
 
     fn send(&self, id: usize) -> Answer {

@@ -1,7 +1,9 @@
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nerite_backend::Code;
+use tokio::time::interval;
 use tokio_stream::wrappers::WatchStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
@@ -18,8 +20,11 @@ pub(super) struct ServerHealth(pub(super) Arc<Serving>);
 
 const SERVICES: [&str; 2] = ["", "inference.GRPCInferenceService"];
 
-fn response(stage: Stage) -> HealthCheckResponse {
-    let status = if stage == Stage::Ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+/// How often a watched server looks whether its models are still as they should be.
+const LOOK: Duration = Duration::from_secs(1);
+
+fn response(ready: bool) -> HealthCheckResponse {
+    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
     HealthCheckResponse { status: status.into() }
 }
 
@@ -31,7 +36,7 @@ impl Health for ServerHealth {
     ) -> Result<Response<HealthCheckResponse>, Status> {
         let service = request.into_inner().service;
         if SERVICES.contains(&service.as_str()) {
-            Ok(Response::new(response(self.0.stage())))
+            Ok(Response::new(response(self.0.is_ready())))
         } else {
             Err(status::status(Code::NotFound, format!("unknown service '{service}'")))
         }
@@ -51,7 +56,12 @@ impl Health for ServerHealth {
             let stream = tokio_stream::once(Ok(unknown)).chain(stages.filter_map(|_| None));
             return Ok(Response::new(Box::pin(stream)));
         }
-        let last = tokio_stream::once(Ok(response(Stage::Exiting)));
-        Ok(Response::new(Box::pin(stages.map(|stage| Ok(response(stage))).chain(last))))
+        let (serving, mut told) = (Arc::clone(&self.0), None);
+        // Beside each change of the stage, a look now and then: models change, too.
+        let changes = stages.timeout_repeating(interval(LOOK)).filter_map(move |_| {
+            let ready = serving.is_ready();
+            (told.replace(ready) != Some(ready)).then(|| Ok(response(ready)))
+        });
+        Ok(Response::new(Box::pin(changes.chain(tokio_stream::once(Ok(response(false)))))))
     }
 }

@@ -11,8 +11,15 @@ use super::{status, version};
 use crate::serving::Serving;
 
 /// The extensions of the protocol that work.
-const EXTENSIONS: [&str; 5] =
-    ["classification", "model_configuration", "binary_tensor_data", "parameters", "statistics"];
+const EXTENSIONS: [&str; 7] = [
+    "classification",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+];
 
 pub(super) fn server(serving: &Serving) -> ServerMetadataResponse {
     ServerMetadataResponse {

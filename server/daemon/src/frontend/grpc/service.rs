@@ -5,7 +5,7 @@ use nerite_proto::inference::*;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{metadata, parameters, repository, statistics, status, version};
-use crate::serving::{Serving, Stage};
+use crate::serving::Serving;
 
 /// `inference.GRPCInferenceService` over the registry.
 pub(super) struct InferenceService(pub(super) Arc<Serving>);
@@ -30,14 +30,15 @@ impl GrpcInferenceService for InferenceService {
     }
 
     async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {
-        let ready = self.serving()?.stage() == Stage::Ready;
+        let ready = self.serving()?.is_ready();
         Ok(Response::new(ServerReadyResponse { ready }))
     }
 
     async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
         let request = request.into_inner();
         let number = version::parse(&request.version)?;
-        let ready = self.serving()?.registry.lookup(&request.name, number).is_ok();
+        let found = self.serving()?.registry.lookup(&request.name, number);
+        let ready = found.is_ok_and(|version| !version.is_stalled());
         Ok(Response::new(ModelReadyResponse { ready }))
     }
 
@@ -80,21 +81,21 @@ impl GrpcInferenceService for InferenceService {
         &self,
         request: Request<RepositoryIndexRequest>,
     ) -> Answer<RepositoryIndexResponse> {
-        repository::index(self.serving()?, request.get_ref()).map(Response::new)
+        repository::index(self.serving()?, request.get_ref()).await.map(Response::new)
     }
 
     async fn repository_model_load(
         &self,
-        _: Request<RepositoryModelLoadRequest>,
+        request: Request<RepositoryModelLoadRequest>,
     ) -> Answer<RepositoryModelLoadResponse> {
-        Err(later("loading models on demand; models are loaded when it starts"))
+        repository::load(self.serving()?, request.into_inner()).await.map(Response::new)
     }
 
     async fn repository_model_unload(
         &self,
-        _: Request<RepositoryModelUnloadRequest>,
+        request: Request<RepositoryModelUnloadRequest>,
     ) -> Answer<RepositoryModelUnloadResponse> {
-        Err(later("unloading models on demand"))
+        repository::unload(self.serving()?, request.into_inner()).await.map(Response::new)
     }
 
     async fn system_shared_memory_status(

@@ -5,6 +5,7 @@ use nerite_core::admission::Refusal;
 use nerite_core::registry::LookupError;
 use tonic::Status;
 
+use crate::control::ControlError;
 use crate::inflight::Full;
 
 /// The longest message, in bytes. It travels in a header, which clients limit (gRPC's C core to 8 KiB in all), and may
@@ -59,6 +60,10 @@ pub(super) fn of_refusal(refusal: &Refusal) -> Status {
 
 pub(super) fn of_backend(error: BackendError) -> Status {
     status(error.code, error.message)
+}
+
+pub(super) fn of_control(error: &ControlError) -> Status {
+    status(error.code(), error.to_string())
 }
 
 /// Never RESOURCE_EXHAUSTED, which clients do not try again.

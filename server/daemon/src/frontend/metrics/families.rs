@@ -1,9 +1,12 @@
 //! The one list of metrics: name, kind, help (with the unit), and where the value comes from.
 
+use std::fmt;
+
 use nerite_core::ModelVersion;
 use nerite_core::statistics::Timed;
 
-use crate::inflight::Inflight;
+use crate::reclaim;
+use crate::serving::Serving;
 
 /// How a metric's values develop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +17,28 @@ pub(super) enum Kind {
     Gauge,
 }
 
+/// A metric's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value {
+    Number(u64),
+    Seconds(f64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(number) => number.fmt(f),
+            Value::Seconds(seconds) => seconds.fmt(f),
+        }
+    }
+}
+
 /// A metric with one series per model version.
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) help: &'static str,
-    pub(super) value: fn(&ModelVersion) -> i64,
+    pub(super) value: fn(&ModelVersion) -> Value,
 }
 
 /// A metric with one series per model version and reason.
@@ -34,7 +53,7 @@ pub(super) struct ServerFamily {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) help: &'static str,
-    pub(super) value: fn(&Inflight) -> usize,
+    pub(super) value: fn(&Serving) -> Value,
 }
 
 /// Failed requests, by reason.
@@ -45,7 +64,7 @@ pub(super) const FAILURES: FailureFamily = FailureFamily {
 };
 
 /// The metrics with one series per model version.
-pub(super) const FAMILIES: [Family; 10] = [
+pub(super) const FAMILIES: [Family; 12] = [
     counter(
         "nv_inference_request_success",
         "Number of successful inference requests, all batch sizes",
@@ -93,34 +112,62 @@ pub(super) const FAMILIES: [Family; 10] = [
         name: "nv_inference_pending_request_count",
         kind: Kind::Gauge,
         help: "Instantaneous number of pending requests awaiting execution per-model.",
-        value: |version| i64::try_from(version.pending()).unwrap_or(i64::MAX),
+        value: |version| size(version.pending()),
+    },
+    Family {
+        name: "nv_model_load_duration_secs",
+        kind: Kind::Gauge,
+        help: "Model load time in seconds",
+        value: |version| Value::Seconds(version.load_duration.as_secs_f64()),
+    },
+    Family {
+        name: "nerite_stalled_instances",
+        kind: Kind::Gauge,
+        help: "Number of instances that have been executing for longer than --instance-stall-secs",
+        value: |version| size(version.stalls().len()),
     },
 ];
 
 /// The metrics of the whole server.
-pub(super) const SERVER_FAMILIES: [ServerFamily; 2] = [
+pub(super) const SERVER_FAMILIES: [ServerFamily; 4] = [
     ServerFamily {
         name: "nerite_inflight_requests",
         kind: Kind::Gauge,
         help: "Number of inference requests being read, queued, executed or answered",
-        value: Inflight::requests,
+        value: |serving| size(serving.inflight.requests()),
     },
     ServerFamily {
         name: "nerite_inflight_bytes",
         kind: Kind::Gauge,
         help: "Number of bytes that the bodies of the gRPC calls in flight have brought",
-        value: Inflight::bytes,
+        value: |serving| size(serving.inflight.bytes()),
+    },
+    ServerFamily {
+        name: "process_resident_memory_bytes",
+        kind: Kind::Gauge,
+        help: "Resident memory size in bytes",
+        value: |_| Value::Number(reclaim::resident().unwrap_or_default()),
+    },
+    ServerFamily {
+        name: "nerite_memory_given_back_bytes",
+        kind: Kind::Counter,
+        help: "Number of bytes that were given back to the system after models were unloaded",
+        value: |serving| Value::Number(serving.reclaim.bytes()),
     },
 ];
 
-const fn counter(name: &'static str, help: &'static str, value: fn(&ModelVersion) -> i64) -> Family {
+const fn counter(name: &'static str, help: &'static str, value: fn(&ModelVersion) -> Value) -> Family {
     Family { name, kind: Kind::Counter, help, value }
 }
 
-fn count(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+fn count(count: u64) -> Value {
+    Value::Number(count)
 }
 
-fn micros(timed: &Timed) -> i64 {
-    count(timed.nanos() / 1_000)
+fn size(size: usize) -> Value {
+    Value::Number(size as u64)
+}
+
+fn micros(timed: &Timed) -> Value {
+    Value::Number(timed.nanos() / 1_000)
 }

@@ -6,9 +6,9 @@ mod text;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use nerite_core::{ModelVersion, Registry};
+use nerite_core::ModelVersion;
 
-use crate::inflight::Inflight;
+use crate::serving::Serving;
 use families::{FAILURES, FAMILIES, SERVER_FAMILIES};
 use text::Labels;
 
@@ -17,8 +17,9 @@ pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 
 /// Every family with a series for each version that is ready, and the server's own. The versions' labels are written once,
 /// not once per family.
-pub(crate) fn render(registry: &Registry, inflight: &Inflight) -> String {
-    let versions: Vec<(Arc<ModelVersion>, Labels)> = registry
+pub(crate) fn render(serving: &Serving) -> String {
+    let versions: Vec<(Arc<ModelVersion>, Labels)> = serving
+        .registry
         .ready()
         .into_iter()
         .map(|version| {
@@ -50,7 +51,7 @@ pub(crate) fn render(registry: &Registry, inflight: &Inflight) -> String {
     }
     for family in &SERVER_FAMILIES {
         text::head(&mut text, family.name, family.help, family.kind);
-        let _ = writeln!(text, "{} {}", family.name, (family.value)(inflight));
+        let _ = writeln!(text, "{} {}", family.name, (family.value)(serving));
     }
     text
 }
@@ -61,13 +62,13 @@ mod tests {
 
     #[test]
     fn what_is_in_flight_is_a_gauge_that_returns_to_zero() {
-        let (registry, inflight) = (Registry::default(), Arc::new(Inflight::default()));
+        let serving = Serving::new("test".into(), Arc::default(), Arc::default());
         let holds = |lines: [&str; 2]| {
-            let text = render(&registry, &inflight);
+            let text = render(&serving);
             assert!(text.contains("# TYPE nerite_inflight_bytes gauge\n"), "{text}");
             assert!(lines.iter().all(|line| text.lines().any(|found| found == *line)), "{lines:?}: {text}");
         };
-        let share = inflight.request().unwrap();
+        let share = serving.inflight.request().unwrap();
         share.add(7).unwrap();
         holds(["nerite_inflight_requests 1", "nerite_inflight_bytes 7"]);
         drop(share);

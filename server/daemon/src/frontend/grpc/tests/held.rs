@@ -11,7 +11,7 @@ use nerite_backend::{
 };
 use nerite_core::Registry;
 use nerite_core::execution::Machinery;
-use nerite_core::lifecycle::{Loader, Manager};
+use nerite_core::lifecycle::{Loader, Manager, ManagerOptions};
 use nerite_core::repository::scan;
 use nerite_model_config::{ModelConfigs, Options};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -50,8 +50,12 @@ impl Held {
         let engines = HashMap::from([("held".to_owned(), engine)]);
         let loader = Loader::new(Box::new(configs), engines, Arc::new(Machinery::default()));
         let registry = Arc::new(Registry::default());
-        let mut manager = Manager::new(Arc::new(loader), Arc::clone(&registry), 1);
-        let failures = manager.load_all(scan(&[repository.path().to_owned()]).unwrap());
+        let options = ManagerOptions::default();
+        let manager = Manager::start(Arc::new(loader), Arc::clone(&registry), options).unwrap();
+        let loading = manager.want_all(scan(&[repository.path().to_owned()]).unwrap());
+        // In a thread of its own, since a test may be on a runtime already.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let failures = std::thread::spawn(move || runtime.block_on(loading)).join().unwrap();
         assert!(failures.is_empty(), "{}", failures[0]);
         let inflight = Arc::new(Inflight::new(NonZeroUsize::new(requests), NonZeroUsize::new(bytes)));
         Held {

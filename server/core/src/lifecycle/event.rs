@@ -1,0 +1,33 @@
+use tokio::sync::{mpsc, oneshot};
+
+use super::job::Outcome;
+use super::life::Serial;
+use super::slots::SlotId;
+use super::{LoadFailure, Source};
+use crate::model::OpenError;
+
+/// A model that is to be served, from there or, since that cannot be, not.
+pub type Wanted = (String, Result<Source, OpenError>);
+
+/// What became of one wanted model: every failure, or none.
+pub(super) struct Report {
+    pub(super) model: String,
+    pub(super) failures: Vec<LoadFailure>,
+}
+
+/// Who wants to know what becomes of models.
+pub(super) type Listener = mpsc::UnboundedSender<Report>;
+
+/// What the worker is told.
+pub(super) enum Event {
+    /// These are to be served.
+    Want { models: Vec<Wanted>, listener: Listener },
+    /// This is not to be served any more. `forget`: nor known.
+    Unload { name: String, forget: bool, done: Option<oneshot::Sender<()>> },
+    /// A job is done.
+    Done { slot: SlotId, outcome: Box<Outcome> },
+    /// What was loaded under that number is gone.
+    Gone { name: String, serial: Serial },
+    /// Nothing is to be served any more.
+    ShutDown { done: oneshot::Sender<()> },
+}

@@ -1,0 +1,126 @@
+use std::any::Any;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Source;
+use crate::model::LoadError;
+use crate::repository::{Found, find};
+
+/// What whoever asks for a load gives in place of what is in the repository.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// The configuration in JSON.
+    pub config: Option<Arc<str>>,
+    /// Files by their paths in the model's directory. If there are any, they are the whole model.
+    pub files: Vec<(PathBuf, Bytes)>,
+}
+
+impl Overrides {
+    /// Checks what can be told without a disk: files come with a configuration, and stay within the model's directory.
+    pub fn check(&self, model: &str) -> Result<(), LoadError> {
+        if !self.files.is_empty() && self.config.is_none() {
+            return Err(LoadError::invalid(format!(
+                "files for model '{model}' were given without its configuration: give the load parameter 'config' too"
+            )));
+        }
+        match self.files.iter().find(|(path, _)| !is_inside(path)) {
+            None => Ok(()),
+            Some((path, _)) => Err(LoadError::invalid(format!(
+                "load parameter 'file:{}' leads out of the directory of model '{model}': give a path like \
+                 'file:1/model.onnx'",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Where a model is loaded from whose directory in the repositories is, or is not, that. Files are written to a
+    /// directory that lives as long as anything of the model does. It blocks.
+    pub fn apply(self, model: &str, found: Found) -> Result<Source, LoadError> {
+        self.check(model)?;
+        if self.files.is_empty() {
+            return match found {
+                Found::Model(directory) => Ok(Source::from(directory).with_config(self.config)),
+                Found::Refused(reason) => Err(LoadError::internal(reason)),
+                Found::Absent => Err(LoadError::new(
+                    nerite_backend::Code::NotFound,
+                    format!("there is no directory '{model}' in any model repository"),
+                )),
+            };
+        }
+        let source = self.write(model);
+        source.map_err(|error| {
+            LoadError::internal(format!(
+                "the files given for model '{model}' cannot be stored in '{}': {error}; free some space there, or name \
+                 another directory by TMPDIR",
+                std::env::temp_dir().display()
+            ))
+        })
+    }
+
+    fn write(self, model: &str) -> io::Result<Source> {
+        let root = tempfile::Builder::new().prefix("nerite-model-").tempdir()?;
+        let directory = root.path().join(model);
+        for (path, content) in &self.files {
+            let path = directory.join(path);
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::write(path, content)?;
+        }
+        let Found::Model(directory) = find(&[root.path().to_owned()], model) else {
+            return Err(io::Error::other("they cannot be found there any more"));
+        };
+        let keep: Arc<dyn Any + Send + Sync> = Arc::new(root);
+        Ok(Source { directory, config: self.config, keep: Some(keep) })
+    }
+}
+
+/// Whether a path leads to a file below its start, by names alone.
+fn is_inside(path: &Path) -> bool {
+    let is_plain = |component| matches!(component, Component::Normal(_));
+    path.components().next().is_some() && path.components().all(is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overrides(paths: &[&str]) -> Overrides {
+        let files = paths.iter().map(|path| (PathBuf::from(path), Bytes::from_static(b"x"))).collect();
+        Overrides { config: Some("{}".into()), files }
+    }
+
+    #[test]
+    fn the_files_that_are_given_are_the_whole_model_for_as_long_as_it_lives() {
+        let source =
+            overrides(&["1/model.onnx", "2/deep/er", "labels.txt"]).apply("m", Found::Absent).unwrap();
+        let path = source.directory.path.clone();
+        assert_eq!((source.directory.name.as_str(), &source.directory.versions[..]), ("m", &[1, 2][..]));
+        assert!(path.join("2/deep/er").is_file() && path.join("labels.txt").is_file());
+        drop(source);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_path_that_leads_out_of_the_model_is_refused() {
+        for path in ["../1/model.onnx", "/etc/passwd", "1/../../x", "1/./../x", "", "..", "1/../1/x"] {
+            let error = overrides(&["1/fine", path]).apply("m", Found::Absent).unwrap_err();
+            assert!(error.message.contains("leads out of the directory of model 'm'"), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn files_without_a_configuration_are_refused() {
+        let overrides = Overrides { config: None, ..overrides(&["1/model.onnx"]) };
+        assert!(overrides.apply("m", Found::Absent).unwrap_err().message.contains("'config'"));
+    }
+
+    #[test]
+    fn a_model_that_is_in_no_repository_or_in_two_is_refused_with_that_reason() {
+        let nothing = Overrides::default;
+        assert!(nothing().apply("m", Found::Absent).unwrap_err().message.contains("in any model repository"));
+        assert_eq!(nothing().apply("m", Found::Refused("twice".into())).unwrap_err().message, "twice");
+    }
+}

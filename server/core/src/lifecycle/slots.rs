@@ -1,0 +1,108 @@
+//! How many loads may be under way at once, decided. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How many loads may hang before others have to wait for them.
+const MOST_HANGING: usize = 64;
+
+/// Numbers the loads that are under way.
+pub(super) type SlotId = u64;
+
+/// Jobs that wait, and the slots in which others are being done. A job that takes very long may hang: after a while its
+/// slot does not count any more, so that it does not hold up the others.
+pub(super) struct Slots<J> {
+    limit: usize,
+    patience: Duration,
+    waiting: VecDeque<J>,
+    /// Since when each is taken.
+    taken: BTreeMap<SlotId, Instant>,
+    next: SlotId,
+}
+
+impl<J> Slots<J> {
+    /// So many slots, each of which counts for as long as `patience`.
+    pub(super) fn new(limit: usize, patience: Duration) -> Slots<J> {
+        Slots { limit: limit.max(1), patience, waiting: VecDeque::new(), taken: BTreeMap::new(), next: 0 }
+    }
+
+    /// Lets a job wait.
+    pub(super) fn push(&mut self, job: J) {
+        self.waiting.push_back(job);
+    }
+
+    /// The next job to begin now, if any, and the slot that it takes.
+    pub(super) fn take(&mut self, now: Instant) -> Option<(SlotId, J)> {
+        let in_time = self.taken.values().filter(|&&since| now < since + self.patience).count();
+        if in_time >= self.limit || self.taken.len() >= self.limit + MOST_HANGING {
+            return None;
+        }
+        let job = self.waiting.pop_front()?;
+        let slot = self.next;
+        self.next += 1;
+        self.taken.insert(slot, now);
+        Some((slot, job))
+    }
+
+    /// A job is done.
+    pub(super) fn free(&mut self, slot: SlotId) {
+        self.taken.remove(&slot);
+    }
+
+    /// When a slot ceases to count for which a job waits, if no job is done before.
+    pub(super) fn look_again(&self, now: Instant) -> Option<Instant> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        self.taken.values().map(|&since| since + self.patience).filter(|&at| now < at).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn taken(slots: &mut Slots<u32>, now: Instant) -> Vec<u32> {
+        std::iter::from_fn(|| slots.take(now)).map(|(_, job)| job).collect()
+    }
+
+    #[test]
+    fn jobs_begin_in_their_order_at_most_so_many_at_once() {
+        let (mut slots, now) = (Slots::new(2, PATIENCE), Instant::now());
+        (0..4).for_each(|job| slots.push(job));
+        assert_eq!(taken(&mut slots, now), [0, 1]);
+        slots.free(0);
+        assert_eq!(taken(&mut slots, now), [2]);
+        slots.free(1);
+        slots.free(2);
+        assert_eq!(taken(&mut slots, now), [3]);
+        assert_eq!(slots.look_again(now), None, "nothing waits");
+    }
+
+    #[test]
+    fn a_job_that_hangs_gives_way_to_another_after_a_while() {
+        let (mut slots, now) = (Slots::new(1, PATIENCE), Instant::now());
+        (0..3).for_each(|job| slots.push(job));
+        assert_eq!(taken(&mut slots, now), [0]);
+        let later = slots.look_again(now).expect("two wait");
+        assert_eq!(taken(&mut slots, later - Duration::from_millis(1)), []);
+        assert_eq!(taken(&mut slots, later), [1], "one at a time all the same");
+        slots.free(1);
+        assert_eq!(taken(&mut slots, later), [2]);
+    }
+
+    #[test]
+    fn however_many_hang_the_threads_are_bounded() {
+        let (mut slots, mut now) = (Slots::new(2, PATIENCE), Instant::now());
+        (0..1000).for_each(|job| slots.push(job));
+        let mut begun = 0;
+        for _ in 0..1000 {
+            begun += taken(&mut slots, now).len();
+            now += PATIENCE;
+        }
+        assert_eq!(begun, 2 + MOST_HANGING);
+        assert_eq!(slots.look_again(now), None, "nothing but the end of one helps");
+    }
+}

@@ -1,0 +1,340 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::mem;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::event::{Event, Listener, Report, Wanted};
+use super::job::{Job, LoadJob, LoadedModel, OpenJob, Outcome};
+use super::life::{ModelLife, Provision, Serial, Turn, Want};
+use super::slots::{SlotId, Slots};
+use super::{LoadFailure, Loader, ManagerOptions, OpenedModel};
+use crate::model::OpenError;
+use crate::registry::{ModelEntry, Registry};
+use crate::sync::{mpsc, thread};
+
+/// The one owner of every model's life. It decides by [`ModelLife`], publishes each change to the registry, and leaves
+/// what blocks to other threads.
+pub(super) struct Worker {
+    loader: Arc<Loader>,
+    registry: Arc<Registry>,
+    options: ManagerOptions,
+    events: mpsc::Sender<Event>,
+    models: BTreeMap<String, Model>,
+    slots: Slots<Job>,
+    /// The threads that load, by the job that each does.
+    busy: BTreeMap<SlotId, LoadThread>,
+    /// Those without a job, for a moment.
+    idle: Vec<LoadThread>,
+    next: Serial,
+    /// Who waits for everything to be gone.
+    shut_down: Option<oneshot::Sender<()>>,
+}
+
+/// Where a thread that loads takes its next job from; it ends when this is dropped.
+type LoadThread = mpsc::Sender<(SlotId, Job)>;
+
+/// A model that is known.
+#[derive(Default)]
+struct Model {
+    life: ModelLife<LoadedModel>,
+    /// Who waits for the load that is under way.
+    listeners: Vec<Listener>,
+    /// It is not to be known any more once it is gone.
+    forget: bool,
+}
+
+impl Worker {
+    pub(super) fn new(
+        loader: Arc<Loader>,
+        registry: Arc<Registry>,
+        options: ManagerOptions,
+        events: mpsc::Sender<Event>,
+    ) -> Worker {
+        Worker {
+            slots: Slots::new(options.load_threads, options.patience),
+            loader,
+            registry,
+            options,
+            events,
+            models: BTreeMap::new(),
+            busy: BTreeMap::new(),
+            idle: Vec::new(),
+            next: 0,
+            shut_down: None,
+        }
+    }
+
+    /// Handles events until nobody can send any more.
+    pub(super) fn run(mut self, inbox: &mpsc::Receiver<Event>) {
+        self.run_until_shut_down(inbox);
+        // Its own sender goes, and what comes now is dropped: whoever waits hears that nobody is there.
+        drop(self);
+        inbox.iter().for_each(drop);
+    }
+
+    fn run_until_shut_down(&mut self, inbox: &mpsc::Receiver<Event>) {
+        loop {
+            let now = Instant::now();
+            let event = match self.slots.look_again(now) {
+                // The only end of it is that time is up, since this thread has a sender itself.
+                Some(at) => inbox.recv_timeout(at - now).ok(),
+                None => inbox.recv().ok(),
+            };
+            if let Some(event) = event
+                && self.handle(event).is_break()
+            {
+                return;
+            }
+            self.start_jobs();
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> ControlFlow<()> {
+        match event {
+            Event::Want { models, listener } => self.want(models, &listener),
+            Event::Unload { name, forget, done } => {
+                self.unload(&name, forget);
+                done.map(|done| done.send(()));
+            }
+            Event::Done { slot, outcome } => {
+                self.slots.free(slot);
+                self.idle.extend(self.busy.remove(&slot));
+                self.job_done(*outcome);
+            }
+            Event::Gone { name, serial } => self.gone(&name, serial),
+            Event::ShutDown { done } => self.begin_shut_down(done),
+        }
+        let is_over = self.shut_down.is_some() && self.models.values().all(|model| model.life.is_over());
+        match self.shut_down.take_if(|_| is_over) {
+            Some(done) => {
+                // Who waits may have given up.
+                let _ = done.send(());
+                ControlFlow::Break(())
+            }
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn want(&mut self, models: Vec<Wanted>, listener: &Listener) {
+        if self.shut_down.is_some() {
+            // Without a report, the listener hears that the server is exiting.
+            return;
+        }
+        self.registry.announce(models.iter().map(|(name, _)| name.as_str()));
+        for (name, source) in models {
+            self.next += 1;
+            let load = self.next;
+            let model = self.models.entry(name.clone()).or_default();
+            model.forget = false;
+            model.listeners.push(listener.clone());
+            match source.map(|source| (model.life.want(source.clone(), load), source)) {
+                Ok((Want::Begun(cancel), source)) => {
+                    self.slots.push(Job::Open(OpenJob { name: name.clone(), load, source, cancel }));
+                }
+                Ok((Want::Joined, _)) => {}
+                Ok((Want::Served, _)) => model.report(&name, &[]),
+                Err(error) => {
+                    model.life.refuse(error.clone());
+                    model.failed_to_open(&name, error);
+                }
+            }
+            self.publish(&name);
+        }
+    }
+
+    fn unload(&mut self, name: &str, forget: bool) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        model.forget = forget;
+        let retired = model.life.unload();
+        model.abandon(name, "it is to be unloaded");
+        self.publish(name);
+        drop(retired);
+        self.forget_if_over(name);
+    }
+
+    fn job_done(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Skipped => {}
+            Outcome::Opened { name, load, outcome: Ok(opened) } => self.opened(&name, load, &opened),
+            Outcome::Opened { name, load, outcome: Err(error) } => {
+                if let Some(model) = self.models.get_mut(&name)
+                    && model.life.failed_to_open(load, error.clone())
+                {
+                    model.failed_to_open(&name, error);
+                    self.publish(&name);
+                }
+            }
+            Outcome::Loaded { name, load, version, outcome } => {
+                if let Some(model) = self.models.get_mut(&name) {
+                    let turn = model.life.loaded(load, version, outcome);
+                    self.turn(&name, turn);
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, name: &str, load: Serial, opened: &Arc<OpenedModel>) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        let versions = opened.versions.iter().map(|&version| (version, opened.provenance(version)));
+        let Some(provisions) = model.life.opened(load, versions) else { return };
+        let cancel = model.life.cancel();
+        for (version, provision) in provisions {
+            if matches!(provision, Provision::Keep(_)) {
+                continue;
+            }
+            self.next += 1;
+            let serial = self.next;
+            let (events, gone) = (self.events.clone(), name.to_owned());
+            let after_unload = self.options.after_unload.clone();
+            self.slots.push(Job::Load(Box::new(LoadJob {
+                load,
+                model: Arc::clone(opened),
+                version,
+                provision,
+                serial,
+                retries: self.options.load_retries,
+                cancel: cancel.clone(),
+                on_gone: Box::new(move || {
+                    after_unload.iter().for_each(|after_unload| after_unload());
+                    // Where there is no worker any more, nobody needs to know.
+                    let _ = events.send(Event::Gone { name: gone, serial });
+                }),
+            })));
+        }
+        let turn = model.life.settle();
+        self.turn(name, turn);
+    }
+
+    /// Does what follows from the end of a step of a load.
+    fn turn(&mut self, name: &str, turn: Turn<LoadedModel>) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        match turn {
+            Turn::Stale => {}
+            Turn::Wait => self.publish(name),
+            Turn::Served { fresh, retired } => {
+                self.publish(name);
+                // After that nobody finds them, and the last to need them lets them go.
+                drop(retired);
+                for version in fresh {
+                    tracing::info!("successfully loaded '{name}' version {version}");
+                }
+                self.report(name, &[]);
+            }
+            Turn::Failed(errors) => {
+                let failure =
+                    |(version, error)| LoadFailure::Version { model: name.to_owned(), version, error };
+                let failures: Vec<LoadFailure> = errors.into_iter().map(failure).collect();
+                failures.iter().for_each(|failure| tracing::error!("{failure}"));
+                let kept: Vec<u64> = model.life.serving().keys().copied().collect();
+                if !kept.is_empty() {
+                    tracing::warn!(
+                        "'{name}' goes on being served as it was loaded before: versions {kept:?}"
+                    );
+                }
+                self.publish(name);
+                self.report(name, &failures);
+            }
+        }
+    }
+
+    fn gone(&mut self, name: &str, serial: Serial) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        if let Some(version) = model.life.gone(serial) {
+            tracing::info!("successfully unloaded '{name}' version {version}");
+            self.publish(name);
+            self.forget_if_over(name);
+        }
+    }
+
+    fn begin_shut_down(&mut self, done: oneshot::Sender<()>) {
+        let serving = self.models.values().flat_map(|model| model.life.serving().values());
+        // All are closed before any is waited for: an engine that hangs holds up no other model's callers.
+        serving.for_each(|loaded| loaded.version.close());
+        let names: Vec<String> = self.models.keys().cloned().collect();
+        names.iter().for_each(|name| self.unload(name, false));
+        self.shut_down = Some(done);
+    }
+
+    fn publish(&self, name: &str) {
+        let Some(Model { life, .. }) = self.models.get(name) else { return };
+        let ready = life.serving().iter().map(|(&version, loaded)| (version, Arc::clone(&loaded.version)));
+        let entry = ModelEntry {
+            ready: ready.collect(),
+            versions: life.statuses(),
+            failure: life.failure().cloned(),
+        };
+        self.registry.publish(name, entry);
+    }
+
+    fn report(&mut self, name: &str, failures: &[LoadFailure]) {
+        if let Some(model) = self.models.get_mut(name) {
+            model.report(name, failures);
+        }
+    }
+
+    fn forget_if_over(&mut self, name: &str) {
+        if self.models.get(name).is_some_and(|model| model.forget && model.life.is_over()) {
+            self.models.remove(name);
+            self.registry.forget(name);
+        }
+    }
+
+    /// Begins the jobs that may begin now, each on a thread that loads; those without a job end.
+    fn start_jobs(&mut self) {
+        while let Some((slot, job)) = self.slots.take(Instant::now()) {
+            let thread = self.idle.pop().map_or_else(|| self.start_thread(), Ok);
+            match thread {
+                Ok(thread) => {
+                    // It takes jobs for as long as it can be given some.
+                    let _ = thread.send((slot, job));
+                    self.busy.insert(slot, thread);
+                }
+                Err(error) => {
+                    tracing::error!("cannot start a thread to load models with: {error}");
+                    // Better that the other models wait than that this one is never loaded.
+                    let outcome = Box::new(job.run(&self.loader));
+                    let _ = self.events.send(Event::Done { slot, outcome });
+                }
+            }
+        }
+        self.idle.clear();
+    }
+
+    fn start_thread(&self) -> io::Result<LoadThread> {
+        let (jobs, inbox) = mpsc::channel::<(SlotId, Job)>();
+        let (loader, events) = (Arc::clone(&self.loader), self.events.clone());
+        thread::Builder::new().name("nerite-load".into()).spawn(move || {
+            while let Ok((slot, job)) = inbox.recv() {
+                let outcome = Box::new(job.run(&loader));
+                if events.send(Event::Done { slot, outcome }).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(jobs)
+    }
+}
+
+impl Model {
+    fn failed_to_open(&mut self, name: &str, error: OpenError) {
+        let failure = LoadFailure::Model { model: name.to_owned(), error };
+        tracing::error!("{failure}");
+        self.report(name, &[failure]);
+    }
+
+    fn abandon(&mut self, name: &str, reason: &'static str) {
+        self.report(name, &[LoadFailure::Abandoned { model: name.to_owned(), reason }]);
+    }
+
+    /// Tells all who wait, once.
+    fn report(&mut self, name: &str, failures: &[LoadFailure]) {
+        for listener in mem::take(&mut self.listeners) {
+            // Who waited may have given up.
+            let _ = listener.send(Report { model: name.to_owned(), failures: failures.to_vec() });
+        }
+    }
+}
