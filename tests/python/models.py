@@ -67,6 +67,16 @@ def identity(dtype, shape, names=("INPUT0", "OUTPUT0")):
     return model([node], [tensor(names[0], dtype, shape)], [tensor(names[1], dtype, shape)])
 
 
+def add_constant(value, size=1):
+    """INPUT0 + value, of one FP32 element. It carries `size` constants, whose mean that is."""
+    constants = numpy_helper.from_array(np.full(size, value, np.float32), "constants")
+    nodes = [
+        helper.make_node("ReduceMean", ["constants"], ["mean"], keepdims=0),
+        helper.make_node("Add", ["INPUT0", "mean"], ["OUTPUT0"]),
+    ]
+    return model(nodes, [tensor("INPUT0", "FP32", [1])], [tensor("OUTPUT0", "FP32", [1])], [constants])
+
+
 def add_sub(dtype, shape):
     """INPUT0 + INPUT1 and INPUT0 - INPUT1, in the dtype given, whatever ONNX Runtime computes them in."""
     wide = {"FP64": TensorProto.DOUBLE, "FP16": TensorProto.FLOAT, "BF16": TensorProto.FLOAT, "FP32": TensorProto.FLOAT}

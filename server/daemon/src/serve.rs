@@ -99,8 +99,9 @@ impl BoundPorts {
         let endpoints = Endpoints::open(self, settings, &serving)?;
 
         let found = initial(&settings.repository)?;
-        let watched = found.sightings.clone();
         let loading = manager.want(found.wanted);
+        // From now on, so that whoever mends a model whose load hangs need not wait for it.
+        let _watcher = watch(&settings.repository, found.sightings, &manager);
         let failures = tokio::select! {
             failures = loading => failures,
             // Nobody waits for what is being loaded: only requests that models already loaded have taken.
@@ -112,7 +113,6 @@ impl BoundPorts {
             return Err(start_failed(&failures));
         }
         serving.enter(Stage::Running);
-        let _watcher = watch(&settings.repository, watched, &manager);
 
         signals.any().await;
         Ok(endpoints.drain(&serving, &manager, limit).await)

@@ -25,6 +25,10 @@ impl Loaded for LoadedModel {
     fn provenance(&self) -> &Provenance {
         &self.provenance
     }
+
+    fn is_stalled(&self) -> bool {
+        self.version.is_stalled()
+    }
 }
 
 /// A step of a load, to be done on a thread that may block.

@@ -32,6 +32,8 @@ pub(super) trait Loaded: Clone {
     fn serial(&self) -> Serial;
     /// What it was loaded from.
     fn provenance(&self) -> &Provenance;
+    /// Whether it has instances that do not come back: it is not to be kept, nor anything of it used again.
+    fn is_stalled(&self) -> bool;
 }
 
 /// The life of a model: what is served of it, what is being loaded to be served next, and what became of the rest.
@@ -166,7 +168,10 @@ impl<V: Loaded> ModelLife<V> {
             Some(attempt) if attempt.source.is_same(&source) => return Want::Joined,
             Some(_) => {}
             None => {
-                let origin = self.origin.as_ref().filter(|_| self.failure.is_none() && !self.has_failed());
+                let is_sound = self.failure.is_none()
+                    && !self.has_failed()
+                    && !self.serving.values().any(Loaded::is_stalled);
+                let origin = self.origin.as_ref().filter(|_| is_sound);
                 if origin.is_some_and(|origin| origin.is_same(&source)) {
                     return Want::Served;
                 }
@@ -350,6 +355,9 @@ impl<V: Loaded> ModelLife<V> {
 
 fn provision<V: Loaded>(served: Option<&V>, wanted: &Provenance) -> Provision<V> {
     let Some(served) = served else { return Provision::Load(None) };
+    if served.is_stalled() {
+        return Provision::Load(Some(served.clone()));
+    }
     let from = served.provenance();
     if from == wanted && !wanted.overridden {
         return Provision::Keep(served.clone());

@@ -9,6 +9,7 @@ use crate::mock::directory;
 struct Number {
     serial: Serial,
     provenance: Provenance,
+    stalled: bool,
 }
 
 impl Loaded for Number {
@@ -18,6 +19,10 @@ impl Loaded for Number {
 
     fn provenance(&self) -> &Provenance {
         &self.provenance
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.stalled
     }
 }
 
@@ -35,7 +40,7 @@ fn provenance(instances: u32) -> Provenance {
 }
 
 fn number(serial: Serial) -> Number {
-    Number { serial, provenance: provenance(1) }
+    Number { serial, provenance: provenance(1), stalled: false }
 }
 
 /// A life in which version 1 is served, loaded as number 10 in load 1.
@@ -62,6 +67,18 @@ fn what_is_served_already_is_not_loaded_again_and_what_is_being_loaded_is_joined
 }
 
 #[test]
+fn what_is_stalled_is_loaded_anew_though_nothing_has_changed() {
+    let mut life = ModelLife::default();
+    life.want(source(&[1]), 1);
+    life.opened(1, [(1, provenance(1))].into_iter()).unwrap();
+    let stalled = Number { stalled: true, ..number(10) };
+    life.loaded(1, 1, Ok(stalled.clone()));
+    assert!(matches!(life.want(source(&[1]), 2), Want::Begun(_)));
+    let provisions = life.opened(2, [(1, provenance(1))].into_iter()).unwrap();
+    assert_eq!(provisions, [(1, Provision::Load(Some(stalled)))]);
+}
+
+#[test]
 fn a_configuration_of_its_own_is_always_read_and_the_next_plain_load_undoes_it() {
     let mut life = served();
     let overridden = || source(&[1]).with_config(Some("{}".into()));
@@ -71,7 +88,7 @@ fn a_configuration_of_its_own_is_always_read_and_the_next_plain_load_undoes_it()
     let wanted = Provenance { overridden: true, ..provenance(1) };
     let provisions = life.opened(3, [(1, wanted)].into_iter()).unwrap();
     assert_eq!(provisions, [(1, Provision::Reuse(number(10)))]);
-    let loaded = Number { serial: 11, provenance: Provenance { overridden: true, ..provenance(1) } };
+    let loaded = Number { provenance: Provenance { overridden: true, ..provenance(1) }, ..number(11) };
     assert_eq!(life.loaded(3, 1, Ok(loaded)), Turn::Served { fresh: vec![1], retired: vec![number(10)] });
     assert!(matches!(life.want(source(&[1]), 4), Want::Begun(_)));
 }
@@ -108,7 +125,7 @@ fn a_version_that_is_replaced_is_ready_while_the_old_one_drains() {
     let provisions = life.opened(2, [(1, changed.clone())].into_iter()).unwrap();
     assert_eq!(provisions, [(1, Provision::Reuse(number(10)))], "the engine is told the same");
     assert_eq!(states(&life), [(1, PublicState::Ready)]);
-    let new = Number { serial: 11, provenance: changed };
+    let new = Number { provenance: changed, ..number(11) };
     assert_eq!(life.loaded(2, 1, Ok(new)), Turn::Served { fresh: vec![1], retired: vec![number(10)] });
     assert_eq!(states(&life), [(1, PublicState::Ready)]);
     assert_eq!(life.gone(10), Some(1));

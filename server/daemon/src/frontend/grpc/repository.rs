@@ -69,8 +69,8 @@ fn stall(version: &ModelVersion) -> Option<String> {
     let stalls = version.stalls();
     let longest = stalls.iter().min_by_key(|stall| stall.since)?;
     Some(format!(
-        "{} of its instances have been executing for too long, '{}' for {} s; what waits for them can be seen in \
-         nv_inference_pending_request_count, and reloading the model replaces them",
+        "{} of its instances have been executing for longer than --instance-stall-secs, '{}' for {} s; to load the model \
+         again puts others in their place",
         stalls.len(),
         longest.instance,
         longest.since.elapsed().as_secs()
