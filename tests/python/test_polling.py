@@ -177,14 +177,13 @@ def test_everything_deleted_and_restored_is_served_again(watched, repository, tm
     world.until(lambda: world.answer("a") == world.answer("b") == 1, "serve all of it again")
 
 
-def test_a_repository_without_notification_is_polled(serve, repository):
-    """A file system in user space tells of nothing; here, a repository that was not there when the daemon looked."""
+def test_a_repository_that_is_away_for_a_while_is_no_reason_to_unload(watched, repository):
     repository.add("m", constant(1))
-    world = Watched(serve(repository, *POLL, "--repository-poll-secs=1"), repository)
+    world = watched()
     aside = repository.folder.with_name("aside")
     repository.folder.rename(aside)
     time.sleep(0.5)
-    assert world.answer("m") == 1, "a repository that is not there is no reason to unload"
+    assert world.answer("m") == 1
     aside.rename(repository.folder)
     repository.add("m", constant(2))
     world.until(lambda: world.answer("m") == 2, "serve what changed meanwhile")

@@ -58,8 +58,20 @@ impl Control {
         check_name(&model)?;
         let repositories = Arc::clone(&self.repositories);
         let name = model.clone();
-        let source = tokio::task::spawn_blocking(move || overrides.apply(&name, find(&repositories, &name)));
-        let source = source.await?.map_err(OpenError::Unreadable);
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = find(&repositories, &name);
+            let is_nowhere = found == Found::Absent && overrides.files.is_empty();
+            (overrides.apply(&name, found).map_err(OpenError::Unreadable), is_nowhere)
+        });
+        let source = match looked.await? {
+            // Nothing is kept of it: whoever makes names up would fill the memory with them.
+            (Err(error), true) => {
+                let failure = LoadFailure::Model { model, error };
+                tracing::error!("{failure}");
+                return Err(failure.into());
+            }
+            (source, _) => source,
+        };
         match self.manager.want(vec![(model, source)]).await.into_iter().next() {
             None => Ok(()),
             Some(failure) => Err(failure.into()),

@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use nerite_backend::Model;
@@ -31,10 +32,16 @@ struct Letting(Option<Remains>);
 
 impl Drop for Letting {
     fn drop(&mut self) {
-        if let Some(Remains { executors, model, on_gone }) = self.0.take() {
+        let Some(Remains { executors, model, on_gone }) = self.0.take() else { return };
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
             drop(executors);
             drop(model);
-            on_gone();
+        }));
+        if outcome.is_err() {
+            tracing::error!(
+                "an engine panicked when it was to let go of a model; some of it may be left in memory"
+            );
         }
+        on_gone();
     }
 }

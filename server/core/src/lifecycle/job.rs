@@ -3,7 +3,7 @@ use std::sync::Arc;
 use nerite_backend::Cancel;
 
 use super::life::{Loaded, Provenance, Provision, Serial};
-use super::loader::LoadOrder;
+use super::loader::{LoadOrder, guarded};
 use super::{Loader, OpenedModel, Source};
 use crate::execution::OnGone;
 use crate::model::{LoadError, OpenError};
@@ -78,32 +78,36 @@ pub(super) enum Outcome {
 }
 
 impl Job {
-    /// Does it; it may take long.
+    /// Does it; it may take long. A panic is a failure of the model.
     pub(super) fn run(self, loader: &Loader) -> Outcome {
         match self {
             Job::Open(OpenJob { cancel, .. }) if cancel.is_cancelled() => Outcome::Skipped,
-            Job::Open(OpenJob { name, load, source, .. }) => {
-                Outcome::Opened { name, load, outcome: loader.open(source).map(Arc::new) }
-            }
             Job::Load(job) if job.cancel.is_cancelled() => Outcome::Skipped,
-            Job::Load(job) => job.run(loader),
+            Job::Open(OpenJob { name, load, source, .. }) => {
+                let outcome = guarded("opening the model", || Ok(loader.open(source)));
+                let outcome = outcome.map_err(OpenError::Unreadable).flatten().map(Arc::new);
+                Outcome::Opened { name, load, outcome }
+            }
+            Job::Load(job) => {
+                let (name, load, version) = (job.model.name().to_owned(), job.load, job.version);
+                let outcome = guarded("loading the version", || job.run(loader));
+                Outcome::Loaded { name, load, version, outcome }
+            }
         }
     }
 }
 
 impl LoadJob {
-    fn run(self, loader: &Loader) -> Outcome {
-        let LoadJob { load, model, version, provision, serial, retries, cancel, on_gone } = self;
+    fn run(self, loader: &Loader) -> Result<LoadedModel, LoadError> {
+        let LoadJob { model, version, provision, serial, retries, cancel, on_gone, .. } = self;
         let (weights, predecessor) = match provision {
             Provision::Keep(other) | Provision::Reuse(other) => (Some(other.version), None),
             Provision::Load(other) => (None, other.map(|other| other.version)),
         };
         let on_gone = Some(on_gone);
         let order = LoadOrder { version, weights, predecessor, retries, cancel, on_gone };
-        let outcome = loader.fulfil(&model, order).map(|loaded| {
-            let provenance = Provenance { files: loaded.files, ..model.provenance(version) };
-            LoadedModel { serial, version: loaded.version, provenance }
-        });
-        Outcome::Loaded { name: model.name().to_owned(), load, version, outcome }
+        let loaded = loader.fulfil(&model, order)?;
+        let provenance = Provenance { files: loaded.files, ..model.provenance(version) };
+        Ok(LoadedModel { serial, version: loaded.version, provenance })
     }
 }

@@ -252,7 +252,7 @@ impl Loader {
 }
 
 /// Turns a panic of `what` into an error: one bad model must not take the process down.
-fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
+pub(super) fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(LoadError::internal(format!("{what} panicked: {}", panic_text(&*panic)))))
 }

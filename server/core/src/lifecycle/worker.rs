@@ -2,19 +2,20 @@ use std::collections::BTreeMap;
 use std::io;
 use std::mem;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::event::{Event, Listener, Report, Wanted};
 use super::job::{Job, LoadJob, LoadedModel, OpenJob, Outcome};
-use super::life::{ModelLife, Provision, Serial, Turn, Want};
+use super::life::{Loaded, ModelLife, Provision, Serial, Turn, Want};
 use super::slots::{SlotId, Slots};
 use super::{LoadFailure, Loader, ManagerOptions, OpenedModel};
 use crate::model::OpenError;
 use crate::registry::{ModelEntry, Registry};
 use crate::sync::{mpsc, thread};
+use crate::version::ModelVersion;
 
 /// The one owner of every model's life. It decides by [`ModelLife`], publishes each change to the registry, and leaves
 /// what blocks to other threads.
@@ -45,6 +46,8 @@ struct Model {
     listeners: Vec<Listener>,
     /// It is not to be known any more once it is gone.
     forget: bool,
+    /// What is not served any more and not gone yet.
+    draining: BTreeMap<Serial, Weak<ModelVersion>>,
 }
 
 impl Worker {
@@ -152,7 +155,7 @@ impl Worker {
         let retired = model.life.unload();
         model.abandon(name, "it is to be unloaded");
         self.publish(name);
-        drop(retired);
+        self.retire(name, retired);
         self.forget_if_over(name);
     }
 
@@ -217,8 +220,7 @@ impl Worker {
             Turn::Wait => self.publish(name),
             Turn::Served { fresh, retired } => {
                 self.publish(name);
-                // After that nobody finds them, and the last to need them lets them go.
-                drop(retired);
+                self.retire(name, retired);
                 for version in fresh {
                     tracing::info!("successfully loaded '{name}' version {version}");
                 }
@@ -241,8 +243,16 @@ impl Worker {
         }
     }
 
+    /// Lets go of what nobody finds any more; the last to need it is the last to have it.
+    fn retire(&mut self, name: &str, retired: Vec<LoadedModel>) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        let draining = retired.iter().map(|loaded| (loaded.serial(), Arc::downgrade(&loaded.version)));
+        model.draining.extend(draining);
+    }
+
     fn gone(&mut self, name: &str, serial: Serial) {
         let Some(model) = self.models.get_mut(name) else { return };
+        model.draining.remove(&serial);
         if let Some(version) = model.life.gone(serial) {
             tracing::info!("successfully unloaded '{name}' version {version}");
             self.publish(name);
@@ -251,9 +261,11 @@ impl Worker {
     }
 
     fn begin_shut_down(&mut self, done: oneshot::Sender<()>) {
-        let serving = self.models.values().flat_map(|model| model.life.serving().values());
         // All are closed before any is waited for: an engine that hangs holds up no other model's callers.
-        serving.for_each(|loaded| loaded.version.close());
+        for model in self.models.values() {
+            model.life.serving().values().for_each(|loaded| loaded.version.close());
+            model.draining.values().filter_map(Weak::upgrade).for_each(|version| version.close());
+        }
         let names: Vec<String> = self.models.keys().cloned().collect();
         names.iter().for_each(|name| self.unload(name, false));
         self.shut_down = Some(done);

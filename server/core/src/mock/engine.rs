@@ -49,6 +49,7 @@ pub(super) struct Shared {
     pub(super) instance_fault: Mutex<Option<Fault>>,
     pub(super) executions: AtomicUsize,
     pub(super) is_brief: AtomicBool,
+    pub(super) panics_when_dropped: AtomicBool,
     running: AtomicUsize,
     pub(super) most_running: AtomicUsize,
     pub(super) instances: AtomicUsize,
@@ -68,6 +69,7 @@ impl MockEngine {
             instance_fault: Mutex::default(),
             executions: AtomicUsize::new(0),
             is_brief: AtomicBool::new(false),
+            panics_when_dropped: AtomicBool::new(false),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
             instances: AtomicUsize::new(0),
@@ -144,6 +146,9 @@ struct MockInstance {
 impl Drop for MockInstance {
     fn drop(&mut self) {
         self.shared.instances_alive.fetch_sub(1, SeqCst);
+        if self.shared.panics_when_dropped.load(SeqCst) {
+            resume_unwind(Box::new("the mock engine was told to panic"));
+        }
     }
 }
 

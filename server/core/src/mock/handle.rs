@@ -59,6 +59,11 @@ impl Handle {
         self.shared.is_brief.store(true, SeqCst);
     }
 
+    /// Makes the engine panic whenever it is to let go of an instance.
+    pub(crate) fn panic_when_dropped(&self) {
+        self.shared.panics_when_dropped.store(true, SeqCst);
+    }
+
     /// Makes every later load of that version go wrong.
     pub(crate) fn fail_load(&self, model: &str, version: u64, fault: Fault) {
         self.shared.load_faults.lock().insert((model.to_owned(), version), fault);

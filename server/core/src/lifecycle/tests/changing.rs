@@ -322,3 +322,31 @@ fn a_shutdown_does_not_wait_for_a_load() {
     assert_eq!(wait(loading)[0].code(), Code::Unavailable);
     drop(held);
 }
+
+#[test]
+fn a_shutdown_answers_what_waits_for_a_version_that_was_replaced() {
+    let world = world(&[1]);
+    let old = world.registry.lookup("m", None).unwrap();
+    let executing = old.infer(request("executing", 8), Instant::now());
+    let execution = world.handle.next();
+    let waiting = old.infer(request("waiting", 8), Instant::now());
+    drop(old);
+    world.write("m/1/content", "new");
+    assert_eq!(wait(world.want("m")), []);
+    let down = world.manager.shut_down();
+    assert_eq!(wait(waiting).error.unwrap().code, Code::Unavailable);
+    execution.succeed();
+    assert_eq!(wait(executing).error, None);
+    wait(down);
+}
+
+#[test]
+fn an_engine_that_panics_when_it_lets_go_of_a_model_holds_up_neither_its_unload_nor_a_shutdown() {
+    let world = world(&[1]);
+    world.handle.panic_when_dropped();
+    wait(world.manager.unload("m", false));
+    until(|| world.index("m") == [unavailable(Some(1), "unloaded")]);
+    world.handle.fail_instances(broken("out of memory"));
+    assert_eq!(wait(world.want("m")).len(), 1);
+    wait(world.manager.shut_down());
+}
