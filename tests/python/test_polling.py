@@ -144,10 +144,10 @@ def test_what_breaks_leaves_the_old_in_service_and_the_index_says_why(watched, r
     assert world.answer("m") == 2
 
 
-def test_a_change_of_the_configuration_alone_keeps_the_weights(watched, repository):
+def test_a_change_of_the_configuration_alone_is_applied_and_the_account_goes_on(watched, repository):
     folder = repository.add("m", constant(1), WHOLE)
     world = watched()
-    world.answer("m")
+    assert world.answer("m") == 1
     config = world.client.get_model_config("m").config
     assert config.instance_group[0].count == 2
     (folder / "config.pbtxt").write_text(WHOLE + " instance_group [ { count: 3 kind: KIND_CPU } ]")
@@ -182,7 +182,7 @@ def test_a_repository_that_is_away_for_a_while_is_no_reason_to_unload(watched, r
     world = watched()
     aside = repository.folder.with_name("aside")
     repository.folder.rename(aside)
-    time.sleep(0.5)
+    world.until(lambda: "cannot be read or is not mounted" in world.daemon.log_text(), "notice")
     assert world.answer("m") == 1
     aside.rename(repository.folder)
     repository.add("m", constant(2))

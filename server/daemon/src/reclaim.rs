@@ -36,12 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_resident_can_be_read_and_what_was_given_back_only_grows() {
+    fn what_is_resident_can_be_read() {
         assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
-        let reclaim = Reclaim::default();
-        reclaim.reclaim();
-        let once = reclaim.bytes();
-        reclaim.reclaim();
-        assert!(reclaim.bytes() >= once);
     }
 }
