@@ -47,7 +47,10 @@ impl Overrides {
                 Found::Refused(reason) => Err(LoadError::internal(reason)),
                 Found::Absent => Err(LoadError::new(
                     nerite_backend::Code::NotFound,
-                    format!("there is no directory '{model}' in any model repository"),
+                    format!(
+                        "there is no directory '{model}' in any model repository; copy the model's directory into one, or \
+                         correct the name"
+                    ),
                 )),
             };
         }
