@@ -190,7 +190,7 @@ def test_a_sample_that_fails_fails_the_load_with_its_name_and_the_instance(conne
 
 def test_a_reload_whose_warm_up_fails_leaves_the_old_version_in_service(connect, repository):
     add_gather(repository, "m", sample("INDEX", "zero_data: true"))
-    _, client = connect()
+    daemon, client = connect()
     add_gather(repository, "m", file_sample("INDEX"), index=99)
     with pytest.raises(triton.InferenceServerException, match="warm-up sample 'first' on instance 'm_0'"):
         client.load_model("m")
@@ -208,7 +208,8 @@ def test_a_reload_whose_warm_up_fails_leaves_the_old_version_in_service(connect,
 
     add_gather(repository, "m", file_sample("INDEX"), index=9)
     client.load_model("m")
-    assert status(client, "m", "2") == ("READY", "") and status(client, "m") == ("UNAVAILABLE", "unloaded")
+    assert status(client, "m", "2") == ("READY", "")
+    daemon.wait_until(lambda: status(client, "m") == ("UNAVAILABLE", "unloaded"), 30, "unload version 1")
     assert look_up(client, 5) == 20
 
 
