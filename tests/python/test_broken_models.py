@@ -1,16 +1,168 @@
-"""A model that cannot be served is told apart by its reason, and hinders no other."""
+"""A model that cannot be served is told apart by its reason, which says what to do, and hinders no other."""
 
+import os
 import re
+import shutil
 import subprocess
-from pathlib import Path
 
+import damage
 import models
-import onnxruntime
+import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from daemon import BINARY, clean_environment
+from broken_configurations import CONFIGURATIONS, WARM_UPS
+from broken_files import DIRECTORIES, FILES
+from daemon import BINARY, Daemon, clean_environment
 
 LENIENT = ["--exit-on-error=false", "--strict-readiness=false"]
+WAYS = {**FILES, **DIRECTORIES, **CONFIGURATIONS, **WARM_UPS}
+# For root, nothing is unreadable.
+IS_ROOT = os.geteuid() == 0
+# What a reason begins with in the index, where the error and the log have other words for it.
+KIND = re.compile(r"^(Internal|Invalid argument|Not found|Unavailable|Unsupported): ")
+
+
+class World:
+    """A daemon whose models are loaded on demand, and its two repositories."""
+
+    def __init__(self, daemon, folder):
+        self.daemon, self.folder = daemon, folder
+        self.client = triton.InferenceServerClient(daemon.url)
+
+    def fail_to_load(self, name):
+        """Asks for a load that fails; gives back the error, and the lines that it adds to the log."""
+        before = len(self.daemon.log_text())
+        with pytest.raises(triton.InferenceServerException) as error:
+            self.client.load_model(name, client_timeout=30)
+        return error.value, self.daemon.log_text()[before:].splitlines()
+
+    def rows(self, name):
+        """What the index says of a model: its versions, states and reasons."""
+        index = self.client.get_model_repository_index().models
+        return [(entry.version, entry.state, entry.reason) for entry in index if entry.name == name]
+
+    def answers(self, name):
+        """Whether a model answers as a whole one does."""
+        numbers = np.arange(16, dtype=np.float32).reshape(1, 16)
+        tensors = [triton.InferInput(f"INPUT{i}", [1, 16], "FP32").set_data_from_numpy(numbers) for i in range(2)]
+        answer = self.client.infer(name, tensors, client_timeout=30)
+        return np.array_equal(answer.as_numpy("OUTPUT0"), 2 * numbers) and not answer.as_numpy("OUTPUT1").any()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A daemon in explicit mode that serves the model `good`. It has none of root's rights, if it can be without them."""
+    folder = tmp_path_factory.mktemp("broken")
+    repositories = [folder / "first", folder / "second"]
+    for repository in repositories:
+        repository.mkdir()
+    (folder / "elsewhere.bin").write_bytes(bytes(64))
+    damage.make_whole(repositories[0] / "good")
+    flags = [f"--model-repository={repository}" for repository in repositories]
+    flags += ["--model-control-mode=explicit", "--load-model=good"]
+    with Daemon(flags, folder / "nerite.log", binary=plain_user(folder)) as daemon:
+        world = World(daemon.wait_ready(), repositories[0])
+        yield world
+        world.client.close()
+
+
+def plain_user(folder):
+    """The daemon, for root one without its rights, so that files can be unreadable."""
+    if not IS_ROOT or not shutil.which("setpriv"):
+        return BINARY
+    script = folder / "nerite"
+    script.write_text(f'#!/bin/sh\nexec setpriv --inh-caps=-all --bounding-set=-all "{BINARY}" "$@"\n')
+    script.chmod(0o755)
+    return script
+
+
+@pytest.fixture
+def broken(world, name):
+    """A model that is whole until it is damaged, and is gone when the test is over."""
+    if "unreadable" in name and IS_ROOT and not shutil.which("setpriv"):
+        pytest.skip("for root, nothing is unreadable")
+    folder = world.folder / name
+    damage.make_whole(folder)
+    yield folder
+    remove(folder)
+    world.client.unload_model(name)
+
+
+def remove(folder):
+    damage.remove(folder)
+    damage.remove(damage.twin(folder))
+
+
+def clues(way, folder):
+    """What the reason must say of the model in that folder, as patterns."""
+    named = {"name": re.escape(folder.name), "folder": re.escape(str(folder))}
+    return [clue.format(**named) for clue in (way.says, way.tells)]
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_every_way_of_being_broken_is_told_with_a_remedy_by_the_index_the_log_and_the_call(world, broken, name):
+    WAYS[name].damage(broken)
+    error, log = world.fail_to_load(name)
+    ((_, state, reason),) = world.rows(name)
+    assert state == "UNAVAILABLE"
+    for clue in clues(WAYS[name], broken):
+        assert re.search(clue, reason), reason
+    told = KIND.sub("", reason)
+    assert told in error.message(), error
+    assert any(line.startswith("E") and told in line for line in log), log
+    assert error.message().startswith((f"failed to load '{name}', failed to poll", f"load failed for model '{name}': "))
+
+    assert not world.client.is_model_ready(name)
+    assert world.daemon.process.poll() is None and world.answers("good")
+    remove(broken)
+    damage.make_whole(broken)
+    world.client.load_model(name)
+    assert world.rows(name) == [("1", "READY", "")]
+    assert world.answers(name)
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_model_that_is_broken_while_it_is_served_goes_on_being_served_and_says_why(world, broken, name):
+    world.client.load_model(name)
+    WAYS[name].damage(broken)
+    world.fail_to_load(name)
+    ((version, state, reason),) = world.rows(name)
+    assert (version, state) == ("1", "READY")
+    assert reason.startswith("what was loaded before is served, since a reload failed: ")
+    for clue in clues(WAYS[name], broken):
+        assert re.search(clue, reason), reason
+    assert world.client.is_model_ready(name) and world.client.is_server_ready() and world.answers(name)
+
+
+def break_every_way(repository, tmp_path):
+    """Adds a whole model and one for each way of being broken; gives back the folders of these, and flags."""
+    (tmp_path / "elsewhere.bin").write_bytes(bytes(64))
+    (tmp_path / "second").mkdir()
+    damage.make_whole(repository.folder / "good")
+    folders = [repository.folder / name for name in WAYS if not (IS_ROOT and "unreadable" in name)]
+    for folder in folders:
+        damage.make_whole(folder)
+        WAYS[folder.name].damage(folder)
+    return folders, tmp_path / "second"
+
+
+@pytest.fixture
+def readable_again(repository):
+    """Lets pytest remove what a test made unreadable."""
+    yield
+    for folder in repository.folder.iterdir():
+        damage.remove(folder)
+
+
+def test_every_way_of_being_broken_has_its_own_reason(serve, repository, tmp_path, readable_again):
+    folders, second = break_every_way(repository, tmp_path)
+    found = reasons(serve(repository, f"--model-repository={second}", *LENIENT))
+    assert sorted(found) == sorted(folder.name for folder in folders)
+    for folder in folders:
+        for clue in clues(WAYS[folder.name], folder):
+            assert re.search(clue, found[folder.name]), found[folder.name]
+    unnamed = {re.sub(r"\S*/\S*", "PATH", reason.replace(name, "NAME")) for name, reason in found.items()}
+    assert len(unnamed) > 0.8 * len(found), "few are told by what they have in common"
 
 
 def reasons(daemon):
@@ -20,61 +172,79 @@ def reasons(daemon):
         return {entry.name: entry.reason for entry in index if entry.state == "UNAVAILABLE"}
 
 
-def break_every_way(repository):
-    """Adds one model for each way of being broken, and gives back what its reason must say."""
-    whole = models.mlp("FP32").SerializeToString()
-    iris = Path(onnxruntime.__file__).parent / "datasets" / "logreg_iris.onnx"
-    repository.add("good", models.identity("FP32", ["b", 4]))
-    repository.add("truncated", whole[: len(whole) // 2])
-    repository.add("empty", b"")
-    repository.add("garbage", b"This is a letter, not a model.\n" * 100)
-    repository.add("missing_file")
-    repository.add("unknown_operator", models.unknown_operator())
-    repository.add("non_tensor_output", iris.read_bytes())
-    repository.add("broken_config", models.identity("FP32", ["b", 4]), 'name: "broken_config"\nmax_batch_size: many\n')
-    repository.add("missing_locale", models.language_guesser("xx_YY.UTF-8"))
-    return {
-        "truncated": r"(?i)truncated|parsing failed",
-        "empty": r"(?i)empty",
-        "garbage": r"(?i)parsing failed|not an? .*model",
-        "missing_file": r"model\.onnx",
-        "unknown_operator": r"NoSuchOperator",
-        "non_tensor_output": r"probabilities",
-        "broken_config": r"config\.pbtxt:2\b.*max_batch_size|config\.pbtxt.*line 2.*max_batch_size",
-        "missing_locale": r"xx_YY\.UTF-8",
-    }
-
-
-def test_every_way_of_being_broken_has_its_own_reason(serve, repository):
-    clues = break_every_way(repository)
-    found = reasons(serve(repository, *LENIENT))
-    assert sorted(found) == sorted(clues)
-    for name, clue in clues.items():
-        assert re.search(clue, found[name], re.DOTALL), f"{name}: {found[name]}"
-    alike = {re.sub(r"\S*/\S*", "PATH", reason.replace(name, "NAME")) for name, reason in found.items()}
-    assert len(alike) == len(clues), found
-
-
-def check(repository):
-    """What `nerite check` says of it."""
-    command = [BINARY, "check", repository.folder]
+def check(*repositories):
+    """What `nerite check` says of them."""
+    command = [BINARY, "check", *repositories]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean_environment())
 
 
-def test_the_check_command_tells_every_problem_and_fails(repository):
-    clues = break_every_way(repository)
-    result = check(repository)
-    printed = result.stdout + result.stderr
-    assert result.returncode == 1, printed
-    for name in [*clues, "good"]:
-        assert name in printed, printed
+def test_the_check_command_tells_every_problem_and_fails(repository, tmp_path, readable_again):
+    folders, second = break_every_way(repository, tmp_path)
+    result = check(repository.folder, second)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "good version 1: fine" in result.stdout
+    for folder in folders:
+        told = "\n".join(
+            line
+            for line in result.stdout.splitlines()
+            if line.startswith((f"{folder.name}: ", f"{folder.name} version"))
+        )
+        for clue in clues(WAYS[folder.name], folder):
+            assert re.search(clue, told), f"{folder.name}: {told}"
 
 
 def test_the_check_command_approves_a_sound_repository(repository):
     repository.add("good", models.identity("FP32", ["b", 4]))
-    result = check(repository)
+    result = check(repository.folder)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "good" in result.stdout
+
+
+NAMES = {
+    "": "Model name cannot be empty. Please enter a valid name to deploy.",
+    **{
+        name: f"invalid model name '{name}', model name must not contain path traversal characters"
+        for name in ("..", ".", "../x", "a/b", "/etc", "good/", "good/../good", "..\\x", "good\0")
+    },
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_leads_out_of_the_repository_is_refused(world, name):
+    error, _ = world.fail_to_load(name)
+    assert (error.status(), error.message()) == ("StatusCode.INVALID_ARGUMENT", NAMES[name])
+    assert not world.rows(name) and world.client.is_server_ready()
+
+
+@pytest.mark.parametrize("name", ["nobody", ".hidden", "plain", "loop", "dangling", "n" * 5000])
+def test_a_model_that_is_not_there_is_told_so_and_leaves_nothing_behind(world, name):
+    (world.folder / ".hidden" / "1").mkdir(parents=True, exist_ok=True)
+    (world.folder / "plain").touch()
+    for link, target in (("loop", "loop"), ("dangling", "gone")):
+        damage.remove(world.folder / link)
+        (world.folder / link).symlink_to(target)
+    error, log = world.fail_to_load(name)
+    reason = (
+        f"failed to load '{name}', failed to poll from model repository: Not found: there is no directory '{name}' in"
+    )
+    remedy = "copy the model's directory into one, or correct the name"
+    assert error.status() == "StatusCode.INTERNAL"
+    assert error.message().startswith(reason[:1900])
+    assert remedy in error.message() or len(name) > 1000
+    assert any(line.startswith("E") and reason in line and remedy in line for line in log), log
+    assert not world.rows(name) and world.client.is_server_ready() and world.answers("good")
+
+
+def test_a_model_whose_directory_is_gone_goes_on_being_served_until_it_is_unloaded(world):
+    folder = world.folder / "leaving"
+    damage.make_whole(folder)
+    world.client.load_model("leaving")
+    damage.remove(folder)
+    error, _ = world.fail_to_load("leaving")
+    assert "there is no directory 'leaving'" in error.message()
+    assert world.answers("leaving") and world.client.is_server_ready()
+    world.client.unload_model("leaving")
+    world.daemon.wait_until(lambda: not world.rows("leaving"), 30, "forget it")
 
 
 def add_two_versions(repository):
@@ -97,67 +267,7 @@ def test_a_model_is_served_with_all_of_its_versions_or_not_at_all(serve, reposit
 
 def test_the_check_command_says_that_a_broken_version_takes_the_others_with_it(repository):
     add_two_versions(repository)
-    result = check(repository)
+    result = check(repository.folder)
     assert result.returncode == 1
     assert "M version 1: will not be served, because version 2 cannot be" in result.stdout
     assert "1 model versions can be served, 2 cannot" in result.stdout
-
-
-PAIR = [("INPUT0", "FP32", [16]), ("INPUT1", "FP32", [16])]
-RESULTS = [("OUTPUT0", "FP32", [16]), ("OUTPUT1", "FP32", [16])]
-
-# What a configuration says that its model does not: inputs, outputs, max_batch_size, and the reason.
-DISAGREEMENTS = {
-    "one input": (
-        PAIR[:1],
-        RESULTS,
-        8,
-        "unable to load model 'M', configuration expects 1 inputs, model provides 2",
-    ),
-    "dtype": (
-        [("INPUT0", "INT32", [16]), PAIR[1]],
-        RESULTS,
-        8,
-        "unable to load model 'M', configuration expects datatype TYPE_INT32 for input 'INPUT0', "
-        "model provides TYPE_FP32",
-    ),
-    "input name": (
-        [("OTHER", "FP32", [16]), PAIR[1]],
-        RESULTS,
-        8,
-        "unexpected inference input 'OTHER', allowed inputs are: INPUT0, INPUT1",
-    ),
-    "output name": (
-        PAIR,
-        [("OTHER", "FP32", [16])],
-        8,
-        "unexpected inference output 'OTHER', allowed outputs are: OUTPUT0, OUTPUT1",
-    ),
-    "rank": (
-        [("INPUT0", "FP32", [16, 1]), PAIR[1]],
-        RESULTS,
-        8,
-        "model 'M', tensor 'INPUT0': the model expects 2 dimensions (shape [-1,16]) but the model configuration "
-        "specifies 3 dimensions (an initial batch dimension because max_batch_size > 0 followed by the explicit "
-        "tensor shape, making complete shape [-1,16,1])",
-    ),
-}
-
-
-@pytest.mark.parametrize("title", DISAGREEMENTS)
-def test_a_configuration_that_disagrees_with_its_model_says_how(serve, repository, title):
-    inputs, outputs, batch, reason = DISAGREEMENTS[title]
-    repository.add("M", models.add_sub("FP32", ["b", 16]), models.config("M", inputs, outputs, batch=batch))
-    assert reason in reasons(serve(repository, *LENIENT))["M"]
-
-
-def test_batching_asked_of_a_model_that_cannot_batch_is_refused(serve, repository):
-    repository.add("M", models.identity("FP32", [2, 3]), "max_batch_size: 8")
-    reason = "autofill failed for model 'M': model does not support batching while non-zero max_batch_size is specified"
-    assert reason in reasons(serve(repository, *LENIENT))["M"]
-
-
-def test_the_name_in_the_configuration_must_be_the_folders(serve, repository):
-    repository.add("M", models.identity("FP32", ["b", 4]), 'name: "other"')
-    reason = reasons(serve(repository, *LENIENT))["M"]
-    assert "other" in reason and "M" in reason

@@ -12,7 +12,7 @@ use ort::sys::{OrtErrorCode, OrtStatus, OrtStatusPtr};
 pub(crate) struct OrtError {
     /// Its `OrtErrorCode`.
     pub(crate) code: i32,
-    /// Its message, word for word.
+    /// Its message, on one line.
     pub(crate) message: String,
 }
 
@@ -50,6 +50,11 @@ pub(crate) unsafe fn check(status: OrtStatusPtr) -> Result<(), OrtError> {
     Err(unsafe { take(status.0) })
 }
 
+/// A message as a line of a log: some end with a new line or have several.
+fn on_one_line(message: &str) -> String {
+    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
 #[cold]
 unsafe fn take(status: *mut OrtStatus) -> OrtError {
     let api = ort::api();
@@ -68,6 +73,17 @@ unsafe fn take(status: *mut OrtStatus) -> OrtError {
         let code = code_of(status);
         let message = CStr::from_ptr((api.GetErrorMessage)(status)).to_string_lossy().into_owned();
         (api.ReleaseStatus)(status);
-        OrtError { code, message }
+        OrtError { code, message: on_one_line(&message) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_several_lines_is_put_on_one() {
+        assert_eq!(on_one_line("first:\n\n  second \r\nthird\n"), "first: second third");
+        assert_eq!(on_one_line("as  it is"), "as  it is");
     }
 }

@@ -40,16 +40,17 @@ impl Readiness {
     }
 }
 
-/// Every version serves, or was unloaded, and none is stalled. A model that never came to versions is not as it should be;
-/// one whose last change failed is, if what was there before serves.
+/// A model is as it should be while something of it serves and nothing of it is stalled, whatever is being changed or could
+/// not be: what was there before goes on. (Triton's server is not ready while a new version is loaded beside the old, and
+/// for good when that fails.) One of which nothing serves is as it should be if that is what was asked for.
 fn is_as_it_should_be(entry: &ModelEntry) -> bool {
-    let is_fine = |status: &Status| match status.state {
-        PublicState::Ready | PublicState::Unloading => true,
+    if !entry.ready.is_empty() {
+        return !entry.ready.values().any(|version| version.is_stalled());
+    }
+    let is_gone = |status: &Status| match status.state {
+        PublicState::Unloading => true,
         PublicState::Unavailable => status.is_unloaded(),
-        PublicState::Loading => false,
+        PublicState::Ready | PublicState::Loading => false,
     };
-    let has_failed = entry.failure.is_some() && entry.ready.is_empty();
-    !has_failed
-        && entry.versions.values().all(is_fine)
-        && !entry.ready.values().any(|version| version.is_stalled())
+    entry.failure.is_none() && entry.versions.values().all(is_gone)
 }

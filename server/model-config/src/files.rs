@@ -1,9 +1,14 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path};
 
-/// Reads a file, and refuses one with more than `most` bytes.
+/// Reads a file, and refuses one with more than `most` bytes, and what is no file.
 pub(crate) fn read_bounded(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let metadata = fs::metadata(path)?;
+    // Before it is opened: to open a pipe would wait for ever. What a directory is, the system says itself.
+    if !metadata.is_file() && !metadata.is_dir() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
     let mut bytes = Vec::new();
     // One more than allowed, to tell a file that is just as large from one that is larger.
     File::open(path)?.take(most as u64 + 1).read_to_end(&mut bytes)?;
@@ -52,5 +57,17 @@ mod tests {
         std::fs::write(&path, b"12345").unwrap();
         assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
         assert_eq!(read_bounded(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        // Like a pipe, it is neither a file nor a directory.
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(read_bounded(&path, 5).unwrap_err().to_string(), "it is not a plain file");
+        let kind = |path| read_bounded(path, 5).unwrap_err().kind();
+        assert_eq!(kind(directory.path()), io::ErrorKind::IsADirectory);
+        assert_eq!(kind(&directory.path().join("none")), io::ErrorKind::NotFound);
     }
 }

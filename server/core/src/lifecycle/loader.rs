@@ -243,7 +243,7 @@ impl Loader {
         LoadError::new(
             Code::InvalidArgument,
             format!(
-                "unable to find backend library for backend '{}'; this server has: {}",
+                "unable to find backend library for backend '{}'; set backend to one that this server has: {}",
                 plan.backend,
                 known.join(", ")
             ),

@@ -1,13 +1,26 @@
+use std::fs;
+use std::path::Path;
+
 use crate::model::{LoadError, VersionPolicy};
-use crate::repository::ModelDirectory;
+use crate::repository::{ModelDirectory, version_number};
 
 /// The most names that a reason lists.
 const LISTED: usize = 10;
 
-/// Why a policy that selects none of a model's versions serves nothing, and what to do about it.
+/// Why a policy that selects none of a model's versions serves nothing, and what to do about it. It looks at the disk.
 pub(super) fn no_version(directory: &ModelDirectory, policy: &VersionPolicy) -> LoadError {
     let ModelDirectory { name, versions, ignored, .. } = directory;
+    let in_the_way = if versions.is_empty() { no_directories(&directory.path) } else { Vec::new() };
     let remedy = match policy {
+        _ if !in_the_way.is_empty() => format!(
+            "its directory has no version: {} {}; put a folder with the model's files there",
+            listed(in_the_way.iter().map(|name| format!("'{name}'"))),
+            if in_the_way.len() == 1 {
+                "is neither a directory nor a link to one"
+            } else {
+                "are neither directories nor links to any"
+            },
+        ),
         _ if versions.is_empty() && ignored.is_empty() => {
             "its directory has no version; put the model's files into a folder '1' in it".to_owned()
         }
@@ -30,6 +43,17 @@ pub(super) fn no_version(directory: &ModelDirectory, policy: &VersionPolicy) -> 
     LoadError::invalid(format!(
         "at least one version must be available under the version policy of model '{name}'; {remedy}"
     ))
+}
+
+/// What is named like a version in a model's directory, and is none.
+fn no_directories(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let names = entries
+        .filter(|entry| !entry.path().is_dir())
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| version_number(name).is_some()).collect();
+    names.sort_unstable();
+    names
 }
 
 fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
@@ -94,5 +118,18 @@ mod tests {
             let beginning = "at least one version must be available under the version policy of model 'm'; ";
             assert_eq!(no_version(&directory, &policy).message, format!("{beginning}{expected}"));
         }
+    }
+
+    #[test]
+    fn what_is_named_like_a_version_and_is_no_directory_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("1"), "").unwrap();
+        let directory = ModelDirectory { path: root.path().to_owned(), ..crate::mock::directory("m", &[]) };
+        let reason = || no_version(&directory, &VersionPolicy::All).message;
+        let one = "has no version: '1' is neither a directory nor a link to one; put a folder with the model's files there";
+        assert!(reason().ends_with(one), "{}", reason());
+        std::os::unix::fs::symlink("2", root.path().join("2")).unwrap();
+        std::os::unix::fs::symlink(".", root.path().join("3")).unwrap();
+        assert!(reason().contains(": '1', '2' are neither directories nor links to any;"), "{}", reason());
     }
 }

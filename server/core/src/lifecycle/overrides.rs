@@ -20,18 +20,30 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Checks what can be told without a disk: files come with a configuration, and stay within the model's directory.
+    /// Checks what can be told without a disk: files come with a configuration, stay within the model's directory, and do
+    /// not need a directory where another is a file.
     pub fn check(&self, model: &str) -> Result<(), LoadError> {
         if !self.files.is_empty() && self.config.is_none() {
             return Err(LoadError::invalid(format!(
                 "files for model '{model}' were given without its configuration: give the load parameter 'config' too"
             )));
         }
-        match self.files.iter().find(|(path, _)| !is_inside(path)) {
-            None => Ok(()),
-            Some((path, _)) => Err(LoadError::invalid(format!(
+        if let Some((path, _)) = self.files.iter().find(|(path, _)| !is_inside(path)) {
+            return Err(LoadError::invalid(format!(
                 "load parameter 'file:{}' leads out of the directory of model '{model}': give a path like \
                  'file:1/model.onnx'",
+                path.display()
+            )));
+        }
+        let mut paths: Vec<&Path> = self.files.iter().map(|(path, _)| path.as_path()).collect();
+        // What is below a path comes right after it.
+        paths.sort_unstable();
+        match paths.array_windows().find(|[above, path]| path.starts_with(above)) {
+            None => Ok(()),
+            Some([above, path]) => Err(LoadError::invalid(format!(
+                "load parameters 'file:{}' and 'file:{}' of model '{model}' cannot both be files: give each a path of \
+                 its own",
+                above.display(),
                 path.display()
             ))),
         }
@@ -47,9 +59,17 @@ impl Overrides {
                 Found::Refused(reason) => Err(LoadError::internal(reason)),
                 Found::Absent => Err(LoadError::new(
                     nerite_backend::Code::NotFound,
-                    format!("there is no directory '{model}' in any model repository"),
+                    format!(
+                        "there is no directory '{model}' in any model repository; copy the model's directory into one, or \
+                         correct the name"
+                    ),
                 )),
             };
+        }
+        if model.starts_with('.') {
+            return Err(LoadError::invalid(format!(
+                "a model's name must not begin with a dot: give model '{model}' another"
+            )));
         }
         let source = self.write(model);
         source.map_err(|error| {
@@ -109,6 +129,22 @@ mod tests {
             let error = overrides(&["1/fine", path]).apply("m", Found::Absent).unwrap_err();
             assert!(error.message.contains("leads out of the directory of model 'm'"), "{path}: {error}");
         }
+    }
+
+    #[test]
+    fn files_that_cannot_be_there_together_are_refused() {
+        let refused = |paths: &[&str]| overrides(paths).check("m").map_err(|error| error.message).err();
+        assert_eq!(refused(&["1/a", "1/b", "1.txt", "10/a", "2"]), None);
+        let text = "load parameters 'file:1' and 'file:1/b/c' of model 'm' cannot both be files: give each a path of its \
+                    own";
+        assert_eq!(refused(&["1/b/c", "1.txt", "1"]).as_deref(), Some(text));
+        assert!(refused(&["1/a", "1//a"]).is_some());
+    }
+
+    #[test]
+    fn a_name_that_begins_with_a_dot_is_refused() {
+        let error = overrides(&["1/model.onnx"]).apply(".m", Found::Absent).unwrap_err();
+        assert!(error.message.contains("must not begin with a dot"), "{error}");
     }
 
     #[test]

@@ -136,7 +136,8 @@ fn is_lossy(repositories: &[PathBuf], name: &str) -> bool {
 
 fn not_unique(name: &str, first: &Path, second: &Path) -> String {
     format!(
-        "model '{name}' is not unique across all model repositories: it is in '{}' and in '{}'",
+        "model '{name}' is not unique across all model repositories: it is in '{}' and in '{}'; remove or rename one of \
+         them",
         first.display(),
         second.display()
     )
@@ -146,7 +147,9 @@ fn look_at(name: &str, path: PathBuf) -> Found {
     match model_directory(name, path) {
         Ok(Some(model)) => Found::Model(model),
         Ok(None) => Found::Absent,
-        Err(error) => Found::Refused(format!("its directory cannot be read: {error}")),
+        Err(error) => Found::Refused(format!(
+            "its directory cannot be read: {error}; let the server's user read and search it"
+        )),
     }
 }
 
@@ -195,7 +198,7 @@ fn leads_nowhere(error: &io::Error) -> bool {
 
 /// The version that a directory of this name holds: digits alone, without a leading zero, within an `i64` (which is
 /// what the protocol's clients use).
-fn version_number(name: &str) -> Option<u64> {
+pub(crate) fn version_number(name: &str) -> Option<u64> {
     let digits = name.bytes().all(|byte| byte.is_ascii_digit());
     let leading_zero = name.len() > 1 && name.starts_with('0');
     name.parse().ok().filter(|&version| digits && !leading_zero && version <= i64::MAX as u64)

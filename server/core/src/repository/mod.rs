@@ -13,6 +13,7 @@ mod root;
 mod settling;
 mod watcher;
 
+pub(crate) use directory::version_number;
 pub use directory::{Found, ModelDirectory, ScanError, Scanned, find, names, scan};
 pub use fingerprint::{Digest, Fingerprint, digest};
 pub use settling::{Change, Settling, Sighting};

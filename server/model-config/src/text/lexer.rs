@@ -169,6 +169,14 @@ impl<'a> Lexer<'a> {
         let rest = &self.text[self.at..];
         let character =
             String::from_utf8_lossy(&rest[..rest.len().min(4)]).chars().next().unwrap_or_default();
+        if character == char::REPLACEMENT_CHARACTER {
+            let byte = rest.first().copied().unwrap_or_default();
+            return Fault::unexpected(
+                self.at,
+                "a text that is saved as UTF-8",
+                format!("the byte {byte:#04x}"),
+            );
+        }
         Fault::unexpected(self.at, "a field or a value", format!("the character {character:?}"))
     }
 }

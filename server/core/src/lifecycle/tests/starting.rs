@@ -28,8 +28,8 @@ fn what_fails_is_told_with_its_reason_and_does_not_keep_other_models_from_servin
     world.handle.fail_load("half", 2, broken("truncated file"));
     let no_version = "Invalid argument: at least one version must be available under the version policy of model 'empty'; its \
          directory has no version; put the model's files into a folder '1' in it";
-    let no_backend =
-        "Invalid argument: unable to find backend library for backend 'other'; this server has: mock";
+    let no_backend = "Invalid argument: unable to find backend library for backend 'other'; set backend to one that \
+         this server has: mock";
     assert_eq!(
         world.load(),
         [

@@ -48,7 +48,11 @@ impl<'a> WarmUps<'a> {
                 self.execute(sample, executor).map_err(|error| {
                     let (model, name, instance) = (self.name, &sample.name, executor.name());
                     let what = format!("model '{model}', warm-up sample '{name}' on instance '{instance}'");
-                    LoadError::new(error.code, format!("{what}: {}", error.message))
+                    let remedy = match error.code {
+                        Code::Cancelled => "",
+                        _ => "; correct the sample in model_warmup, or the model",
+                    };
+                    LoadError::new(error.code, format!("{what}: {}{remedy}", error.message))
                 })?;
             }
         }

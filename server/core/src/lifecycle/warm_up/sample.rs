@@ -33,7 +33,8 @@ fn sample(spec: &ModelSpec, warm_up: &WarmUp, room: &mut Room) -> Result<Sample,
     let given = inputs.iter().map(|input| infer_input(spec, input, rows, room));
     let inputs = given.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let request = InferRequest { id: name.clone(), inputs, ..InferRequest::default() };
-    let admitted = admit(spec, request).map_err(|refusal| failed(refusal.to_string()))?;
+    let admitted = admit(spec, request)
+        .map_err(|refusal| failed(format!("{refusal}; correct the sample in model_warmup, or remove it")))?;
     Ok(Sample { name: name.clone(), count: *count, admitted })
 }
 

@@ -138,24 +138,23 @@ fn of_many_responses_the_last_is_waited_for() {
         let requests = execution.leave();
         requests[0].responder().send(Response::default());
     });
-    assert!(error.message.ends_with("the model's engine gave up the request unanswered"), "{error}");
+    assert!(error.message.contains("the model's engine gave up the request unanswered"), "{error}");
 }
 
 #[test]
 fn a_failure_names_the_sample_and_the_instance() {
-    let what = "model 'm', warm-up sample 's' on instance 'group_0':";
+    let reason = |why: &str| {
+        format!(
+            "model 'm', warm-up sample 's' on instance 'group_0': {why}; correct the sample in model_warmup, or the model"
+        )
+    };
     let error = failure(fit("s", 1, 3), |execution| execution.fail(&BackendError::invalid("bad index")));
-    assert_eq!(error, LoadError::invalid(format!("{what} bad index")));
+    assert_eq!(error, LoadError::invalid(reason("bad index")));
     let error = failure(fit("s", 1, 3), Execution::panic);
-    assert_eq!(
-        error,
-        LoadError::internal(format!("{what} the engine panicked: the mock engine was told to panic"))
-    );
+    let panicked = "the engine panicked: the mock engine was told to panic";
+    assert_eq!(error, LoadError::internal(reason(panicked)));
     let error = failure(fit("s", 1, 3), drop);
-    assert_eq!(
-        error,
-        LoadError::internal(format!("{what} the model's engine gave up the request unanswered"))
-    );
+    assert_eq!(error, LoadError::internal(reason("the model's engine gave up the request unanswered")));
 }
 
 #[test]

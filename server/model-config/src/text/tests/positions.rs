@@ -93,6 +93,17 @@ fn an_error_names_file_line_column_field_and_what_was_expected() {
 }
 
 #[test]
+fn a_text_that_is_not_utf_8_is_said_to_be_none() {
+    for (text, expected) in [
+        (&b"\xff\xfen\0a\0m\0e\0"[..], "1:1: expected a text that is saved as UTF-8, found the byte 0xff"),
+        (b"name: \xe9", "1:7: name: expected a text that is saved as UTF-8, found the byte 0xe9"),
+    ] {
+        let error = parse_model_config(text, "m/config.pbtxt").unwrap_err();
+        assert_eq!(error.to_string(), format!("m/config.pbtxt:{expected}"));
+    }
+}
+
+#[test]
 fn the_parts_of_an_error_can_be_told_apart() {
     let error = parse_model_config("input {\n  nam: 'a'\n}", "config.pbtxt").unwrap_err();
     assert_eq!((error.file.as_str(), error.line, error.column), ("config.pbtxt", 2, 3));
