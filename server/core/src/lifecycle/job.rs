@@ -64,6 +64,11 @@ pub(super) struct LoadJob {
 pub(super) enum Outcome {
     /// Nobody wanted it any more.
     Skipped,
+    /// A change of the files has begun, so that nothing can be said of them.
+    Changed {
+        name: String,
+        load: Serial,
+    },
     Opened {
         name: String,
         load: Serial,
@@ -83,7 +88,11 @@ impl Job {
         match self {
             Job::Open(OpenJob { cancel, .. }) if cancel.is_cancelled() => Outcome::Skipped,
             Job::Open(OpenJob { name, load, source, .. }) => {
-                Outcome::Opened { name, load, outcome: loader.open(source).map(Arc::new) }
+                let outcome = loader.open(source.clone()).map(Arc::new);
+                match source.has_changed(None) {
+                    true => Outcome::Changed { name, load },
+                    false => Outcome::Opened { name, load, outcome },
+                }
             }
             Job::Load(job) if job.cancel.is_cancelled() => Outcome::Skipped,
             Job::Load(job) => job.run(loader),
@@ -94,16 +103,27 @@ impl Job {
 impl LoadJob {
     fn run(self, loader: &Loader) -> Outcome {
         let LoadJob { load, model, version, provision, serial, retries, cancel, on_gone } = self;
+        let name = model.name().to_owned();
+        if model.source.has_changed(Some(version)) {
+            return Outcome::Changed { name, load };
+        }
         let (weights, predecessor) = match provision {
             Provision::Keep(other) | Provision::Reuse(other) => (Some(other.version), None),
             Provision::Load(other) => (None, other.map(|other| other.version)),
         };
         let on_gone = Some(on_gone);
         let order = LoadOrder { version, weights, predecessor, retries, cancel, on_gone };
-        let outcome = loader.fulfil(&model, order).map(|loaded| {
-            let provenance = Provenance { files: loaded.files, ..model.provenance(version) };
+        let outcome = loader.fulfil(&model, order);
+        let wanted = model.provenance(version);
+        // They may have been others only for the moment in which they were read.
+        let were_others = outcome.as_ref().is_ok_and(|loaded| loaded.files != wanted.files);
+        if model.source.is_followed() && were_others || model.source.has_changed(Some(version)) {
+            return Outcome::Changed { name, load };
+        }
+        let outcome = outcome.map(|loaded| {
+            let provenance = Provenance { files: loaded.files, ..wanted };
             LoadedModel { serial, version: loaded.version, provenance }
         });
-        Outcome::Loaded { name: model.name().to_owned(), load, version, outcome }
+        Outcome::Loaded { name, load, version, outcome }
     }
 }

@@ -157,6 +157,11 @@ impl<V: Loaded> ModelLife<V> {
         self.attempt.as_ref().map(|attempt| attempt.cancel.clone()).unwrap_or_default()
     }
 
+    /// Where the model is loaded from by the load of that number, unless it had been given up.
+    pub(super) fn source(&self, serial: Serial) -> Option<&Source> {
+        self.attempt.as_ref().filter(|attempt| attempt.serial == serial).map(|attempt| &attempt.source)
+    }
+
     /// Whether nothing is served, loaded or let go of.
     pub(super) fn is_over(&self) -> bool {
         self.serving.is_empty() && self.attempt.is_none() && self.draining.is_empty()

@@ -88,7 +88,9 @@ impl Manager {
         let mut wanted = Vec::new();
         for change in changes {
             match change {
-                Change::Present(directory) => wanted.push((directory.name.clone(), Ok(directory.into()))),
+                Change::Present(directory) => {
+                    wanted.push((directory.name.clone(), Ok(Source::followed(directory))));
+                }
                 Change::Refused { name, reason } => wanted.push((name, Err(unreadable(reason)))),
                 Change::Absent { name } => {
                     let _ = self.events.send(Event::Unload { name, forget: true, done: None });

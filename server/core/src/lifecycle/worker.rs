@@ -3,7 +3,7 @@ use std::io;
 use std::mem;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -15,6 +15,9 @@ use super::{LoadFailure, Loader, ManagerOptions, OpenedModel};
 use crate::model::OpenError;
 use crate::registry::{ModelEntry, Registry};
 use crate::sync::{mpsc, thread};
+
+/// How long a load rests whose files were found to be changing.
+const REST: Duration = Duration::from_millis(500);
 
 /// The one owner of every model's life. It decides by [`ModelLife`], publishes each change to the registry, and leaves
 /// what blocks to other threads.
@@ -81,7 +84,7 @@ impl Worker {
             let now = Instant::now();
             let event = match self.slots.look_again(now) {
                 // The only end of it is that time is up, since this thread has a sender itself.
-                Some(at) => inbox.recv_timeout(at - now).ok(),
+                Some(at) => inbox.recv_timeout(at.saturating_duration_since(now)).ok(),
                 None => inbox.recv().ok(),
             };
             if let Some(event) = event
@@ -159,6 +162,7 @@ impl Worker {
     fn job_done(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Skipped => {}
+            Outcome::Changed { name, load } => self.changed(name, load),
             Outcome::Opened { name, load, outcome: Ok(opened) } => self.opened(&name, load, &opened),
             Outcome::Opened { name, load, outcome: Err(error) } => {
                 if let Some(model) = self.models.get_mut(&name)
@@ -175,6 +179,16 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Whoever follows the files tells of the change when it is over, which ends this load; unless all is then as it was,
+    /// so that there is nothing to tell.
+    fn changed(&mut self, name: String, load: Serial) {
+        let Some(model) = self.models.get(&name) else { return };
+        let Some(source) = model.life.source(load).cloned() else { return };
+        let cancel = model.life.cancel();
+        tracing::info!("'{name}' changes before it has been loaded; it is loaded when its files are at rest");
+        self.slots.push_later(Instant::now() + REST, Job::Open(OpenJob { name, load, source, cancel }));
     }
 
     fn opened(&mut self, name: &str, load: Serial, opened: &Arc<OpenedModel>) {

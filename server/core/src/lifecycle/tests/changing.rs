@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::repository::Change;
 
 const ALL: VersionPolicy = VersionPolicy::All;
 
@@ -108,6 +109,44 @@ fn a_configuration_that_breaks_leaves_the_old_in_service_and_says_why() {
         world.registry.lookup("m", Some(9)).map(|_| ()).unwrap_err(),
         crate::registry::LookupError::UnknownVersion { .. }
     ));
+}
+
+/// Tells of the model `m` as it is on disk, as whoever follows the repository does.
+fn follow(world: &World) {
+    let Source { directory, .. } = world.source("m");
+    world.manager.follow(vec![Change::Present(directory)]);
+}
+
+#[test]
+fn files_that_begin_to_change_before_they_are_loaded_are_not_served_until_that_is_over() {
+    let world = world(&[1]);
+    world.write("m/1/content", "new");
+    let held = world.handle.hold_load("m", 1);
+    follow(&world);
+    until(|| world.handle.loads() == 2);
+    world.write("m/1/content", "half of the next");
+    drop(held);
+    until(|| world.handle.loads() == 3);
+    world.write("m/1/content", "the next");
+    follow(&world);
+    until(|| world.served("m") != pairs(&[(1, "old")]));
+    assert_eq!(world.served("m"), pairs(&[(1, "the next")]));
+}
+
+#[test]
+fn a_directory_that_was_away_while_it_was_loaded_is_loaded_when_it_is_back() {
+    let world = world(&[1]);
+    world.write("m/1/content", "new");
+    let (here, away) = (world.root.path().join("m"), world.root.path().join("away"));
+    let held = world.handle.hold_load("m", 1);
+    follow(&world);
+    until(|| world.handle.loads() == 2);
+    fs::rename(&here, &away).unwrap();
+    drop(held);
+    until(|| world.handle.loads() == 3);
+    fs::rename(&away, &here).unwrap();
+    until(|| world.served("m") == pairs(&[(1, "new")]));
+    assert_eq!(world.index("m"), [ready(1)]);
 }
 
 #[test]
