@@ -149,6 +149,11 @@ impl Registry {
         self.models.load().iter().map(|(name, entry)| (Arc::clone(name), entry.load_full())).collect()
     }
 
+    /// Whether that is so of every model.
+    pub fn all(&self, is_so: impl Fn(&ModelEntry) -> bool) -> bool {
+        self.models.load().values().all(|entry| is_so(&entry.load()))
+    }
+
     /// Every version that is served, by model name and version.
     pub fn ready(&self) -> Vec<Arc<ModelVersion>> {
         self.entries().values().flat_map(|entry| entry.ready.values().cloned()).collect()

@@ -57,12 +57,23 @@ impl ModelVersion {
 
     /// What the engine has loaded.
     pub(crate) fn engine_model(&self) -> Arc<dyn Model> {
-        self.scheduler.engine_model()
+        Arc::clone(self.scheduler.engine_model())
     }
 
     /// How many requests wait for their execution.
     pub fn pending(&self) -> usize {
         self.scheduler.pending()
+    }
+
+    /// Whether its instances can be counted on: some are left, and none has been executing for longer than it may. Takes no
+    /// lock.
+    pub fn is_sound(&self) -> bool {
+        self.scheduler.is_sound()
+    }
+
+    /// Whether no instance is left, because the engine could not make others in the place of those that panicked.
+    pub fn is_lost(&self) -> bool {
+        self.scheduler.is_lost()
     }
 
     /// Whether any instance has been executing for longer than it may. Takes no lock.

@@ -15,23 +15,25 @@ pub(crate) struct Control {
     manager: Manager,
     mode: ControlMode,
     repositories: Arc<[PathBuf]>,
+    /// Held from the look at a model's files until the manager is told of it.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// Why a client does not get what it asks for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ControlError {
-    /// Somebody else decides what is loaded.
+    /// Somebody else decides what is loaded. The words are Triton's, also where nothing polls.
     #[error("explicit model load / unload is not allowed if polling is enabled")]
     NotExplicit,
-    /// No model can have such a name.
+    /// What is asked for cannot be.
     #[error("{0}")]
-    Name(String),
+    Invalid(String),
     /// The load failed.
     #[error("{0}")]
     Load(#[from] LoadFailure),
-    /// A thread that was to look at the repositories was not to be had.
+    /// The look at the repositories panicked, or the server is exiting.
     #[error("the model repositories cannot be looked at: {0}")]
-    Thread(#[from] tokio::task::JoinError),
+    Look(#[from] tokio::task::JoinError),
 }
 
 impl ControlError {
@@ -39,9 +41,9 @@ impl ControlError {
     pub(crate) fn code(&self) -> Code {
         match self {
             ControlError::NotExplicit => Code::Unavailable,
-            ControlError::Name(_) => Code::InvalidArgument,
+            ControlError::Invalid(_) => Code::InvalidArgument,
             ControlError::Load(failure) => failure.code(),
-            ControlError::Thread(_) => Code::Internal,
+            ControlError::Look(_) => Code::Internal,
         }
     }
 }
@@ -49,13 +51,16 @@ impl ControlError {
 impl Control {
     /// Control of the models of these repositories.
     pub(crate) fn new(manager: Manager, mode: ControlMode, repositories: &[PathBuf]) -> Control {
-        Control { manager, mode, repositories: repositories.into() }
+        Control { manager, mode, repositories: repositories.into(), turn: tokio::sync::Mutex::default() }
     }
 
     /// Loads a model, or loads it anew where it has changed, and returns when it is served.
     pub(crate) async fn load(&self, model: String, overrides: Overrides) -> Result<(), ControlError> {
-        self.is_explicit()?;
+        self.require_explicit()?;
         check_name(&model)?;
+        overrides.check(&model).map_err(|error| ControlError::Invalid(error.message))?;
+        // Who looks first is heard first: what was seen earlier must not take the place of what was seen later.
+        let turn = self.turn.lock().await;
         let repositories = Arc::clone(&self.repositories);
         let name = model.clone();
         let looked = tokio::task::spawn_blocking(move || {
@@ -72,7 +77,9 @@ impl Control {
             }
             (source, _) => source,
         };
-        match self.manager.want(vec![(model, source)]).await.into_iter().next() {
+        let wanted = self.manager.want(vec![(model, source)]);
+        drop(turn);
+        match wanted.await.into_iter().next() {
             None => Ok(()),
             Some(failure) => Err(failure.into()),
         }
@@ -80,11 +87,15 @@ impl Control {
 
     /// Unloads a model, which may not even be known, and returns when it cannot be found any more.
     pub(crate) async fn unload(&self, model: String) -> Result<(), ControlError> {
-        self.is_explicit()?;
+        self.require_explicit()?;
+        self.manager.unload(&model, false).await;
+        // Only then is looked whether it is still to be known, since a look may take long.
         let repositories = Arc::clone(&self.repositories);
         let name = model.clone();
         let found = tokio::task::spawn_blocking(move || find(&repositories, &name)).await?;
-        self.manager.unload(&model, matches!(found, Found::Absent)).await;
+        if found == Found::Absent {
+            self.manager.unload(&model, true).await;
+        }
         Ok(())
     }
 
@@ -94,7 +105,7 @@ impl Control {
         Ok(tokio::task::spawn_blocking(move || names(&repositories)).await?)
     }
 
-    fn is_explicit(&self) -> Result<(), ControlError> {
+    fn require_explicit(&self) -> Result<(), ControlError> {
         match self.mode {
             ControlMode::Explicit => Ok(()),
             ControlMode::None | ControlMode::Poll => Err(ControlError::NotExplicit),
@@ -106,10 +117,10 @@ impl Control {
 fn check_name(name: &str) -> Result<(), ControlError> {
     if name.is_empty() {
         let text = "Model name cannot be empty. Please enter a valid name to deploy.";
-        return Err(ControlError::Name(text.to_owned()));
+        return Err(ControlError::Invalid(text.to_owned()));
     }
     if name.contains(['/', '\\', '\0']) || name == "." || name == ".." {
-        return Err(ControlError::Name(format!(
+        return Err(ControlError::Invalid(format!(
             "invalid model name '{name}', model name must not contain path traversal characters"
         )));
     }

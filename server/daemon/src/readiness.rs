@@ -26,11 +26,16 @@ impl Readiness {
         }
     }
 
+    /// Whether it can be met while other models are still being loaded for the first time.
+    pub(crate) fn is_of_some_models(&self) -> bool {
+        matches!(self, Readiness::Models(_))
+    }
+
     /// Whether the models are as they have to be.
     pub(crate) fn is_met(&self, registry: &Registry) -> bool {
         match self {
             Readiness::Any => true,
-            Readiness::Strict => registry.entries().values().all(|entry| is_as_it_should_be(entry)),
+            Readiness::Strict => registry.all(is_as_it_should_be),
             Readiness::Models(names) => names.iter().all(|name| {
                 registry
                     .entry(name)
@@ -40,12 +45,12 @@ impl Readiness {
     }
 }
 
-/// A model is as it should be while something of it serves and nothing of it is stalled, whatever is being changed or could
+/// A model is as it should be while something of it serves and can be counted on, whatever is being changed or could
 /// not be: what was there before goes on. (Triton's server is not ready while a new version is loaded beside the old, and
 /// for good when that fails.) One of which nothing serves is as it should be if that is what was asked for.
 fn is_as_it_should_be(entry: &ModelEntry) -> bool {
     if !entry.ready.is_empty() {
-        return !entry.ready.values().any(|version| version.is_stalled());
+        return entry.ready.values().all(|version| version.is_sound());
     }
     let is_gone = |status: &Status| match status.state {
         PublicState::Unloading => true,

@@ -102,11 +102,13 @@ impl BoundPorts {
         let loading = manager.want(found.wanted);
         // From now on, so that whoever mends a model whose load hangs need not wait for it.
         let _watcher = watch(&settings.repository, found.sightings, &manager);
-        let failures = tokio::select! {
+        let mut failures = tokio::select! {
             failures = loading => failures,
             // Nobody waits for what is being loaded: only requests that models already loaded have taken.
             () = signals.any() => return Ok(endpoints.drain(&serving, &manager, limit).await),
         };
+        // Whoever unloaded a model meanwhile, or removed it, wanted that.
+        failures.retain(|failure| !matches!(failure, LoadFailure::Abandoned { .. }));
         if !failures.is_empty() && settings.repository.exit_on_error {
             // What could be loaded has been served meanwhile.
             endpoints.drain(&serving, &manager, limit).await;
@@ -216,6 +218,8 @@ impl Endpoints {
     async fn drain(self, serving: &Serving, manager: &Manager, limit: Duration) -> Ended {
         tracing::info!("exiting: waiting up to {limit:?} for requests in flight");
         serving.enter(Stage::Exiting);
+        // Whoever waits for a load hears so, and does not hold up the exit.
+        manager.stop_loading();
         let until = Instant::now() + limit;
         let mut ended = Ended::InOrder;
         // A connection that is told to go makes its client fail new requests in words of the client's own. So that they

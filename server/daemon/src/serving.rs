@@ -77,9 +77,15 @@ impl Serving {
         *self.stage.borrow()
     }
 
-    /// Whether it is ready: it serves, and the models that this depends on are as they should be.
+    /// Whether it is ready: it serves, and the models that this depends on are as they should be. Where some are named, the
+    /// others need not even have been loaded.
     pub(crate) fn is_ready(&self) -> bool {
-        self.stage() == Stage::Running && self.readiness.is_met(&self.registry)
+        let serves = match self.stage() {
+            Stage::Starting => self.readiness.is_of_some_models(),
+            Stage::Running => true,
+            Stage::Exiting => false,
+        };
+        serves && self.readiness.is_met(&self.registry)
     }
 
     /// Whether nothing new is taken; asked by every request.

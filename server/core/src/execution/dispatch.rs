@@ -74,7 +74,7 @@ impl Dispatch {
         let began = scheduler.machinery.clock.now();
         let executed = match count {
             0 => Ok(executor),
-            _ => executor.execute(Batch::new(requests), &*scheduler.model),
+            _ => executor.execute(Batch::new(requests), &**scheduler.engine_model()),
         };
         let ended = scheduler.machinery.clock.now();
         // On a busy machine this lets the network bring what it has: a larger batch, and no sleep and wake-up of this
@@ -129,7 +129,7 @@ impl Dispatch {
                 drop(state);
                 let message = format!("no instance of the model is left: {error}");
                 tracing::error!("{message}");
-                self.0.close(&BackendError::new(Code::Unavailable, message));
+                self.0.lose(&BackendError::new(Code::Unavailable, message));
                 None
             }
         };

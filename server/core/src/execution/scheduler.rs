@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -23,12 +23,15 @@ use crate::sync::{Mutex, MutexGuard};
 /// called: a call takes some 25 µs, in which more requests come, and a thread that was called for the first of them takes
 /// them all.
 pub(crate) struct Scheduler {
-    pub(super) model: Arc<dyn Model>,
+    /// There until it is dropped.
+    model: Option<Arc<dyn Model>>,
     pub(super) machinery: Arc<Machinery>,
     pub(super) combines: bool,
     pub(super) state: Mutex<State>,
     /// How many instances are stalled. Changed with the state locked, to be read without.
     stalled: AtomicUsize,
+    /// Whether no instance is left.
+    lost: AtomicBool,
     /// The model's name and version, for the log.
     name: String,
     version: u64,
@@ -65,11 +68,12 @@ impl Scheduler {
         machinery: Arc<Machinery>,
     ) -> Scheduler {
         Scheduler {
-            model,
+            model: Some(model),
             combines: spec.combines(),
             state: Mutex::new(State::new(spec, executors, machinery.hold, machinery.stall)),
             machinery,
             stalled: AtomicUsize::new(0),
+            lost: AtomicBool::new(false),
             name: spec.name.clone(),
             version: 0,
             on_gone: None,
@@ -93,8 +97,24 @@ impl Scheduler {
     }
 
     /// What the engine has loaded.
-    pub(crate) fn engine_model(&self) -> Arc<dyn Model> {
-        Arc::clone(&self.model)
+    pub(crate) fn engine_model(&self) -> &Arc<dyn Model> {
+        self.model.as_ref().expect("it is there until the scheduler is dropped")
+    }
+
+    /// Whether its instances can be counted on: some are left, and all come back.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.is_stalled() && !self.is_lost()
+    }
+
+    /// Whether no instance is left.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// No instance is left: nothing is taken any more, for that reason.
+    pub(super) fn lose(&self, reason: &BackendError) {
+        self.lost.store(true, Ordering::Relaxed);
+        self.close(reason);
     }
 
     /// How many requests wait.
@@ -117,7 +137,7 @@ impl Scheduler {
                 let step = state.next_step(now);
                 drop(state);
                 // The caller's own task cannot see meanwhile that the caller gives up.
-                self.perform(if self.model.is_brief() { step.here() } else { step });
+                self.perform(if self.engine_model().is_brief() { step.here() } else { step });
                 Some(placed)
             }
             Err(request) => {
@@ -254,7 +274,7 @@ impl Drop for Scheduler {
     fn drop(&mut self) {
         if let Some(on_gone) = self.on_gone.take() {
             let executors = self.state.lock().take_instances();
-            Remains { executors, model: Arc::clone(&self.model), on_gone }.let_go();
+            Remains { _executors: executors, _model: self.model.take(), _on_gone: on_gone }.let_go();
         }
     }
 }

@@ -6,7 +6,7 @@ use super::slots::SlotId;
 use super::{LoadFailure, Source};
 use crate::model::OpenError;
 
-/// A model that is to be served, from there or, since that cannot be, not.
+/// A model to be served, or why it cannot be.
 pub type Wanted = (String, Result<Source, OpenError>);
 
 /// What became of one wanted model: every failure, or none.
@@ -28,6 +28,8 @@ pub(super) enum Event {
     Done { slot: SlotId, outcome: Box<Outcome> },
     /// What was loaded under that number is gone.
     Gone { name: String, serial: Serial },
+    /// Nothing is to be loaded any more.
+    StopLoading,
     /// Nothing is to be served any more.
     ShutDown { done: oneshot::Sender<()> },
 }

@@ -1,23 +1,25 @@
 use std::sync::Arc;
 
-use nerite_backend::Cancel;
+use nerite_backend::{Cancel, Model};
 
-use super::life::{Loaded, Provenance, Provision, Serial};
-use super::loader::{LoadOrder, guarded};
+use super::guard::guarded;
+use super::life::{Loaded, Provenance, Serial};
+use super::loader::LoadOrder;
 use super::{Loader, OpenedModel, Source};
 use crate::execution::OnGone;
 use crate::model::{LoadError, OpenError};
+use crate::statistics::Statistics;
 use crate::version::ModelVersion;
 
-/// A loaded version with what it was loaded from.
+/// A loaded version with its number and what it was loaded from.
 #[derive(Clone)]
-pub(super) struct LoadedModel {
+pub(super) struct TrackedVersion {
     serial: Serial,
     pub(super) version: Arc<ModelVersion>,
     provenance: Provenance,
 }
 
-impl Loaded for LoadedModel {
+impl Loaded for TrackedVersion {
     fn serial(&self) -> Serial {
         self.serial
     }
@@ -26,8 +28,8 @@ impl Loaded for LoadedModel {
         &self.provenance
     }
 
-    fn is_stalled(&self) -> bool {
-        self.version.is_stalled()
+    fn is_sound(&self) -> bool {
+        self.version.is_sound()
     }
 }
 
@@ -52,7 +54,10 @@ pub(super) struct LoadJob {
     pub(super) load: Serial,
     pub(super) model: Arc<OpenedModel>,
     pub(super) version: u64,
-    pub(super) provision: Provision<LoadedModel>,
+    /// The weights of the same files, if they are loaded already.
+    pub(super) weights: Option<Arc<dyn Model>>,
+    /// The account that goes on. The version that it was begun for is not kept for it: a load may take for ever.
+    pub(super) account: Arc<Statistics>,
     /// The number of what will be loaded.
     pub(super) serial: Serial,
     pub(super) retries: u32,
@@ -64,6 +69,11 @@ pub(super) struct LoadJob {
 pub(super) enum Outcome {
     /// Nobody wanted it any more.
     Skipped,
+    /// A change of the files has begun, so that nothing can be said of them.
+    Changed {
+        name: String,
+        load: Serial,
+    },
     Opened {
         name: String,
         load: Serial,
@@ -73,41 +83,65 @@ pub(super) enum Outcome {
         name: String,
         load: Serial,
         version: u64,
-        outcome: Result<LoadedModel, LoadError>,
+        outcome: Result<TrackedVersion, LoadError>,
     },
 }
 
 impl Job {
+    /// Whether nobody wants it any more.
+    pub(super) fn is_cancelled(&self) -> bool {
+        match self {
+            Job::Open(job) => job.cancel.is_cancelled(),
+            Job::Load(job) => job.cancel.is_cancelled(),
+        }
+    }
+
     /// Does it; it may take long. A panic is a failure of the model.
     pub(super) fn run(self, loader: &Loader) -> Outcome {
         match self {
-            Job::Open(OpenJob { cancel, .. }) if cancel.is_cancelled() => Outcome::Skipped,
-            Job::Load(job) if job.cancel.is_cancelled() => Outcome::Skipped,
-            Job::Open(OpenJob { name, load, source, .. }) => {
-                let outcome = guarded("opening the model", || Ok(loader.open(source)));
-                let outcome = outcome.map_err(OpenError::Unreadable).flatten().map(Arc::new);
-                Outcome::Opened { name, load, outcome }
-            }
+            job if job.is_cancelled() => Outcome::Skipped,
+            Job::Open(job) => job.run(loader),
             Job::Load(job) => {
                 let (name, load, version) = (job.model.name().to_owned(), job.load, job.version);
-                let outcome = guarded("loading the version", || job.run(loader));
-                Outcome::Loaded { name, load, version, outcome }
+                match guarded("loading the version", || job.run(loader).transpose()).transpose() {
+                    Some(outcome) => Outcome::Loaded { name, load, version, outcome },
+                    None => Outcome::Changed { name, load },
+                }
             }
         }
     }
 }
 
+impl OpenJob {
+    fn run(self, loader: &Loader) -> Outcome {
+        let OpenJob { name, load, source, .. } = self;
+        let outcome = guarded("opening the model", || Ok(loader.open(source.clone())));
+        let outcome = outcome.map_err(OpenError::Unreadable).flatten().map(Arc::new);
+        match source.has_changed(None) {
+            true => Outcome::Changed { name, load },
+            false => Outcome::Opened { name, load, outcome },
+        }
+    }
+}
+
 impl LoadJob {
-    fn run(self, loader: &Loader) -> Result<LoadedModel, LoadError> {
-        let LoadJob { model, version, provision, serial, retries, cancel, on_gone, .. } = self;
-        let (weights, predecessor) = match provision {
-            Provision::Keep(other) | Provision::Reuse(other) => (Some(other.version), None),
-            Provision::Load(other) => (None, other.map(|other| other.version)),
-        };
-        let on_gone = Some(on_gone);
-        let order = LoadOrder { version, weights, predecessor, retries, cancel, on_gone };
-        let loaded = loader.fulfil(&model, order)?;
-        let provenance = Provenance { files: loaded.files, ..model.provenance(version) };
-        Ok(LoadedModel { serial, version: loaded.version, provenance })
+    /// None if a change of the files has begun.
+    fn run(self, loader: &Loader) -> Option<Result<TrackedVersion, LoadError>> {
+        let LoadJob { model, version, weights, account, serial, retries, cancel, on_gone, .. } = self;
+        if model.source.has_changed(Some(version)) {
+            return None;
+        }
+        let order = LoadOrder { version, weights, account, retries, cancel, on_gone: Some(on_gone) };
+        let outcome = loader.load_as_ordered(&model, order);
+        let wanted = model.provenance(version);
+        // They may have been others only for the moment in which they were read.
+        let were_others = outcome.as_ref().is_ok_and(|loaded| loaded.files != wanted.files);
+        if model.source.is_followed() && were_others || model.source.has_changed(Some(version)) {
+            return None;
+        }
+        Some(outcome.map(|loaded| {
+            let provenance = Provenance { files: loaded.files, ..wanted };
+            TrackedVersion { serial, version: loaded.version, provenance }
+        }))
     }
 }

@@ -32,8 +32,9 @@ pub(super) trait Loaded: Clone {
     fn serial(&self) -> Serial;
     /// What it was loaded from.
     fn provenance(&self) -> &Provenance;
-    /// Whether it has instances that do not come back: it is not to be kept, nor anything of it used again.
-    fn is_stalled(&self) -> bool;
+    /// Whether it can be counted on. One that has lost instances, or has some that do not come back, is not to be kept, nor
+    /// anything of it used again.
+    fn is_sound(&self) -> bool;
 }
 
 /// The life of a model: what is served of it, what is being loaded to be served next, and what became of the rest.
@@ -157,6 +158,11 @@ impl<V: Loaded> ModelLife<V> {
         self.attempt.as_ref().map(|attempt| attempt.cancel.clone()).unwrap_or_default()
     }
 
+    /// Where the model is loaded from by the load of that number, unless it had been given up.
+    pub(super) fn source(&self, serial: Serial) -> Option<&Source> {
+        self.attempt.as_ref().filter(|attempt| attempt.serial == serial).map(|attempt| &attempt.source)
+    }
+
     /// Whether nothing is served, loaded or let go of.
     pub(super) fn is_over(&self) -> bool {
         self.serving.is_empty() && self.attempt.is_none() && self.draining.is_empty()
@@ -170,7 +176,7 @@ impl<V: Loaded> ModelLife<V> {
             None => {
                 let is_sound = self.failure.is_none()
                     && !self.has_failed()
-                    && !self.serving.values().any(Loaded::is_stalled);
+                    && self.serving.values().all(Loaded::is_sound);
                 let origin = self.origin.as_ref().filter(|_| is_sound);
                 if origin.is_some_and(|origin| origin.is_same(&source)) {
                     return Want::Served;
@@ -299,7 +305,8 @@ impl<V: Loaded> ModelLife<V> {
         self.ended.values().any(|ended| matches!(ended, Ended::Failed(_)))
     }
 
-    fn give_up(&mut self) {
+    /// Nobody wants what is being loaded any more.
+    pub(super) fn give_up(&mut self) {
         if let Some(attempt) = self.attempt.take() {
             attempt.cancel.cancel();
         }
@@ -326,7 +333,12 @@ impl<V: Loaded> ModelLife<V> {
         self.ended.values_mut().for_each(|ended| *ended = Ended::Unloaded);
         self.ended.extend(retired.iter().map(|&(version, _)| (version, Ended::Unloaded)));
         self.ended.retain(|version, _| !self.serving.contains_key(version));
-        self.origin = Some(source);
+        // Who was loaded from other files than those that were seen is not served already when these are wanted.
+        let seen = &source.directory.fingerprint.versions;
+        let as_seen = |(version, loaded): (&u64, &V)| {
+            seen.get(version).is_none_or(|files| *files == loaded.provenance().files)
+        };
+        self.origin = self.serving.iter().all(as_seen).then_some(source);
         Turn::Served { fresh, retired: self.drain(retired) }
     }
 
@@ -355,14 +367,14 @@ impl<V: Loaded> ModelLife<V> {
 
 fn provision<V: Loaded>(served: Option<&V>, wanted: &Provenance) -> Provision<V> {
     let Some(served) = served else { return Provision::Load(None) };
-    if served.is_stalled() {
+    if !served.is_sound() {
         return Provision::Load(Some(served.clone()));
     }
     let from = served.provenance();
     if from == wanted && !wanted.overridden {
         return Provision::Keep(served.clone());
     }
-    if from.files == wanted.files && from.plan.opens_like(&wanted.plan) {
+    if from.files == wanted.files && from.plan.loads_like(&wanted.plan) {
         return Provision::Reuse(served.clone());
     }
     Provision::Load(Some(served.clone()))

@@ -1,6 +1,4 @@
-use std::any::Any;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,12 +7,14 @@ use std::{mem, thread};
 use nerite_backend::{Artifact, Backend, Cancel, Code, Executions, InstanceSpec, Model};
 
 use super::Source;
+use super::guard::guarded;
 use super::life::Provenance;
 use super::no_version::no_version;
 use super::warm_up::{ServingCounts, WarmUps};
 use crate::execution::{Executor, Machinery, OnGone, Scheduler};
 use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec, OpenError};
 use crate::repository::{Digest, digest};
+use crate::statistics::Statistics;
 use crate::version::ModelVersion;
 
 /// The device that instances on a processor count as in the rate limiter, as in Triton.
@@ -52,10 +52,10 @@ pub type VersionOutcome = Result<Arc<ModelVersion>, LoadError>;
 pub(super) struct LoadOrder {
     /// Its number.
     pub(super) version: u64,
-    /// Another load of the same files, whose weights are to be used.
-    pub(super) weights: Option<Arc<ModelVersion>>,
-    /// The load in whose place it comes; the account goes on.
-    pub(super) predecessor: Option<Arc<ModelVersion>>,
+    /// The weights of the same files, if they are loaded already.
+    pub(super) weights: Option<Arc<dyn Model>>,
+    /// The account to go on with.
+    pub(super) account: Arc<Statistics>,
     /// How often to try again.
     pub(super) retries: u32,
     /// Whether it is still wanted.
@@ -72,7 +72,7 @@ pub(super) struct LoadedVersion {
 }
 
 /// What an engine made of a version's files.
-struct Opened {
+struct EngineModel {
     model: Arc<dyn Model>,
     files: Digest,
 }
@@ -136,22 +136,26 @@ impl Loader {
     /// Loads one version. Once it is cancelled, it fails as soon as the engine lets it.
     pub fn load(&self, model: &OpenedModel, version: u64, cancel: &Cancel) -> VersionOutcome {
         let order = LoadOrder { version, cancel: cancel.clone(), ..LoadOrder::default() };
-        self.fulfil(model, order).map(|loaded| loaded.version)
+        self.load_as_ordered(model, order).map(|loaded| loaded.version)
     }
 
     /// Loads one version as it was ordered.
-    pub(super) fn fulfil(&self, model: &OpenedModel, order: LoadOrder) -> Result<LoadedVersion, LoadError> {
+    pub(super) fn load_as_ordered(
+        &self,
+        model: &OpenedModel,
+        order: LoadOrder,
+    ) -> Result<LoadedVersion, LoadError> {
         let began = Instant::now();
-        let LoadOrder { version, weights, predecessor, retries, cancel, on_gone } = order;
-        let opened = match &weights {
-            Some(other) => Opened { model: other.engine_model(), files: model.provenance(version).files },
-            None => self.open_patiently(model, version, retries, &cancel)?,
+        let LoadOrder { version, weights, account: statistics, retries, cancel, on_gone } = order;
+        let opened = match weights {
+            Some(model_of_same_files) => {
+                EngineModel { model: model_of_same_files, files: model.provenance(version).files }
+            }
+            None => self.load_weights_patiently(model, version, retries, &cancel)?,
         };
         let plan = model.draft.plan();
         let declaration = opened.model.declaration();
         let spec = guarded("completing the configuration", || model.draft.complete(declaration))?;
-        let predecessor = weights.or(predecessor);
-        let statistics = predecessor.map(|other| other.account()).unwrap_or_default();
         let counts = Arc::new(ServingCounts::new(Arc::clone(&statistics)));
         let executors = guarded("the engine", || {
             let warm_ups = WarmUps::prepare(&spec, &plan.warm_ups, &opened.model, &cancel)?;
@@ -165,30 +169,35 @@ impl Loader {
     }
 
     /// Has the engine open a version, and tries again if it fails.
-    fn open_patiently(
+    fn load_weights_patiently(
         &self,
         model: &OpenedModel,
         version: u64,
         retries: u32,
         cancel: &Cancel,
-    ) -> Result<Opened, LoadError> {
+    ) -> Result<EngineModel, LoadError> {
         let mut pause = FIRST_PAUSE;
         for retry in 1..=retries {
-            match self.open_version(model, version, cancel) {
+            match self.load_weights(model, version, cancel) {
                 Err(error) if !cancel.is_cancelled() => {
                     let name = model.name();
                     tracing::warn!("retry {retry} of {retries} to load '{name}' version {version}: {error}");
-                    thread::sleep(pause);
+                    wait(pause, cancel);
                     pause = LONGEST_PAUSE.min(pause * 2);
                 }
                 outcome => return outcome,
             }
         }
-        self.open_version(model, version, cancel)
+        self.load_weights(model, version, cancel)
     }
 
     /// Has the engine open a version from files that do not change meanwhile.
-    fn open_version(&self, model: &OpenedModel, version: u64, cancel: &Cancel) -> Result<Opened, LoadError> {
+    fn load_weights(
+        &self,
+        model: &OpenedModel,
+        version: u64,
+        cancel: &Cancel,
+    ) -> Result<EngineModel, LoadError> {
         let plan = model.draft.plan();
         let backend = self.backends.get(&plan.backend).ok_or_else(|| self.no_backend(plan))?;
         let directory = model.source.directory.version_path(version);
@@ -198,7 +207,7 @@ impl Loader {
             let outcome = guarded("the engine", || Ok(backend.load(&artifact, cancel)?));
             let before = mem::replace(&mut files, digest(&directory));
             if files == before {
-                return outcome.map(|model| Opened { model, files });
+                return outcome.map(|model| EngineModel { model, files });
             }
         }
         Err(LoadError::new(
@@ -251,25 +260,20 @@ impl Loader {
     }
 }
 
-/// Turns a panic of `what` into an error: one bad model must not take the process down.
-pub(super) fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T, LoadError>) -> Result<T, LoadError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(LoadError::internal(format!("{what} panicked: {}", panic_text(&*panic)))))
+/// Waits so long, or until nobody wants the load any more.
+fn wait(pause: Duration, cancel: &Cancel) {
+    let waiting = thread::current();
+    let _watch = cancel.on_cancel(move || waiting.unpark());
+    thread::park_timeout(pause);
 }
 
-/// The same, and until then what the source has to keep is kept.
+/// Lets go of [`Source::keep`] before it tells, so that what was made for the model lives as long as it does.
 fn keeping(source: &Source, on_gone: OnGone) -> OnGone {
     let kept = source.keep.clone();
-    Box::new(move || {
+    OnGone::new(move || {
         drop(kept);
-        on_gone();
+        drop(on_gone);
     })
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it did not say why")
 }
 
 fn artifact<'a>(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::event::{Event, Wanted};
-use super::worker::Worker;
+use super::worker::{EXITING, Worker};
 use super::{LoadFailure, Loader, Source};
 use crate::model::{LoadError, OpenError};
 use crate::registry::Registry;
@@ -16,13 +16,14 @@ use crate::sync::{mpsc, thread};
 
 /// How the lifecycle is managed.
 pub struct ManagerOptions {
-    /// How many versions are loaded at once.
+    /// How many configurations and versions are loaded at once, besides some that hang.
     pub load_threads: usize,
     /// How often a load that failed is tried again.
     pub load_retries: u32,
     /// How long a load keeps others waiting; one that takes longer may hang.
     pub patience: Duration,
-    /// Called after each unload, on a thread that may block.
+    /// Called whenever a version is gone that had been loaded, also one that was replaced or came to nothing, on a thread
+    /// that may block.
     pub after_unload: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
@@ -43,8 +44,6 @@ pub struct Manager {
     events: mpsc::Sender<Event>,
 }
 
-const EXITING: &str = "the server is exiting";
-
 impl Manager {
     /// A manager of nothing yet.
     pub fn start(
@@ -58,8 +57,12 @@ impl Manager {
         Ok(Manager { events })
     }
 
-    /// Has these served, and resolves to what could not be loaded once that is known of all. What is served of a model
-    /// goes on being served until all that is to take its place can, and if that fails for good.
+    /// Has these served, from the call on, and resolves to what could not be loaded once that is known of all; dropping
+    /// the future gives nothing up. What is served of a model goes on being served until all that is to take its place
+    /// can be, and for good if any of that fails.
+    ///
+    /// A later wish for a model takes the place of one that is not fulfilled, and both resolve with it; an unload or a
+    /// shutdown makes it [`LoadFailure::Abandoned`].
     pub fn want(&self, models: Vec<Wanted>) -> impl Future<Output = Vec<LoadFailure>> + Send + 'static {
         let mut open: BTreeSet<String> = models.iter().map(|(name, _)| name.clone()).collect();
         let (listener, mut reports) = tokio::sync::mpsc::unbounded_channel();
@@ -88,7 +91,9 @@ impl Manager {
         let mut wanted = Vec::new();
         for change in changes {
             match change {
-                Change::Present(directory) => wanted.push((directory.name.clone(), Ok(directory.into()))),
+                Change::Present(directory) => {
+                    wanted.push((directory.name.clone(), Ok(Source::followed(directory))));
+                }
                 Change::Refused { name, reason } => wanted.push((name, Err(unreadable(reason)))),
                 Change::Absent { name } => {
                     let _ = self.events.send(Event::Unload { name, forget: true, done: None });
@@ -109,6 +114,11 @@ impl Manager {
         async move {
             let _ = is_done.await;
         }
+    }
+
+    /// Gives up every load that is under way, and loads nothing any more.
+    pub fn stop_loading(&self) {
+        let _ = self.events.send(Event::StopLoading);
     }
 
     /// Stops serving: what waits is answered with an error, what is being executed is waited for, models are unloaded.

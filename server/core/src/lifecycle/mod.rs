@@ -8,6 +8,7 @@
 
 mod event;
 mod failure;
+mod guard;
 mod job;
 mod life;
 mod loader;

@@ -93,7 +93,7 @@ impl Overrides {
             return Err(io::Error::other("they cannot be found there any more"));
         };
         let keep: Arc<dyn Any + Send + Sync> = Arc::new(root);
-        Ok(Source { directory, config: self.config, keep: Some(keep) })
+        Ok(Source::kept(directory, self.config, keep))
     }
 }
 

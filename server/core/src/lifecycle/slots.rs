@@ -15,6 +15,8 @@ pub(super) struct Slots<J> {
     limit: usize,
     patience: Duration,
     waiting: VecDeque<J>,
+    /// What is not to begin before some time.
+    resting: Vec<(Instant, J)>,
     /// Since when each is taken.
     taken: BTreeMap<SlotId, Instant>,
     next: SlotId,
@@ -23,7 +25,14 @@ pub(super) struct Slots<J> {
 impl<J> Slots<J> {
     /// So many slots, each of which counts for as long as `patience`.
     pub(super) fn new(limit: usize, patience: Duration) -> Slots<J> {
-        Slots { limit: limit.max(1), patience, waiting: VecDeque::new(), taken: BTreeMap::new(), next: 0 }
+        Slots {
+            limit: limit.max(1),
+            patience,
+            waiting: VecDeque::new(),
+            resting: Vec::new(),
+            taken: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// Lets a job wait.
@@ -31,8 +40,21 @@ impl<J> Slots<J> {
         self.waiting.push_back(job);
     }
 
+    /// Lets a job wait, and not begin before then.
+    pub(super) fn push_later(&mut self, at: Instant, job: J) {
+        self.resting.push((at, job));
+    }
+
+    /// Forgets the jobs that wait or rest of which that is true.
+    pub(super) fn drop_jobs(&mut self, is_unwanted: impl Fn(&J) -> bool) {
+        self.waiting.retain(|job| !is_unwanted(job));
+        self.resting.retain(|(_, job)| !is_unwanted(job));
+    }
+
     /// The next job to begin now, if any, and the slot that it takes.
     pub(super) fn take(&mut self, now: Instant) -> Option<(SlotId, J)> {
+        let rested = self.resting.extract_if(.., |(at, _)| *at <= now).map(|(_, job)| job);
+        self.waiting.extend(rested);
         let in_time = self.taken.values().filter(|&&since| now < since + self.patience).count();
         if in_time >= self.limit || self.taken.len() >= self.limit + MOST_HANGING {
             return None;
@@ -49,12 +71,11 @@ impl<J> Slots<J> {
         self.taken.remove(&slot);
     }
 
-    /// When a slot ceases to count for which a job waits, if no job is done before.
+    /// When to take again, if no job is done before: a slot for which a job waits ceases to count, or one has rested.
     pub(super) fn look_again(&self, now: Instant) -> Option<Instant> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        self.taken.values().map(|&since| since + self.patience).filter(|&at| now < at).min()
+        let ceases = self.taken.values().map(|&since| since + self.patience);
+        let freed = ceases.filter(|&at| now < at && !self.waiting.is_empty());
+        freed.chain(self.resting.iter().map(|&(at, _)| at)).min()
     }
 }
 
@@ -91,6 +112,19 @@ mod tests {
         assert_eq!(taken(&mut slots, later), [1], "one at a time all the same");
         slots.free(1);
         assert_eq!(taken(&mut slots, later), [2]);
+    }
+
+    #[test]
+    fn a_job_that_rests_begins_when_it_is_time_and_holds_up_no_other() {
+        let (mut slots, now) = (Slots::new(1, PATIENCE), Instant::now());
+        let later = now + Duration::from_secs(1);
+        slots.push_later(later, 0);
+        slots.push(1);
+        assert_eq!((taken(&mut slots, now), slots.look_again(now)), (vec![1], Some(later)));
+        assert_eq!(taken(&mut slots, later), []);
+        slots.free(0);
+        assert_eq!(taken(&mut slots, later), [0]);
+        assert_eq!(slots.look_again(later), None);
     }
 
     #[test]

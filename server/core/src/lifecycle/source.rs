@@ -1,8 +1,9 @@
 use std::any::Any;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::repository::ModelDirectory;
+use crate::repository::{Fingerprint, Found, ModelDirectory, find};
 
 /// What a model is to be loaded from.
 #[derive(Clone)]
@@ -13,9 +14,44 @@ pub struct Source {
     pub config: Option<Arc<str>>,
     /// Kept for as long as anything of the model is: a directory, say, that was made for it.
     pub(crate) keep: Option<Arc<dyn Any + Send + Sync>>,
+    /// Whether somebody tells of the next change of the directory when it is over.
+    is_followed: bool,
 }
 
 impl Source {
+    /// A directory whose next change will be told of when it is over: nothing is to be loaded of it until then.
+    pub(super) fn followed(directory: ModelDirectory) -> Source {
+        Source { is_followed: true, ..Source::from(directory) }
+    }
+
+    /// A directory that was made for the model, and is kept for as long as anything of it is.
+    pub(super) fn kept(
+        directory: ModelDirectory,
+        config: Option<Arc<str>>,
+        keep: Arc<dyn Any + Send + Sync>,
+    ) -> Source {
+        Source { config, keep: Some(keep), ..Source::from(directory) }
+    }
+
+    /// Whether somebody tells of the next change of the directory when it is over.
+    pub(super) fn is_followed(&self) -> bool {
+        self.is_followed
+    }
+
+    /// Whether the files, those of a version among them, are still what they were when the directory was looked at. Where
+    /// it is followed and they are not, a change has begun, and what is read may be half of it.
+    pub(super) fn has_changed(&self, version: Option<u64>) -> bool {
+        if !self.is_followed {
+            return false;
+        }
+        let ModelDirectory { name, path, fingerprint: then, .. } = &self.directory;
+        let of_version =
+            |fingerprint: &Fingerprint| version.map(|version| fingerprint.versions.get(&version).copied());
+        let is_same = |now: &Fingerprint| now.shared == then.shared && of_version(now) == of_version(then);
+        let repository = path.parent().map(Path::to_owned);
+        !matches!(find(repository.as_slice(), name), Found::Model(now) if is_same(&now.fingerprint))
+    }
+
     /// The directory with another configuration than its own.
     pub fn with_config(self, config: Option<Arc<str>>) -> Source {
         Source { config, ..self }
@@ -30,7 +66,7 @@ impl Source {
 
 impl From<ModelDirectory> for Source {
     fn from(directory: ModelDirectory) -> Source {
-        Source { directory, config: None, keep: None }
+        Source { directory, config: None, keep: None, is_followed: false }
     }
 }
 

@@ -3,19 +3,27 @@ use std::io;
 use std::mem;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::event::{Event, Listener, Report, Wanted};
-use super::job::{Job, LoadJob, LoadedModel, OpenJob, Outcome};
+use super::job::{Job, LoadJob, OpenJob, Outcome, TrackedVersion};
 use super::life::{Loaded, ModelLife, Provision, Serial, Turn, Want};
 use super::slots::{SlotId, Slots};
 use super::{LoadFailure, Loader, ManagerOptions, OpenedModel};
+use crate::execution::OnGone;
 use crate::model::OpenError;
 use crate::registry::{ModelEntry, Registry};
 use crate::sync::{mpsc, thread};
 use crate::version::ModelVersion;
+
+/// How long a load rests whose files were found to be changing.
+const REST: Duration = Duration::from_millis(500);
+
+/// Why a load is given up.
+pub(super) const EXITING: &str = "the server is exiting";
+const UNWANTED: &str = "it is to be unloaded";
 
 /// The one owner of every model's life. It decides by [`ModelLife`], publishes each change to the registry, and leaves
 /// what blocks to other threads.
@@ -24,15 +32,17 @@ pub(super) struct Worker {
     registry: Arc<Registry>,
     options: ManagerOptions,
     events: mpsc::Sender<Event>,
-    models: BTreeMap<String, Model>,
+    models: BTreeMap<String, Known>,
     slots: Slots<Job>,
     /// The threads that load, by the job that each does.
     busy: BTreeMap<SlotId, LoadThread>,
     /// Those without a job, for a moment.
     idle: Vec<LoadThread>,
     next: Serial,
+    /// Nothing is loaded any more.
+    exiting: bool,
     /// Who waits for everything to be gone.
-    shut_down: Option<oneshot::Sender<()>>,
+    shut_down: Vec<oneshot::Sender<()>>,
 }
 
 /// Where a thread that loads takes its next job from; it ends when this is dropped.
@@ -40,8 +50,8 @@ type LoadThread = mpsc::Sender<(SlotId, Job)>;
 
 /// A model that is known.
 #[derive(Default)]
-struct Model {
-    life: ModelLife<LoadedModel>,
+struct Known {
+    life: ModelLife<TrackedVersion>,
     /// Who waits for the load that is under way.
     listeners: Vec<Listener>,
     /// It is not to be known any more once it is gone.
@@ -67,7 +77,8 @@ impl Worker {
             busy: BTreeMap::new(),
             idle: Vec::new(),
             next: 0,
-            shut_down: None,
+            exiting: false,
+            shut_down: Vec::new(),
         }
     }
 
@@ -84,7 +95,7 @@ impl Worker {
             let now = Instant::now();
             let event = match self.slots.look_again(now) {
                 // The only end of it is that time is up, since this thread has a sender itself.
-                Some(at) => inbox.recv_timeout(at - now).ok(),
+                Some(at) => inbox.recv_timeout(at.saturating_duration_since(now)).ok(),
                 None => inbox.recv().ok(),
             };
             if let Some(event) = event
@@ -100,7 +111,7 @@ impl Worker {
         match event {
             Event::Want { models, listener } => self.want(models, &listener),
             Event::Unload { name, forget, done } => {
-                self.unload(&name, forget);
+                self.unload(&name, forget, UNWANTED);
                 done.map(|done| done.send(()));
             }
             Event::Done { slot, outcome } => {
@@ -109,21 +120,21 @@ impl Worker {
                 self.job_done(*outcome);
             }
             Event::Gone { name, serial } => self.gone(&name, serial),
+            Event::StopLoading => self.stop_loading(),
             Event::ShutDown { done } => self.begin_shut_down(done),
         }
-        let is_over = self.shut_down.is_some() && self.models.values().all(|model| model.life.is_over());
-        match self.shut_down.take_if(|_| is_over) {
-            Some(done) => {
-                // Who waits may have given up.
-                let _ = done.send(());
-                ControlFlow::Break(())
-            }
-            None => ControlFlow::Continue(()),
+        if self.shut_down.is_empty() || !self.models.values().all(|model| model.life.is_over()) {
+            return ControlFlow::Continue(());
         }
+        for done in self.shut_down.drain(..) {
+            // Who waits may have given up.
+            let _ = done.send(());
+        }
+        ControlFlow::Break(())
     }
 
     fn want(&mut self, models: Vec<Wanted>, listener: &Listener) {
-        if self.shut_down.is_some() {
+        if self.exiting {
             // Without a report, the listener hears that the server is exiting.
             return;
         }
@@ -133,6 +144,8 @@ impl Worker {
             let load = self.next;
             let model = self.models.entry(name.clone()).or_default();
             model.forget = false;
+            // Whoever gave up waiting must not be remembered for as long as a load hangs.
+            model.listeners.retain(|listener| !listener.is_closed());
             model.listeners.push(listener.clone());
             match source.map(|source| (model.life.want(source.clone(), load), source)) {
                 Ok((Want::Begun(cancel), source)) => {
@@ -147,13 +160,15 @@ impl Worker {
             }
             self.publish(&name);
         }
+        self.slots.drop_jobs(Job::is_cancelled);
     }
 
-    fn unload(&mut self, name: &str, forget: bool) {
+    fn unload(&mut self, name: &str, forget: bool, reason: &'static str) {
         let Some(model) = self.models.get_mut(name) else { return };
         model.forget = forget;
         let retired = model.life.unload();
-        model.abandon(name, "it is to be unloaded");
+        model.abandon(name, reason);
+        self.slots.drop_jobs(Job::is_cancelled);
         self.publish(name);
         self.retire(name, retired);
         self.forget_if_over(name);
@@ -162,6 +177,7 @@ impl Worker {
     fn job_done(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Skipped => {}
+            Outcome::Changed { name, load } => self.changed(name, load),
             Outcome::Opened { name, load, outcome: Ok(opened) } => self.opened(&name, load, &opened),
             Outcome::Opened { name, load, outcome: Err(error) } => {
                 if let Some(model) = self.models.get_mut(&name)
@@ -180,15 +196,27 @@ impl Worker {
         }
     }
 
+    /// Whoever follows the files tells of the change when it is over, which ends this load; unless all is then as it was,
+    /// so that there is nothing to tell.
+    fn changed(&mut self, name: String, load: Serial) {
+        let Some(model) = self.models.get(&name) else { return };
+        let Some(source) = model.life.source(load).cloned() else { return };
+        let cancel = model.life.cancel();
+        tracing::info!("'{name}' changes before it has been loaded; it is loaded when its files are at rest");
+        self.slots.push_later(Instant::now() + REST, Job::Open(OpenJob { name, load, source, cancel }));
+    }
+
     fn opened(&mut self, name: &str, load: Serial, opened: &Arc<OpenedModel>) {
         let Some(model) = self.models.get_mut(name) else { return };
         let versions = opened.versions.iter().map(|&version| (version, opened.provenance(version)));
         let Some(provisions) = model.life.opened(load, versions) else { return };
         let cancel = model.life.cancel();
         for (version, provision) in provisions {
-            if matches!(provision, Provision::Keep(_)) {
-                continue;
-            }
+            let (weights, predecessor) = match provision {
+                Provision::Keep(_) => continue,
+                Provision::Reuse(other) => (Some(other.version.engine_model()), Some(other)),
+                Provision::Load(other) => (None, other),
+            };
             self.next += 1;
             let serial = self.next;
             let (events, gone) = (self.events.clone(), name.to_owned());
@@ -197,11 +225,12 @@ impl Worker {
                 load,
                 model: Arc::clone(opened),
                 version,
-                provision,
+                weights,
+                account: predecessor.map(|other| other.version.account()).unwrap_or_default(),
                 serial,
                 retries: self.options.load_retries,
                 cancel: cancel.clone(),
-                on_gone: Box::new(move || {
+                on_gone: OnGone::new(move || {
                     after_unload.iter().for_each(|after_unload| after_unload());
                     // Where there is no worker any more, nobody needs to know.
                     let _ = events.send(Event::Gone { name: gone, serial });
@@ -213,7 +242,7 @@ impl Worker {
     }
 
     /// Does what follows from the end of a step of a load.
-    fn turn(&mut self, name: &str, turn: Turn<LoadedModel>) {
+    fn turn(&mut self, name: &str, turn: Turn<TrackedVersion>) {
         let Some(model) = self.models.get_mut(name) else { return };
         match turn {
             Turn::Stale => {}
@@ -244,7 +273,7 @@ impl Worker {
     }
 
     /// Lets go of what nobody finds any more; the last to need it is the last to have it.
-    fn retire(&mut self, name: &str, retired: Vec<LoadedModel>) {
+    fn retire(&mut self, name: &str, retired: Vec<TrackedVersion>) {
         let Some(model) = self.models.get_mut(name) else { return };
         let draining = retired.iter().map(|loaded| (loaded.serial(), Arc::downgrade(&loaded.version)));
         model.draining.extend(draining);
@@ -260,19 +289,34 @@ impl Worker {
         }
     }
 
+    /// Gives up every load, and tells whoever waits for one.
+    fn stop_loading(&mut self) {
+        self.exiting = true;
+        let names: Vec<String> = self.models.keys().cloned().collect();
+        for name in names {
+            if let Some(model) = self.models.get_mut(&name) {
+                model.life.give_up();
+                model.abandon(&name, EXITING);
+            }
+            self.publish(&name);
+        }
+        self.slots.drop_jobs(Job::is_cancelled);
+    }
+
     fn begin_shut_down(&mut self, done: oneshot::Sender<()>) {
+        self.exiting = true;
         // All are closed before any is waited for: an engine that hangs holds up no other model's callers.
         for model in self.models.values() {
             model.life.serving().values().for_each(|loaded| loaded.version.close());
             model.draining.values().filter_map(Weak::upgrade).for_each(|version| version.close());
         }
         let names: Vec<String> = self.models.keys().cloned().collect();
-        names.iter().for_each(|name| self.unload(name, false));
-        self.shut_down = Some(done);
+        names.iter().for_each(|name| self.unload(name, false, EXITING));
+        self.shut_down.push(done);
     }
 
     fn publish(&self, name: &str) {
-        let Some(Model { life, .. }) = self.models.get(name) else { return };
+        let Some(Known { life, .. }) = self.models.get(name) else { return };
         let ready = life.serving().iter().map(|(&version, loaded)| (version, Arc::clone(&loaded.version)));
         let entry = ModelEntry {
             ready: ready.collect(),
@@ -331,7 +375,7 @@ impl Worker {
     }
 }
 
-impl Model {
+impl Known {
     fn failed_to_open(&mut self, name: &str, error: OpenError) {
         let failure = LoadFailure::Model { model: name.to_owned(), error };
         tracing::error!("{failure}");

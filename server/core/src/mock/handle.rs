@@ -96,6 +96,11 @@ impl Handle {
         held
     }
 
+    /// Makes instances go well again.
+    pub(crate) fn mend_instances(&self) {
+        *self.shared.instance_fault.lock() = None;
+    }
+
     /// Makes every later instance go wrong.
     pub(crate) fn fail_instances(&self, fault: Fault) {
         *self.shared.instance_fault.lock() = Some(fault);

@@ -50,7 +50,7 @@ pub struct LoadPlan {
 
 impl LoadPlan {
     /// Whether an engine that opens the same files by either plan comes to the same model.
-    pub(crate) fn opens_like(&self, other: &LoadPlan) -> bool {
+    pub(crate) fn loads_like(&self, other: &LoadPlan) -> bool {
         let opening = |plan: &LoadPlan| {
             (plan.backend.clone(), plan.filename.clone(), plan.parameters.clone(), plan.graph_level)
         };

@@ -9,7 +9,7 @@ use crate::mock::directory;
 struct Number {
     serial: Serial,
     provenance: Provenance,
-    stalled: bool,
+    sound: bool,
 }
 
 impl Loaded for Number {
@@ -21,8 +21,8 @@ impl Loaded for Number {
         &self.provenance
     }
 
-    fn is_stalled(&self) -> bool {
-        self.stalled
+    fn is_sound(&self) -> bool {
+        self.sound
     }
 }
 
@@ -40,7 +40,7 @@ fn provenance(instances: u32) -> Provenance {
 }
 
 fn number(serial: Serial) -> Number {
-    Number { serial, provenance: provenance(1), stalled: false }
+    Number { serial, provenance: provenance(1), sound: true }
 }
 
 /// A life in which version 1 is served, loaded as number 10 in load 1.
@@ -67,11 +67,11 @@ fn what_is_served_already_is_not_loaded_again_and_what_is_being_loaded_is_joined
 }
 
 #[test]
-fn what_is_stalled_is_loaded_anew_though_nothing_has_changed() {
+fn what_cannot_be_counted_on_is_loaded_anew_though_nothing_has_changed() {
     let mut life = ModelLife::default();
     life.want(source(&[1]), 1);
     life.opened(1, [(1, provenance(1))].into_iter()).unwrap();
-    let stalled = Number { stalled: true, ..number(10) };
+    let stalled = Number { sound: false, ..number(10) };
     life.loaded(1, 1, Ok(stalled.clone()));
     assert!(matches!(life.want(source(&[1]), 2), Want::Begun(_)));
     let provisions = life.opened(2, [(1, provenance(1))].into_iter()).unwrap();

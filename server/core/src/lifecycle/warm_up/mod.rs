@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use nerite_backend::{BackendError, Cancel, Code, Model};
 
-use super::loader::panic_text;
+use super::guard::panic_text;
 use crate::execution::Executor;
 use crate::model::{LoadError, ModelSpec, WarmUp};
 use rehearsal::rehearse;

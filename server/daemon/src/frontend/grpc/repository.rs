@@ -46,8 +46,8 @@ fn rows(name: &str, entry: &ModelEntry, only_ready: bool) -> Vec<ModelIndex> {
     };
     let mut rows = Vec::new();
     for (version, status) in &entry.versions {
-        let stall = entry.ready.get(version).and_then(|ready| stall(ready));
-        let (state, reason) = match stall {
+        let unsound = entry.ready.get(version).and_then(|ready| unsound(ready));
+        let (state, reason) = match unsound {
             Some(reason) => (PublicState::Unavailable, reason),
             None => (status.state, status.reason.clone()),
         };
@@ -64,8 +64,13 @@ fn rows(name: &str, entry: &ModelEntry, only_ready: bool) -> Vec<ModelIndex> {
     rows
 }
 
-/// Why a version that serves is not to be counted on: an instance of it does not come back.
-fn stall(version: &ModelVersion) -> Option<String> {
+/// Why a version that serves is not to be counted on: it has lost its instances, or one does not come back.
+fn unsound(version: &ModelVersion) -> Option<String> {
+    if version.is_lost() {
+        let lost =
+            "its engine panicked, and could not make other instances: to load the model again starts it anew";
+        return Some(lost.to_owned());
+    }
     let stalls = version.stalls();
     let longest = stalls.iter().min_by_key(|stall| stall.since)?;
     Some(format!(
@@ -85,7 +90,6 @@ pub(super) async fn load(
     let RepositoryModelLoadRequest { repository_name, model_name, parameters } = request;
     one_repository(&repository_name)?;
     let overrides = overrides(parameters)?;
-    overrides.check(&model_name).map_err(|error| status::invalid(error.message))?;
     let loaded = control(serving)?.load(model_name, overrides).await;
     loaded.map_err(|error| status::of_control(&error))?;
     Ok(RepositoryModelLoadResponse {})

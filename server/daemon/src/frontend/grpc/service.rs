@@ -38,7 +38,7 @@ impl GrpcInferenceService for InferenceService {
         let request = request.into_inner();
         let number = version::parse(&request.version)?;
         let found = self.serving()?.registry.lookup(&request.name, number);
-        let ready = found.is_ok_and(|version| !version.is_stalled());
+        let ready = found.is_ok_and(|version| version.is_sound());
         Ok(Response::new(ModelReadyResponse { ready }))
     }
 
