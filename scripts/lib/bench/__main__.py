@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from bench import batches, idle, load, overload, scale, startup, storm
+from bench import batches, idle, load, overload, reload_memory, repository, scale, startup, storm, swap
 from daemon import DaemonError
 
 BENCHMARKS = {
@@ -15,6 +15,9 @@ BENCHMARKS = {
     "storm": storm.run,
     "scale": scale.run,
     "batches": batches.run,
+    "swap": swap.run,
+    "reload-memory": reload_memory.run,
+    "repository": repository.run,
 }
 
 

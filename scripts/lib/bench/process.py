@@ -32,6 +32,13 @@ def threads_cpu_seconds(pid):
     return times
 
 
+def thread_name(pid, thread):
+    """What a thread is called; nothing where it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/task/{thread}/comm").read_text().rstrip("\n")
+    return ""
+
+
 def status(pid, key):
     """A number from /proc/<pid>/status: memory is in kB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
