@@ -1,8 +1,10 @@
 """Starting and stopping the daemon."""
 
 import contextlib
+import fcntl
 import os
 import resource
+import signal
 import socket
 import subprocess
 import threading
@@ -122,7 +124,7 @@ def start_slow(serve, repository, steps, *flags, wait=True):
     daemon = serve(repository, *flags, wait=wait)
     stub = service_pb2_grpc.GRPCInferenceServiceStub(grpc.insecure_channel(daemon.url))
     asked = service_pb2.ModelReadyRequest(name="slow")
-    daemon.wait_until(lambda: stub.ModelReady(asked, wait_for_ready=True).ready, 30, "load it")
+    daemon.wait_until(lambda: stub.ModelReady(asked, wait_for_ready=True, timeout=30).ready, 30, "load it")
     calls = [stub.ModelInfer.future(slow_request()) for _ in range(2)]
     daemon.wait_until(lambda: pending(daemon) == 1, 10, "have one request in execution and one waiting")
     return daemon, stub, calls
@@ -219,18 +221,33 @@ def test_a_stop_while_models_are_loaded_ends_in_order(repository, tmp_path):
 def test_a_stop_answers_what_is_in_flight_and_does_not_wait_for_a_load_that_never_ends(serve, repository):
     result = [("OUTPUT0", "FP32", [-1], 'label_filename: "labels.txt"')]
     repository.add("never", models.identity("FP32", ["n"]), models.config("never", [("INPUT0", "FP32", [-1])], result))
-    # Nobody writes into it, so that who reads it waits.
-    os.mkfifo(repository.folder / "never" / "labels.txt")
-    daemon, stub, calls = start_slow(serve, repository, 600_000, wait=False)
-    daemon.terminate()
-    daemon.wait_until(lambda: not is_live(daemon), 10, "refuse what is new")
-    assert not any(call.done() for call in calls), "too fast for this test to say anything"
-    for call in calls:
-        answer = call.result(timeout=30)
-        np.testing.assert_array_equal(np.frombuffer(answer.raw_output_contents[0], np.float32), np.arange(256))
-    begun = time.monotonic()
-    assert daemon.wait_exit() == 0
-    assert time.monotonic() - begun < 10
+    labels = repository.folder / "never" / "labels.txt"
+    labels.write_text("")
+    with held(labels):
+        daemon, stub, calls = start_slow(serve, repository, 600_000, wait=False)
+        index = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest()).models
+        assert ("never", "LOADING") in {(entry.name, entry.state) for entry in index}
+        daemon.terminate()
+        daemon.wait_until(lambda: not is_live(daemon), 10, "refuse what is new")
+        assert not any(call.done() for call in calls), "too fast for this test to say anything"
+        for call in calls:
+            answer = call.result(timeout=30)
+            np.testing.assert_array_equal(np.frombuffer(answer.raw_output_contents[0], np.float32), np.arange(256))
+        begun = time.monotonic()
+        assert daemon.wait_exit() == 0
+        assert time.monotonic() - begun < 10
+
+
+@contextlib.contextmanager
+def held(path):
+    """Has everybody else who opens that file wait, as a file system that hangs does; the system lets it last most of a
+    minute."""
+    # It tells by this signal that somebody waits.
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    with open(path, "r+b") as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield
+    signal.signal(signal.SIGIO, before)
 
 
 def is_live(daemon):
