@@ -88,6 +88,7 @@ impl Job {
         match self {
             Job::Open(OpenJob { cancel, .. }) if cancel.is_cancelled() => Outcome::Skipped,
             Job::Open(OpenJob { name, load, source, .. }) => {
+                let source = source.refreshed();
                 let outcome = loader.open(source.clone()).map(Arc::new);
                 match source.has_changed(None) {
                     true => Outcome::Changed { name, load },
