@@ -163,6 +163,8 @@ def test_a_stalled_instance_counts_where_readiness_depends_on_its_model_alone(se
     add_spin(repository, "a")
     add_spin(repository, "b")
     world = server("--instance-stall-secs=1", "--ready-models=b")
+    # The server is ready once `b` is.
+    world.until(lambda: world.client.is_model_ready("a"), "load the other model")
     busy = world.spin("a", ENDLESS)
     world.until(lambda: world.stalled("a") == 1, "notice the instance")
     assert world.is_ready() and not world.client.is_model_ready("a")

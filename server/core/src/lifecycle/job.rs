@@ -115,6 +115,7 @@ impl Job {
 impl OpenJob {
     fn run(self, loader: &Loader) -> Outcome {
         let OpenJob { name, load, source, .. } = self;
+        let source = source.refreshed();
         let outcome = guarded("opening the model", || Ok(loader.open(source.clone())));
         let outcome = outcome.map_err(OpenError::Unreadable).flatten().map(Arc::new);
         match source.has_changed(None) {

@@ -44,12 +44,29 @@ impl Source {
         if !self.is_followed {
             return false;
         }
-        let ModelDirectory { name, path, fingerprint: then, .. } = &self.directory;
+        let then = &self.directory.fingerprint;
         let of_version =
             |fingerprint: &Fingerprint| version.map(|version| fingerprint.versions.get(&version).copied());
         let is_same = |now: &Fingerprint| now.shared == then.shared && of_version(now) == of_version(then);
-        let repository = path.parent().map(Path::to_owned);
-        !matches!(find(repository.as_slice(), name), Found::Model(now) if is_same(&now.fingerprint))
+        !matches!(self.find(), Found::Model(now) if is_same(&now.fingerprint))
+    }
+
+    /// The directory as it is now, unless it is followed: since it was looked at, its files may have changed, and that may
+    /// have been loaded.
+    pub(super) fn refreshed(self) -> Source {
+        if self.is_followed {
+            return self;
+        }
+        match self.find() {
+            Found::Model(directory) => Source { directory, ..self },
+            // It is for whoever reads it to say what is wrong.
+            Found::Refused(_) | Found::Absent => self,
+        }
+    }
+
+    fn find(&self) -> Found {
+        let repository = self.directory.path.parent().map(Path::to_owned);
+        find(repository.as_slice(), &self.directory.name)
     }
 
     /// The directory with another configuration than its own.

@@ -155,7 +155,8 @@ impl Worker {
                 Ok((Want::Served, _)) => model.report(&name, &[]),
                 Err(error) => {
                     model.life.refuse(error.clone());
-                    model.failed_to_open(&name, error);
+                    self.failed_to_open(&name, error);
+                    continue;
                 }
             }
             self.publish(&name);
@@ -183,8 +184,7 @@ impl Worker {
                 if let Some(model) = self.models.get_mut(&name)
                     && model.life.failed_to_open(load, error.clone())
                 {
-                    model.failed_to_open(&name, error);
-                    self.publish(&name);
+                    self.failed_to_open(&name, error);
                 }
             }
             Outcome::Loaded { name, load, version, outcome } => {
@@ -326,6 +326,14 @@ impl Worker {
         self.registry.publish(name, entry);
     }
 
+    fn failed_to_open(&mut self, name: &str, error: OpenError) {
+        let failure = LoadFailure::Model { model: name.to_owned(), error };
+        tracing::error!("{failure}");
+        // Whoever is told finds it in the index.
+        self.publish(name);
+        self.report(name, &[failure]);
+    }
+
     fn report(&mut self, name: &str, failures: &[LoadFailure]) {
         if let Some(model) = self.models.get_mut(name) {
             model.report(name, failures);
@@ -376,12 +384,6 @@ impl Worker {
 }
 
 impl Known {
-    fn failed_to_open(&mut self, name: &str, error: OpenError) {
-        let failure = LoadFailure::Model { model: name.to_owned(), error };
-        tracing::error!("{failure}");
-        self.report(name, &[failure]);
-    }
-
     fn abandon(&mut self, name: &str, reason: &'static str) {
         self.report(name, &[LoadFailure::Abandoned { model: name.to_owned(), reason }]);
     }

@@ -150,6 +150,22 @@ fn a_directory_that_was_away_while_it_was_loaded_is_loaded_when_it_is_back() {
 }
 
 #[test]
+fn a_load_that_was_asked_for_before_a_change_and_comes_after_another_does_not_bring_back_the_old() {
+    for config in [None, Some("{}".into())] {
+        let world = world(&[1]);
+        let before = world.source("m").with_config(config);
+        world.write("m/1/content", "new");
+        let held = world.handle.hold_load("m", 1);
+        let loading = world.want("m");
+        until(|| world.handle.loads() == 2);
+        let overtaken = world.manager.want(vec![("m".to_owned(), Ok(before))]);
+        drop(held);
+        assert_eq!((wait(loading), wait(overtaken)), (vec![], vec![]));
+        assert_eq!(world.served("m"), pairs(&[(1, "new")]));
+    }
+}
+
+#[test]
 fn only_what_changed_is_loaded_and_what_is_unchanged_is_not_even_touched() {
     let world = world(&[1, 2]);
     let untouched = world.registry.lookup("m", Some(1)).unwrap();
