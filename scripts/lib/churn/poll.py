@@ -68,7 +68,8 @@ class Hand(threading.Thread):
     """Changes one model until it is time, and looks now and then whether it is served as it is on disk."""
 
     def __init__(self, url, changes, until):
-        super().__init__()
+        # Not one that holds up who ends the script.
+        super().__init__(daemon=True)
         self.url, self.changes, self.until = url, changes, until
         self.done, self.wrong = Counter(), []
 
