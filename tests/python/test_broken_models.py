@@ -13,6 +13,7 @@ import tritonclient.grpc as triton
 from broken_configurations import CONFIGURATIONS, WARM_UPS
 from broken_files import DIRECTORIES, FILES
 from daemon import BINARY, Daemon, clean_environment
+from server import Server
 
 LENIENT = ["--exit-on-error=false", "--strict-readiness=false"]
 WAYS = {**FILES, **DIRECTORIES, **CONFIGURATIONS, **WARM_UPS}
@@ -22,12 +23,12 @@ IS_ROOT = os.geteuid() == 0
 KIND = re.compile(r"^(Internal|Invalid argument|Not found|Unavailable|Unsupported): ")
 
 
-class World:
+class World(Server):
     """A daemon whose models are loaded on demand, and its two repositories."""
 
     def __init__(self, daemon, folder):
-        self.daemon, self.folder = daemon, folder
-        self.client = triton.InferenceServerClient(daemon.url)
+        super().__init__(daemon)
+        self.folder = folder
 
     def fail_to_load(self, name):
         """Asks for a load that fails; gives back the error, and the lines that it adds to the log."""
@@ -35,11 +36,6 @@ class World:
         with pytest.raises(triton.InferenceServerException) as error:
             self.client.load_model(name, client_timeout=30)
         return error.value, self.daemon.log_text()[before:].splitlines()
-
-    def rows(self, name):
-        """What the index says of a model: its versions, states and reasons."""
-        index = self.client.get_model_repository_index().models
-        return [(entry.version, entry.state, entry.reason) for entry in index if entry.name == name]
 
     def answers(self, name):
         """Whether a model answers as a whole one does."""
@@ -63,7 +59,7 @@ def world(tmp_path_factory):
     with Daemon(flags, folder / "nerite.log", binary=plain_user(folder)) as daemon:
         world = World(daemon.wait_ready(), repositories[0])
         yield world
-        world.client.close()
+        world.close()
 
 
 def plain_user(folder):

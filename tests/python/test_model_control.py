@@ -4,33 +4,19 @@ import json
 import os
 from pathlib import Path
 
-import grpc
 import models
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from server import LIMIT, Server
+from tritonclient.grpc import service_pb2
 from wire import fault
 
 EXPLICIT = "--model-control-mode=explicit"
-LIMIT = 30
 
 
-class Server:
+class Controlled(Server):
     """A daemon in explicit mode, and what it is asked to load and unload."""
-
-    def __init__(self, daemon):
-        self.daemon = daemon
-        self.client = triton.InferenceServerClient(daemon.url)
-        self.channel = grpc.insecure_channel(daemon.url)
-        self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
-
-    def close(self):
-        self.client.close()
-        self.channel.close()
-
-    def until(self, condition, what):
-        self.daemon.wait_until(condition, LIMIT, what)
 
     def ready(self):
         """The versions that are ready, by model."""
@@ -39,11 +25,6 @@ class Server:
         for entry in index:
             found.setdefault(entry.name, []).append(int(entry.version))
         return found
-
-    def rows(self, name):
-        """What the index says of a model: its versions, states and reasons."""
-        index = self.client.get_model_repository_index().models
-        return [(entry.version, entry.state, entry.reason) for entry in index if entry.name == name]
 
     def plus(self, name="m", version=""):
         """What the model adds."""
@@ -79,7 +60,7 @@ def server(serve, repository):
     """Serves the repository in explicit mode, with a model `m` whose versions 1 to 3 add 1 to 3."""
     for version in (1, 2, 3):
         repository.add("m", adds(version), version=version)
-    started = Server(serve(repository, EXPLICIT))
+    started = Controlled(serve(repository, EXPLICIT))
     yield started
     started.close()
 
@@ -152,7 +133,7 @@ def test_a_repository_cannot_be_named(server):
 @pytest.mark.parametrize("mode", ["none", "poll"])
 def test_where_clients_do_not_decide_they_may_neither_load_nor_unload(serve, repository, mode):
     repository.add("m", adds(1))
-    server = Server(serve(repository, f"--model-control-mode={mode}"))
+    server = Controlled(serve(repository, f"--model-control-mode={mode}"))
     refused = ("UNAVAILABLE", "explicit model load / unload is not allowed if polling is enabled")
     for name in ("m", "nobody"):
         assert server.load_fault(name) == refused

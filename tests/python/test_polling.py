@@ -1,5 +1,6 @@
 """In poll mode the models follow the repository, whatever is done to it."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from daemon import Daemon
-from models import Repository
+from server import Server
 
 POLL = ["--model-control-mode=poll", "--repository-settle-ms=200"]
 WHOLE = "version_policy { all { } }"
@@ -21,12 +22,8 @@ def constant(value, size=1):
     return models.add_constant(value, size)
 
 
-class Watched:
-    """A daemon that follows a repository, and a client of it."""
-
-    def __init__(self, daemon, repository):
-        self.daemon, self.repository = daemon, repository
-        self.client = triton.InferenceServerClient(daemon.url)
+class Watched(Server):
+    """A daemon that follows a repository."""
 
     def answer(self, model, version=""):
         """What a model adds to zero; None if it is not served."""
@@ -40,11 +37,7 @@ class Watched:
 
     def index(self, model):
         """{version: (state, reason)} of a model."""
-        rows = self.client.get_model_repository_index().models
-        return {row.version: (row.state, row.reason) for row in rows if row.name == model}
-
-    def until(self, condition, what):
-        self.daemon.wait_until(condition, 30, what)
+        return {version: (state, reason) for version, state, reason in self.rows(model)}
 
     def loads(self):
         return self.daemon.log_text().count("successfully loaded")
@@ -52,10 +45,15 @@ class Watched:
 
 @pytest.fixture
 def watched(serve, repository):
-    def start(*flags):
-        return Watched(serve(repository, *POLL, *flags), repository)
+    started = []
 
-    return start
+    def start(*flags):
+        started.append(Watched(serve(repository, *POLL, *flags)))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
 
 
 def test_a_model_that_is_dropped_in_is_served_and_one_that_is_taken_out_is_not(watched, repository):
@@ -217,4 +215,5 @@ def test_after_kill_9_at_any_moment_a_restart_serves_what_is_on_disk(repository,
             daemon.process.wait()
         with Daemon(flags, tmp_path / f"nerite-{round}-again.log") as again:
             again.wait_ready()
-            assert Watched(again, repository).answer("m") == round
+            with contextlib.closing(Watched(again)) as world:
+                assert world.answer("m") == round

@@ -9,34 +9,24 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from server import LIMIT, Server
+from tritonclient.grpc import service_pb2
 from wire import request
 
 # So long that nothing waits for its end.
 ENDLESS = 1_000_000_000
-LIMIT = 30
 ONE_INSTANCE = "instance_group [ { count: 1 kind: KIND_CPU } ]\n"
 ONE_THREAD = 'parameters { key: "intra_op_thread_count" value { string_value: "1" } }\n'
 EXPLICIT = "--model-control-mode=explicit"
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-class Server:
+class Probed(Server):
     """A daemon, and everything that says whether it is ready."""
 
     def __init__(self, daemon):
-        self.daemon = daemon
-        self.client = triton.InferenceServerClient(daemon.url)
-        self.channel = grpc.insecure_channel(daemon.url)
-        self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+        super().__init__(daemon)
         self.health = health_pb2_grpc.HealthStub(self.channel)
-
-    def close(self):
-        self.client.close()
-        self.channel.close()
-
-    def until(self, condition, what):
-        self.daemon.wait_until(condition, LIMIT, what)
 
     def until_live(self):
         """Waits until it answers and has looked at all of its models, ready or not."""
@@ -61,9 +51,8 @@ class Server:
 
     def row(self, name, version="1"):
         """The state and the reason of a version in the index, empty where it has none yet."""
-        index = self.client.get_model_repository_index().models
-        found = {(entry.name, entry.version): (entry.state, entry.reason) for entry in index}
-        return found.get((name, version), ("", ""))
+        found = {number: (state, reason) for number, state, reason in self.rows(name)}
+        return found.get(version, ("", ""))
 
     def spin(self, name, steps, deadline=None):
         """Sends a request that takes so many steps."""
@@ -84,7 +73,7 @@ def server(serve, repository):
     started = []
 
     def start(*flags, wait=True):
-        started.append(Server(serve(repository, *flags, wait=wait)))
+        started.append(Probed(serve(repository, *flags, wait=wait)))
         return started[-1].until_live()
 
     yield start
