@@ -59,6 +59,11 @@ impl BackendError {
         BackendError::new(Code::Internal, message)
     }
 
+    /// The end of a load that is no longer wanted.
+    pub fn load_cancelled() -> BackendError {
+        BackendError::new(Code::Cancelled, "the load was cancelled")
+    }
+
     /// An error of the caller, or of a model's author.
     pub fn invalid(message: impl Into<String>) -> BackendError {
         BackendError::new(Code::InvalidArgument, message)

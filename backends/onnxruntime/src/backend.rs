@@ -9,7 +9,7 @@ use crate::environment;
 use crate::model_file::{self, Stamp};
 use crate::options::Options;
 use crate::parameters::Parameters;
-use crate::reason::{self, cancelled};
+use crate::reason;
 use crate::session::Session;
 use crate::session_options::SessionOptions;
 use crate::small;
@@ -45,7 +45,7 @@ impl Backend for OnnxRuntime {
         let parameters = Parameters::read(artifact.parameters)?;
         let file = model_file::find(artifact)?;
         if cancel.is_cancelled() {
-            return Err(cancelled());
+            return Err(BackendError::load_cancelled());
         }
         let environment = environment::get(&self.options)?;
         let is_small = small::is_small(&file);
@@ -60,7 +60,7 @@ impl Backend for OnnxRuntime {
         };
         drop(options);
         if opened.is_err() && cancel.is_cancelled() {
-            return Err(cancelled());
+            return Err(BackendError::load_cancelled());
         }
         // First, because what is wrong with a file that is being written says nothing of what it will be.
         stamp.verify(&file)?;

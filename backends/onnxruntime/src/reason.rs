@@ -7,11 +7,6 @@ use nerite_backend::{BackendError, Code};
 use crate::model_file;
 use crate::status::OrtError;
 
-/// The load is no longer wanted.
-pub(crate) fn cancelled() -> BackendError {
-    BackendError::new(Code::Cancelled, "the load was cancelled")
-}
-
 /// What is wrong with a file that ONNX Runtime refused, or with those beside it, in our words where they say more than its own.
 pub(crate) fn explain<'a>(
     file: &Path,

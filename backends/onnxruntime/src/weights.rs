@@ -17,7 +17,6 @@ use nerite_backend::{BackendError, Cancel, Code};
 
 use crate::external::{self, External};
 use crate::model_file::{self, Flaw, Stamp};
-use crate::reason::cancelled;
 use crate::session_options::SessionOptions;
 
 /// How much is read at once; between two parts a load can be cancelled.
@@ -162,7 +161,7 @@ impl Beside {
         let mut bytes = vec![0; usize::try_from(self.len).map_err(|_| self.truncated(self.len))?];
         for (number, part) in bytes.chunks_mut(PART).enumerate() {
             if cancel.is_cancelled() {
-                return Err(cancelled());
+                return Err(BackendError::load_cancelled());
             }
             self.file.read_exact_at(part, (number * PART) as u64).map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => self.truncated(self.len),

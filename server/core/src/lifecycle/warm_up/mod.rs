@@ -8,12 +8,11 @@ mod serving_counts;
 #[cfg(test)]
 mod tests;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use nerite_backend::{BackendError, Cancel, Code, Model};
 
-use super::guard::panic_text;
+use super::guard::guarded;
 use crate::execution::Executor;
 use crate::model::{LoadError, ModelSpec, WarmUp};
 use rehearsal::rehearse;
@@ -59,16 +58,15 @@ impl<'a> WarmUps<'a> {
         Ok(())
     }
 
-    fn execute(&self, sample: &Sample, executor: &mut Executor) -> Result<(), BackendError> {
-        let cancelled = || BackendError::new(Code::Cancelled, "the load was cancelled");
+    fn execute(&self, sample: &Sample, executor: &mut Executor) -> Result<(), LoadError> {
         if self.cancel.is_cancelled() {
-            return Err(cancelled());
+            return Err(BackendError::load_cancelled().into());
         }
-        let execute = || rehearse(executor, sample, self.model, self.cancel);
-        let outcome = catch_unwind(AssertUnwindSafe(execute)).unwrap_or_else(|panic| {
-            Err(BackendError::internal(format!("the engine panicked: {}", panic_text(&*panic))))
-        });
+        let outcome = guarded("the engine", || Ok(rehearse(executor, sample, self.model, self.cancel)?));
         // An engine that stops early may say anything.
-        if outcome.is_err() && self.cancel.is_cancelled() { Err(cancelled()) } else { outcome }
+        match self.cancel.is_cancelled() {
+            true => outcome.map_err(|_| BackendError::load_cancelled().into()),
+            false => outcome,
+        }
     }
 }

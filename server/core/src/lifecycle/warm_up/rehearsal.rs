@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
-use nerite_backend::{BackendError, Batch, Cancel, Code, Exchange, Model, Phases, Responder, Response, Sent};
+use nerite_backend::{BackendError, Batch, Cancel, Exchange, Model, Phases, Responder, Response, Sent};
 
 use super::sample::Sample;
 use crate::execution::Executor;
@@ -17,9 +17,8 @@ pub(super) fn rehearse(
     let (ended, end) = channel();
     let on_cancel = ended.clone();
     let _watch = cancel.on_cancel(move || {
-        let cancelled = BackendError::new(Code::Cancelled, "the load was cancelled");
         // Who waited may have gone.
-        drop(on_cancel.send(Err(cancelled)));
+        drop(on_cancel.send(Err(BackendError::load_cancelled())));
     });
     let rehearsal =
         Rehearsal { cancel: cancel.clone(), over: AtomicBool::new(false), ended, _model: Arc::clone(model) };
