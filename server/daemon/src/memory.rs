@@ -1,4 +1,4 @@
-//! How much memory the process may use.
+//! How much memory the process may use, and how much it does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,8 +38,18 @@ fn limit_files(line: &str) -> Vec<PathBuf> {
 }
 
 fn total(root: &Path) -> Option<u64> {
-    let text = fs::read_to_string(root.join("proc/meminfo")).ok()?;
-    let kibibytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    amount(&root.join("proc/meminfo"), "MemTotal:")
+}
+
+/// How much of the process is in memory, in bytes; nothing if the system does not say.
+pub(crate) fn resident() -> Option<u64> {
+    amount(Path::new("/proc/self/status"), "VmRSS:")
+}
+
+/// The bytes of a line `<key>  <number> kB` of a file of the kernel's.
+fn amount(file: &Path, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let kibibytes = text.lines().find_map(|line| line.strip_prefix(key))?;
     kibibytes.trim().trim_end_matches("kB").trim_end().parse::<u64>().ok()?.checked_mul(1024)
 }
 
@@ -86,5 +96,10 @@ mod tests {
         assert_eq!(found(&[MACHINE, VERSION_1, none]), Some(4096));
         assert_eq!(found(&[]), None);
         assert!(available().is_some_and(|bytes| bytes > 1 << 20));
+    }
+
+    #[test]
+    fn what_is_resident_can_be_read() {
+        assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

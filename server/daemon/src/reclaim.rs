@@ -1,7 +1,8 @@
 //! Memory that models leave behind goes back to the system.
 
-use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::memory::resident;
 
 /// What was given back so far.
 #[derive(Debug, Default)]
@@ -21,22 +22,5 @@ impl Reclaim {
     /// How many bytes less were resident, over all times.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
-    }
-}
-
-/// How much of the process is in memory, in bytes; nothing if the system does not say.
-pub(crate) fn resident() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kibibytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    kibibytes.trim().trim_end_matches("kB").trim_end().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_resident_can_be_read() {
-        assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use nerite_core::ModelVersion;
 use nerite_core::statistics::Timed;
 
-use crate::reclaim;
+use crate::memory;
 use crate::serving::Serving;
 
 /// How a metric's values develop.
@@ -146,7 +146,7 @@ pub(super) const SERVER_FAMILIES: [ServerFamily; 4] = [
         name: "process_resident_memory_bytes",
         kind: Kind::Gauge,
         help: "Resident memory size in bytes",
-        value: |_| Value::Number(reclaim::resident().unwrap_or_default()),
+        value: |_| Value::Number(memory::resident().unwrap_or_default()),
     },
     ServerFamily {
         name: "nerite_memory_given_back_bytes",
