@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nerite_core::lifecycle::{Manager, Overrides, Source, Wanted};
-use nerite_core::model::{LoadError, OpenError};
+use nerite_core::lifecycle::{Manager, Overrides, Source, Wanted, as_seen};
+use nerite_core::model::OpenError;
 use nerite_core::repository::{Found, ScanError, Scanned, Sighting, Watcher, WatcherOptions, find, scan};
 
 use crate::settings::{ControlMode, Repository};
@@ -52,16 +52,8 @@ pub(crate) fn watch(
 
 impl Initial {
     fn of(scanned: Scanned) -> Initial {
-        let mut initial = Initial { wanted: Vec::new(), sightings: BTreeMap::new() };
-        for (name, directory) in scanned.models {
-            initial.sightings.insert(name.clone(), Sighting::Model(directory.clone()));
-            initial.wanted.push((name, Ok(Source::from(directory))));
-        }
-        for (name, reason) in scanned.refused {
-            initial.sightings.insert(name.clone(), Sighting::Refused(reason.clone()));
-            initial.wanted.push((name, Err(OpenError::Unreadable(LoadError::internal(reason)))));
-        }
-        initial
+        let sightings = scanned.into_sightings();
+        Initial { wanted: sightings.clone().into_iter().map(as_seen).collect(), sightings }
     }
 }
 

@@ -5,9 +5,19 @@ use super::life::Serial;
 use super::slots::SlotId;
 use super::{LoadFailure, Source};
 use crate::model::OpenError;
+use crate::repository::Sighting;
 
 /// A model to be served, or why it cannot be.
 pub type Wanted = (String, Result<Source, OpenError>);
+
+/// A model that is to be served as it was seen.
+pub fn as_seen((name, seen): (String, Sighting)) -> Wanted {
+    let source = match seen {
+        Sighting::Model(directory) => Ok(Source::from(directory)),
+        Sighting::Refused(reason) => Err(OpenError::refused(reason)),
+    };
+    (name, source)
+}
 
 /// What became of one wanted model: every failure, or none.
 pub(super) struct Report {

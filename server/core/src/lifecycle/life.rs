@@ -153,14 +153,10 @@ impl<V: Loaded> ModelLife<V> {
         self.failure.as_ref()
     }
 
-    /// What ends the load that is under way.
-    pub(super) fn cancel(&self) -> Cancel {
-        self.attempt.as_ref().map(|attempt| attempt.cancel.clone()).unwrap_or_default()
-    }
-
-    /// Where the model is loaded from by the load of that number, unless it had been given up.
-    pub(super) fn source(&self, serial: Serial) -> Option<&Source> {
-        self.attempt.as_ref().filter(|attempt| attempt.serial == serial).map(|attempt| &attempt.source)
+    /// Where the model is loaded from by the load of that number, and what ends it, unless it had been given up.
+    pub(super) fn under_way(&self, serial: Serial) -> Option<(Source, Cancel)> {
+        let attempt = self.attempt.as_ref().filter(|attempt| attempt.serial == serial)?;
+        Some((attempt.source.clone(), attempt.cancel.clone()))
     }
 
     /// Whether nothing is served, loaded or let go of.

@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 use super::event::{Event, Wanted};
 use super::worker::{EXITING, Worker};
 use super::{LoadFailure, Loader, Source};
-use crate::model::{LoadError, OpenError};
+use crate::model::OpenError;
 use crate::registry::Registry;
-use crate::repository::{Change, Scanned};
+use crate::repository::Change;
 use crate::sync::{mpsc, thread};
 
 /// How the lifecycle is managed.
@@ -79,13 +79,6 @@ impl Manager {
         }
     }
 
-    /// Has all that was found served.
-    pub fn want_all(&self, found: Scanned) -> impl Future<Output = Vec<LoadFailure>> + Send + 'static {
-        let refused = found.refused.into_iter().map(|(name, reason)| (name, Err(unreadable(reason))));
-        let models = found.models.into_iter().map(|(name, directory)| (name, Ok(Source::from(directory))));
-        self.want(refused.chain(models).collect())
-    }
-
     /// Follows what changed in the repositories, and waits for nothing.
     pub fn follow(&self, changes: Vec<Change>) {
         let mut wanted = Vec::new();
@@ -94,7 +87,7 @@ impl Manager {
                 Change::Present(directory) => {
                     wanted.push((directory.name.clone(), Ok(Source::followed(directory))));
                 }
-                Change::Refused { name, reason } => wanted.push((name, Err(unreadable(reason)))),
+                Change::Refused { name, reason } => wanted.push((name, Err(OpenError::refused(reason)))),
                 Change::Absent { name } => {
                     let _ = self.events.send(Event::Unload { name, forget: true, done: None });
                 }
@@ -129,8 +122,4 @@ impl Manager {
             let _ = is_done.await;
         }
     }
-}
-
-fn unreadable(reason: String) -> OpenError {
-    OpenError::Unreadable(LoadError::internal(reason))
 }

@@ -22,7 +22,7 @@ mod tests;
 mod warm_up;
 mod worker;
 
-pub use event::Wanted;
+pub use event::{Wanted, as_seen};
 pub use failure::LoadFailure;
 pub use loader::{Loader, OpenedModel, VersionOutcome};
 pub use manager::{Manager, ManagerOptions};

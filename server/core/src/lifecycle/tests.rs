@@ -61,10 +61,15 @@ impl World {
         self.manager.want(vec![(model.to_owned(), Ok(self.source(model)))])
     }
 
+    /// Has all that was found loaded.
+    fn want_all(&self, found: Scanned) -> impl Future<Output = Vec<LoadFailure>> + Send + 'static {
+        self.manager.want(found.into_sightings().into_iter().map(as_seen).collect())
+    }
+
     /// Loads what is in the repository and returns the failures as texts, sorted.
     fn load(&self) -> Vec<String> {
         let mut failures: Vec<String> =
-            wait(self.manager.want_all(self.scan())).iter().map(ToString::to_string).collect();
+            wait(self.want_all(self.scan())).iter().map(ToString::to_string).collect();
         failures.sort();
         failures
     }

@@ -200,17 +200,16 @@ impl Worker {
     /// so that there is nothing to tell.
     fn changed(&mut self, name: String, load: Serial) {
         let Some(model) = self.models.get(&name) else { return };
-        let Some(source) = model.life.source(load).cloned() else { return };
-        let cancel = model.life.cancel();
+        let Some((source, cancel)) = model.life.under_way(load) else { return };
         tracing::info!("'{name}' changes before it has been loaded; it is loaded when its files are at rest");
         self.slots.push_later(Instant::now() + REST, Job::Open(OpenJob { name, load, source, cancel }));
     }
 
     fn opened(&mut self, name: &str, load: Serial, opened: &Arc<OpenedModel>) {
         let Some(model) = self.models.get_mut(name) else { return };
+        let Some((_, cancel)) = model.life.under_way(load) else { return };
         let versions = opened.versions.iter().map(|&version| (version, opened.provenance(version)));
         let Some(provisions) = model.life.opened(load, versions) else { return };
-        let cancel = model.life.cancel();
         for (version, provision) in provisions {
             let (weights, predecessor) = match provision {
                 Provision::Keep(_) => continue,

@@ -11,6 +11,13 @@ pub enum OpenError {
     NoVersion(LoadError),
 }
 
+impl OpenError {
+    /// That a look at its directory found it not to be servable, for that reason.
+    pub(crate) fn refused(reason: impl Into<String>) -> OpenError {
+        OpenError::Unreadable(LoadError::internal(reason))
+    }
+}
+
 /// Why a model, or a version of it, is not served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]

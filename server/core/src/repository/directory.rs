@@ -4,6 +4,7 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Sighting;
 use super::fingerprint::{Fingerprint, Walk, digest_of, is_hidden, listing};
 
 /// A model's directory in a repository.
@@ -41,6 +42,15 @@ pub struct Scanned {
     pub models: BTreeMap<String, ModelDirectory>,
     /// Directories that cannot be served, by name, with the reason.
     pub refused: BTreeMap<String, String>,
+}
+
+impl Scanned {
+    /// All that was found, by name.
+    pub fn into_sightings(self) -> BTreeMap<String, Sighting> {
+        let models = self.models.into_iter().map(|(name, directory)| (name, Sighting::Model(directory)));
+        let refused = self.refused.into_iter().map(|(name, reason)| (name, Sighting::Refused(reason)));
+        models.chain(refused).collect()
+    }
 }
 
 /// A repository that cannot be read.

@@ -88,7 +88,7 @@ fn a_model_is_served_once_all_of_its_own_versions_are_loaded_and_not_before() {
         MockConfigs::default().with(versions(VersionPolicy::All), spec("a")).with(plan(1), spec("b"));
     let world = World::new(&["a/1", "a/2", "b/1"], configs);
     let held = world.handle.hold_load("a", 2);
-    let loading = world.manager.want_all(world.scan());
+    let loading = world.want_all(world.scan());
     until(|| world.registry.lookup("b", None).is_ok());
     // With two threads, one of them held, `a`'s first version was loaded before `b`'s.
     let entry = world.registry.entry("a").unwrap();
@@ -106,7 +106,7 @@ fn a_model_in_two_repositories_is_refused_with_both_places_named() {
     let second = tempfile::tempdir().unwrap();
     fs::create_dir_all(second.path().join("b/1")).unwrap();
     let found = scan(&[world.root.path().to_owned(), second.path().to_owned()]).unwrap();
-    let failures = wait(world.manager.want_all(found));
+    let failures = wait(world.want_all(found));
     assert_eq!(failures.len(), 1);
     let LoadFailure::Model { model, error: OpenError::Unreadable(error) } = &failures[0] else {
         panic!("{}", failures[0])

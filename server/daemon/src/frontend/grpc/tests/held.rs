@@ -11,7 +11,7 @@ use nerite_backend::{
 };
 use nerite_core::Registry;
 use nerite_core::execution::Machinery;
-use nerite_core::lifecycle::{Loader, Manager, ManagerOptions};
+use nerite_core::lifecycle::{Loader, Manager, ManagerOptions, as_seen};
 use nerite_core::repository::scan;
 use nerite_model_config::{ModelConfigs, Options};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -52,7 +52,8 @@ impl Held {
         let registry = Arc::new(Registry::default());
         let options = ManagerOptions::default();
         let manager = Manager::start(Arc::new(loader), Arc::clone(&registry), options).unwrap();
-        let loading = manager.want_all(scan(&[repository.path().to_owned()]).unwrap());
+        let found = scan(&[repository.path().to_owned()]).unwrap();
+        let loading = manager.want(found.into_sightings().into_iter().map(as_seen).collect());
         // In a thread of its own, since a test may be on a runtime already.
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let failures = std::thread::spawn(move || runtime.block_on(loading)).join().unwrap();
