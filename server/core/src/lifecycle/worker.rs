@@ -168,9 +168,8 @@ impl Worker {
         let Some(model) = self.models.get_mut(name) else { return };
         model.forget = forget;
         let retired = model.life.unload();
-        model.abandon(name, reason);
+        self.abandon(name, reason);
         self.slots.drop_jobs(Job::is_cancelled);
-        self.publish(name);
         self.retire(name, retired);
         self.forget_if_over(name);
     }
@@ -295,9 +294,8 @@ impl Worker {
         for name in names {
             if let Some(model) = self.models.get_mut(&name) {
                 model.life.give_up();
-                model.abandon(&name, EXITING);
             }
-            self.publish(&name);
+            self.abandon(&name, EXITING);
         }
         self.slots.drop_jobs(Job::is_cancelled);
     }
@@ -323,6 +321,12 @@ impl Worker {
             failure: life.failure().cloned(),
         };
         self.registry.publish(name, entry);
+    }
+
+    /// Tells whoever waits for a load that was given up, once the index shows it.
+    fn abandon(&mut self, name: &str, reason: &'static str) {
+        self.publish(name);
+        self.report(name, &[LoadFailure::Abandoned { model: name.to_owned(), reason }]);
     }
 
     fn failed_to_open(&mut self, name: &str, error: OpenError) {
@@ -383,10 +387,6 @@ impl Worker {
 }
 
 impl Known {
-    fn abandon(&mut self, name: &str, reason: &'static str) {
-        self.report(name, &[LoadFailure::Abandoned { model: name.to_owned(), reason }]);
-    }
-
     /// Tells all who wait, once.
     fn report(&mut self, name: &str, failures: &[LoadFailure]) {
         for listener in mem::take(&mut self.listeners) {
