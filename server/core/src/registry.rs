@@ -1,5 +1,6 @@
 //! The models that are served, and what became of the others.
 
+mod loads;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,8 @@ use nerite_backend::Code;
 
 use crate::model::OpenError;
 use crate::version::ModelVersion;
+
+pub use loads::{CODES, LoadCounts};
 
 /// The state of a model version as users see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +82,7 @@ impl ModelEntry {
 #[derive(Default)]
 pub struct Registry {
     models: ArcSwap<HashMap<Arc<str>, Arc<ArcSwap<ModelEntry>>>>,
+    loads: LoadCounts,
 }
 
 /// Why a lookup found nothing to serve.
@@ -137,6 +141,11 @@ impl Registry {
             None => entry.ready.last_key_value().map(|(_, version)| version),
         };
         found.cloned().ok_or_else(|| not_found(model, version, &entry))
+    }
+
+    /// What became of loads so far.
+    pub fn loads(&self) -> &LoadCounts {
+        &self.loads
     }
 
     /// The entry of a model.

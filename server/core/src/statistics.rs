@@ -1,11 +1,27 @@
 //! What every model version did so far.
+//!
+//! On the way of a request: additions to atomic numbers of its own model, no lock and no allocation. Locks are taken once
+//! for each execution, and, where summaries are on, for each request; they are the model's own too.
+
+mod exemplars;
+mod summaries;
+mod timed;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nerite_backend::{Executions, Phases};
 use parking_lot::Mutex;
+
+use crate::execution::DispatchReason;
+use exemplars::Exemplars;
+use summaries::Summaries;
+
+pub use exemplars::Exemplar;
+pub use summaries::{ACCURACY, WINDOW};
+pub use timed::{BOUNDS, BUCKETS, Timed, bucket};
 
 /// Why a request failed, as metrics tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,28 +52,25 @@ impl FailureReason {
     }
 }
 
-/// A count of events and the time they took together.
-#[derive(Debug, Default)]
-pub struct Timed {
-    count: AtomicU64,
-    nanos: AtomicU64,
+/// A phase of a request that is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// From its arrival to its answer.
+    Request,
+    /// Its time in the queue.
+    Queue,
+    /// The time spent on the inputs of its batch.
+    ComputeInput,
+    /// The time that its batch spent in the model.
+    ComputeInfer,
+    /// The time spent on the outputs of its batch.
+    ComputeOutput,
 }
 
-impl Timed {
-    fn add(&self, took: Duration) {
-        self.count.fetch_add(1, Relaxed);
-        self.nanos.fetch_add(nanos(took), Relaxed);
-    }
-
-    /// How many events.
-    pub fn count(&self) -> u64 {
-        self.count.load(Relaxed)
-    }
-
-    /// The time they took together, in nanoseconds.
-    pub fn nanos(&self) -> u64 {
-        self.nanos.load(Relaxed)
-    }
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Phase; 5] =
+        [Phase::Request, Phase::Queue, Phase::ComputeInput, Phase::ComputeInfer, Phase::ComputeOutput];
 }
 
 /// What the executions of one batch size came to.
@@ -87,7 +100,7 @@ pub struct Journey {
 }
 
 /// The running account of one model version. The metrics and the statistics RPC both read it, and so agree.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Statistics {
     /// Requests answered.
     pub success: Timed,
@@ -101,30 +114,109 @@ pub struct Statistics {
     pub compute_infer: Timed,
     /// Time spent on outputs, of requests answered; each counts its whole batch's.
     pub compute_output: Timed,
-    failures: [AtomicU64; 4],
+    received: AtomicU64,
+    failures: [AtomicU64; FailureReason::ALL.len()],
     inferences: AtomicU64,
     executions: AtomicU64,
     reruns: AtomicU64,
     last_inference_ms: AtomicU64,
     batches: Mutex<BTreeMap<u32, BatchStatistics>>,
+    dispatches: [AtomicU64; DispatchReason::ALL.len()],
+    inline: AtomicU64,
+    /// Quantiles of every phase, if anybody wants them.
+    summaries: Option<Summaries>,
+    /// Made with the first one.
+    exemplars: OnceLock<Box<Exemplars>>,
 }
 
 impl Statistics {
+    /// An empty account, with summaries or without.
+    pub fn new(summaries: bool) -> Statistics {
+        Statistics { summaries: summaries.then(Summaries::default), ..Statistics::default() }
+    }
+
+    /// A request has come that names the model. It is yet to succeed or to fail.
+    pub fn received(&self) {
+        self.received.fetch_add(1, Relaxed);
+    }
+
     /// Accounts for an answered request.
     pub fn succeeded(&self, journey: &Journey) {
         let Phases { start, input_end, infer_end, end } = journey.phases;
-        self.queue.add(journey.queued);
-        self.compute_input.add(input_end.saturating_duration_since(start));
-        self.compute_infer.add(infer_end.saturating_duration_since(input_end));
-        self.compute_output.add(end.saturating_duration_since(infer_end));
+        let took = [
+            journey.total,
+            journey.queued,
+            input_end.saturating_duration_since(start),
+            infer_end.saturating_duration_since(input_end),
+            end.saturating_duration_since(infer_end),
+        ];
+        if let Some(summaries) = &self.summaries {
+            summaries.add(&took, end);
+        }
+        let [total, queued, input, infer, output] = took;
+        self.queue.add(queued);
+        self.compute_input.add(input);
+        self.compute_infer.add(infer);
+        self.compute_output.add(output);
         self.inferences.fetch_add(u64::from(journey.rows), Relaxed);
-        self.success.add(journey.total);
+        self.success.add(total);
     }
 
     /// Accounts for a failed request that was known for `after`.
     pub fn failed(&self, reason: FailureReason, after: Duration) {
         self.failures[reason as usize].fetch_add(1, Relaxed);
         self.failure.add(after);
+    }
+
+    /// A batch begins to be executed, for that reason; `inline`: on a thread of the network.
+    pub(crate) fn dispatched(&self, reason: DispatchReason, inline: bool) {
+        self.dispatches[reason as usize].fetch_add(1, Relaxed);
+        if inline {
+            self.inline.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Remembers a request that was traced as an example of those that took about as long. For sampled requests: the
+    /// first of a model allocates. One that meets another on its way is not remembered.
+    pub fn exemplify(&self, exemplar: Exemplar) {
+        self.exemplars.get_or_init(Box::default).put(exemplar);
+    }
+
+    /// The latest exemplar of each of the buckets of [`Statistics::success`] that has one.
+    pub fn exemplars(&self) -> [Option<Exemplar>; BUCKETS] {
+        self.exemplars.get().map(|exemplars| exemplars.latest()).unwrap_or_default()
+    }
+
+    /// What a phase took.
+    pub fn timed(&self, phase: Phase) -> &Timed {
+        match phase {
+            Phase::Request => &self.success,
+            Phase::Queue => &self.queue,
+            Phase::ComputeInput => &self.compute_input,
+            Phase::ComputeInfer => &self.compute_infer,
+            Phase::ComputeOutput => &self.compute_output,
+        }
+    }
+
+    /// What a phase took at these quantiles of the requests answered within the last [`WINDOW`], in microseconds; NaN if
+    /// there was none. `None` if nobody wants summaries.
+    pub fn quantiles(&self, phase: Phase, quantiles: &[f64], now: Instant) -> Option<Vec<f64>> {
+        Some(self.summaries.as_ref()?.quantiles(phase, quantiles, now))
+    }
+
+    /// How many requests have come that named the model.
+    pub fn requests(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// How many batches began to be executed for that reason.
+    pub fn dispatches(&self, reason: DispatchReason) -> u64 {
+        self.dispatches[reason as usize].load(Relaxed)
+    }
+
+    /// How many batches began to be executed on a thread of the network.
+    pub fn inline(&self) -> u64 {
+        self.inline.load(Relaxed)
     }
 
     /// How many requests failed for that reason.
@@ -166,9 +258,9 @@ impl Executions for Statistics {
         let mut batches = self.batches.lock();
         let batch = batches.entry(rows).or_default();
         batch.executions += 1;
-        batch.input_nanos += nanos(phases.input_end.saturating_duration_since(phases.start));
-        batch.infer_nanos += nanos(phases.infer_end.saturating_duration_since(phases.input_end));
-        batch.output_nanos += nanos(phases.end.saturating_duration_since(phases.infer_end));
+        batch.input_nanos += timed::nanos(phases.input_end.saturating_duration_since(phases.start));
+        batch.infer_nanos += timed::nanos(phases.infer_end.saturating_duration_since(phases.input_end));
+        batch.output_nanos += timed::nanos(phases.end.saturating_duration_since(phases.infer_end));
     }
 
     fn rerun(&self, requests: usize) {
@@ -176,14 +268,8 @@ impl Executions for Statistics {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use nerite_backend::{BackendError, Code, Model, Request};
 use tokio::sync::Notify;
 
 use crate::admission::Admitted;
-use crate::execution::{Answer, Ledger, Open, Scheduler, Stall, Ticket, open};
+use crate::execution::{Activity, Answer, Ledger, Open, Scheduler, Stall, Ticket, open};
 use crate::model::ModelSpec;
 use crate::statistics::{FailureReason, Statistics};
 
@@ -33,7 +33,7 @@ impl ModelVersion {
         statistics: Arc<Statistics>,
         load_duration: Duration,
     ) -> ModelVersion {
-        let scheduler = Arc::new(scheduler.of_version(version));
+        let scheduler = Arc::new(scheduler.of_version(version, Arc::clone(&statistics)));
         ModelVersion {
             version,
             spec,
@@ -74,6 +74,11 @@ impl ModelVersion {
     /// Whether no instance is left, because the engine could not make others in the place of those that panicked.
     pub fn is_lost(&self) -> bool {
         self.scheduler.is_lost()
+    }
+
+    /// What the queue and the instances are at.
+    pub fn activity(&self) -> Activity {
+        self.scheduler.activity()
     }
 
     /// Whether any instance has been executing for longer than it may. Takes no lock.

@@ -30,6 +30,7 @@ pub(crate) fn build(
         inputs: inputs.collect::<Result<_, _>>()?,
         outputs: outputs.collect::<Result<_, LoadError>>()?,
         slots: SlotCounts { inputs: declaration.inputs.len(), outputs: declaration.outputs.len() },
+        metric_tags: config.metric_tags.clone().into_iter().collect(),
         published: config.encode_to_vec().into(),
     })
 }

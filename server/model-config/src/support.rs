@@ -42,7 +42,6 @@ pub(crate) fn notes(config: &ModelConfig) -> Vec<String> {
     let mut asked = vec![
         ("response_cache", cache),
         ("model_metrics", metrics),
-        ("metric_tags", !config.metric_tags.is_empty()),
         ("cc_model_filenames", !config.cc_model_filenames.is_empty()),
         ("runtime", !config.runtime.is_empty()),
     ];

@@ -35,7 +35,12 @@ pub(super) struct Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// Execute the first so many requests as one batch.
-    Dispatch(usize),
+    Dispatch {
+        /// How many.
+        requests: usize,
+        /// Why now, and why not more.
+        reason: DispatchReason,
+    },
     /// Wait for more requests until then. Before that time nothing changes unless one comes that is unlike the first,
     /// or the queue has so many rows.
     Wait {
@@ -46,6 +51,47 @@ pub(super) enum Decision {
     },
     /// Nothing, until a request comes or an instance is free.
     Idle,
+}
+
+/// Why a batch is executed when it is, and is not larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DispatchReason {
+    /// The model's requests are not combined.
+    Single,
+    /// It is as large as batches may be, or the next request would make it larger than that.
+    Full,
+    /// It has a preferred size, or could only pass the largest.
+    Preferred,
+    /// The next request is unlike: it has other inputs, or they have other shapes.
+    Shape,
+    /// Its oldest request has waited for the delay.
+    Delay,
+    /// An instance was free, and nothing else waited.
+    Idle,
+}
+
+impl DispatchReason {
+    /// Every reason.
+    pub const ALL: [DispatchReason; 6] = [
+        DispatchReason::Single,
+        DispatchReason::Full,
+        DispatchReason::Preferred,
+        DispatchReason::Shape,
+        DispatchReason::Delay,
+        DispatchReason::Idle,
+    ];
+
+    /// The value of the metric's `reason` label.
+    pub fn label(self) -> &'static str {
+        match self {
+            DispatchReason::Single => "single",
+            DispatchReason::Full => "full",
+            DispatchReason::Preferred => "preferred",
+            DispatchReason::Shape => "shape",
+            DispatchReason::Delay => "delay",
+            DispatchReason::Idle => "idle",
+        }
+    }
 }
 
 impl Policy {
@@ -87,6 +133,14 @@ impl Policy {
         self.preferred.last().copied().unwrap_or(self.max_rows)
     }
 
+    /// Why a batch of so many rows is executed that has, or can only pass, a size to be executed at once.
+    fn reason_of_size(&self, rows: u32) -> DispatchReason {
+        match rows >= self.max_rows {
+            true => DispatchReason::Full,
+            false => DispatchReason::Preferred,
+        }
+    }
+
     fn next_preferred(&self, rows: u32) -> u32 {
         self.preferred.iter().copied().find(|&size| size > rows).unwrap_or(self.max_rows)
     }
@@ -107,33 +161,49 @@ pub(super) fn decide(
 ) -> Decision {
     let Some(first) = queue.next().filter(|_| free > 0) else { return Decision::Idle };
     if !policy.combine {
-        return Decision::Dispatch(1);
+        return Decision::Dispatch { requests: 1, reason: DispatchReason::Single };
     }
     let mut batch = Growing { requests: 1, rows: first.rows, oldest: first.enqueued };
-    let mut preferred = policy.preferred.contains(&batch.rows).then_some(batch.requests);
-    let mut is_full = false;
+    let mut preferred =
+        policy.preferred.contains(&batch.rows).then(|| (batch.requests, policy.reason_of_size(batch.rows)));
+    let mut ended = None;
     for candidate in queue {
         let rows = batch.rows.saturating_add(candidate.rows);
         if preferred.is_none() && rows > policy.largest_preferred() {
-            preferred = Some(batch.requests);
+            preferred = Some((batch.requests, policy.reason_of_size(policy.largest_preferred())));
         }
-        if rows > policy.max_rows || !candidate.like_first {
-            is_full = true;
+        if !candidate.like_first {
+            ended = Some(DispatchReason::Shape);
+            break;
+        }
+        if rows > policy.max_rows {
+            ended = Some(DispatchReason::Full);
             break;
         }
         batch.add(candidate, rows);
         if policy.preferred.contains(&rows) {
-            preferred = Some(batch.requests);
+            preferred = Some((batch.requests, policy.reason_of_size(rows)));
         }
     }
     let delay_is_over =
         !policy.delay.is_zero() && now.saturating_duration_since(batch.oldest) >= policy.delay;
     match preferred {
-        Some(requests) if !delay_is_over => return Decision::Dispatch(requests),
+        Some((requests, reason)) if !delay_is_over => return Decision::Dispatch { requests, reason },
         _ => {}
     }
-    if is_full || delay_is_over || policy.delay.is_zero() || batch.rows >= policy.largest_preferred() {
-        return Decision::Dispatch(batch.requests);
+    let due = || {
+        if batch.rows >= policy.max_rows {
+            Some(DispatchReason::Full)
+        } else if delay_is_over {
+            Some(DispatchReason::Delay)
+        } else if batch.rows >= policy.largest_preferred() {
+            Some(DispatchReason::Preferred)
+        } else {
+            policy.delay.is_zero().then_some(DispatchReason::Idle)
+        }
+    };
+    if let Some(reason) = ended.or_else(due) {
+        return Decision::Dispatch { requests: batch.requests, reason };
     }
     match batch.oldest.checked_add(policy.delay) {
         Some(until) => Decision::Wait { until, rows: policy.next_preferred(batch.rows) },

@@ -64,7 +64,7 @@ impl Dispatch {
     /// Executes a batch on this thread; the next one, if this thread is to take it.
     fn execute(&self, assignment: Assignment, place: Place) -> Option<Assignment> {
         let Dispatch(scheduler) = self;
-        let Assignment { executor, mut requests, alarm } = assignment;
+        let Assignment { executor, mut requests, reason, alarm } = assignment;
         if let Some(at) = alarm {
             scheduler.set_alarm(at);
         }
@@ -74,7 +74,10 @@ impl Dispatch {
         let began = scheduler.machinery.clock.now();
         let executed = match count {
             0 => Ok(executor),
-            _ => executor.execute(Batch::new(requests), &**scheduler.engine_model()),
+            _ => {
+                scheduler.statistics.dispatched(reason, place == Place::Inline);
+                executor.execute(Batch::new(requests), &**scheduler.engine_model())
+            }
         };
         let ended = scheduler.machinery.clock.now();
         // On a busy machine this lets the network bring what it has: a larger batch, and no sleep and wake-up of this

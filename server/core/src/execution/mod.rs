@@ -22,6 +22,7 @@ pub use call::Answer;
 pub(crate) use call::{Ledger, Open, open};
 #[cfg(test)]
 pub(crate) use clock::{Alarm, Clock};
+pub use decide::DispatchReason;
 pub(crate) use dispatch::Dispatch;
 pub(crate) use executor::Executor;
 #[cfg(all(test, feature = "shuttle"))]
@@ -32,3 +33,4 @@ pub(crate) use queue::{Placed, Ticket};
 pub(crate) use remains::OnGone;
 pub(crate) use scheduler::Scheduler;
 pub use stall::Stall;
+pub use state::Activity;

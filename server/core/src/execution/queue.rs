@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::iter;
 use std::time::Instant;
 
 use slab::Slab;
@@ -125,6 +126,17 @@ impl<T> Queue<T> {
     /// How many rows they have together.
     pub(super) fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// When the oldest one came. Who is in time stands behind all that came before; who is overdue may not, where requests
+    /// bring time limits of their own.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        let came = |key: usize| self.nodes[key].entry.enqueued;
+        let overdue = |level: &Level| {
+            iter::successors(level.overdue.first, |&key| self.nodes[key].after).map(came).min()
+        };
+        let of_level = |level: &Level| level.in_time.first.map(came).into_iter().chain(overdue(level)).min();
+        self.levels.iter().filter_map(of_level).min()
     }
 
     /// Lets one in, or gives it back if its level is full. So many of those in the queue are not counted.

@@ -9,11 +9,12 @@ use super::clock::Alarm;
 use super::queue::{Arrival, Expiry, Placed, Ticket};
 use super::remains::{OnGone, Remains};
 use super::stall::{Found, Stall};
-use super::state::{Expired, State, Step};
+use super::state::{Activity, Expired, State, Step};
 use super::{Dispatch, Executor, Machinery};
 use crate::admission::{QueueTerms, RequestPrefix};
 use crate::model::ModelSpec;
 use crate::rate_limiter::Claim;
+use crate::statistics::Statistics;
 use crate::sync::{Mutex, MutexGuard};
 
 /// A model version's [`State`] under one short lock. Whoever changes it asks what to do next, and does that when the lock
@@ -28,6 +29,8 @@ pub(crate) struct Scheduler {
     pub(super) machinery: Arc<Machinery>,
     pub(super) combines: bool,
     pub(super) state: Mutex<State>,
+    /// The account of the model's version.
+    pub(super) statistics: Arc<Statistics>,
     /// How many instances are stalled. Changed with the state locked, to be read without.
     stalled: AtomicUsize,
     /// Whether no instance is left.
@@ -72,6 +75,7 @@ impl Scheduler {
             combines: spec.combines(),
             state: Mutex::new(State::new(spec, executors, machinery.hold, machinery.stall)),
             machinery,
+            statistics: Arc::default(),
             stalled: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
             name: spec.name.clone(),
@@ -80,11 +84,12 @@ impl Scheduler {
         }
     }
 
-    /// The same, which calls its model's version by this number in the log.
-    pub(crate) fn of_version(self, version: u64) -> Scheduler {
+    /// The same, which calls its model's version by this number in the log, and keeps its account there.
+    pub(crate) fn of_version(self, version: u64, statistics: Arc<Statistics>) -> Scheduler {
         // The fields of what can be dropped cannot be moved out of it.
         let mut scheduler = self;
         scheduler.version = version;
+        scheduler.statistics = statistics;
         scheduler
     }
 
@@ -120,6 +125,11 @@ impl Scheduler {
     /// How many requests wait.
     pub(crate) fn pending(&self) -> usize {
         self.state.lock().pending()
+    }
+
+    /// What the queue and the instances are at.
+    pub(crate) fn activity(&self) -> Activity {
+        self.state.lock().activity(self.machinery.clock.now())
     }
 
     /// Takes a request; it is answered whatever happens. `None` if that has been done already.

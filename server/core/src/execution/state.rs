@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nerite_backend::{BackendError, Request};
 
 use super::Executor;
-use super::decide::{Candidate, Decision, Policy, decide};
+use super::decide::{Candidate, Decision, DispatchReason, Policy, decide};
 use super::order::ResponseOrder;
 use super::pace::{Pace, Place};
 use super::queue::{Arrival, Entry, Expiry, Placed, Queue, Ticket};
@@ -89,8 +89,23 @@ pub(super) enum Call {
 pub(super) struct Assignment {
     pub(super) executor: Executor,
     pub(super) requests: Vec<Request>,
+    /// Why now, and why not more.
+    pub(super) reason: DispatchReason,
     /// When to look whether it is still executed, if nobody looks before.
     pub(super) alarm: Option<Instant>,
+}
+
+/// What a model version's queue and instances are at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// How many requests wait.
+    pub pending: usize,
+    /// For how long the oldest of them has.
+    pub oldest: Duration,
+    /// How many instances there are.
+    pub instances: usize,
+    /// How many of them execute.
+    pub busy: usize,
 }
 
 /// Requests that must not be executed any more, and why.
@@ -135,6 +150,18 @@ impl State {
     /// How many requests wait.
     pub(super) fn pending(&self) -> usize {
         self.queue.len()
+    }
+
+    /// What the queue and the instances are at.
+    pub(super) fn activity(&self, now: Instant) -> Activity {
+        let oldest = self.queue.oldest().map(|oldest| now.saturating_duration_since(oldest));
+        let resting = self.free.len() + self.idle.len() + self.staged;
+        Activity {
+            pending: self.queue.len(),
+            oldest: oldest.unwrap_or_default(),
+            instances: self.instances,
+            busy: self.instances.saturating_sub(resting),
+        }
     }
 
     /// How many instances have nothing to do.
@@ -222,7 +249,7 @@ impl State {
         self.waits_for_rows = 0;
         let expired = self.queue.expire(now, self.policy.most_requests() + 1);
         let decision = decide(self.candidates(), self.free.len(), &self.policy, now);
-        let Decision::Dispatch(count) = decision else { return (None, expired) };
+        let Decision::Dispatch { requests: count, reason } = decision else { return (None, expired) };
         let Some(executor) = self.free.pop() else { return (None, expired) };
         self.inline += usize::from(place == Place::Inline);
         let alarm = self.watch.as_mut().and_then(|watch| watch.begin(executor.seat(), now));
@@ -231,7 +258,7 @@ impl State {
             let in_order = |request: Request| request.answered_through(|responder| order.enter(responder));
             requests = requests.into_iter().map(in_order).collect();
         }
-        (Some(Assignment { executor, requests, alarm }), expired)
+        (Some(Assignment { executor, requests, reason, alarm }), expired)
     }
 
     /// Whether one more thread is to be called, or an instance is to be staged, or an alarm set.
@@ -246,7 +273,7 @@ impl State {
                 return Step::Nothing;
             }
             match decide(self.candidates(), 1, &self.policy, now) {
-                Decision::Dispatch(_) => self.waits_for_rows = 0,
+                Decision::Dispatch { .. } => self.waits_for_rows = 0,
                 Decision::Wait { until, rows } => {
                     self.waits_for_rows = rows;
                     return self.set_alarm(until);

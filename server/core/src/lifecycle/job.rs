@@ -56,8 +56,9 @@ pub(super) struct LoadJob {
     pub(super) version: u64,
     /// The weights of the same files, if they are loaded already.
     pub(super) weights: Option<Arc<dyn Model>>,
-    /// The account that goes on. The version that it was begun for is not kept for it: a load may take for ever.
-    pub(super) account: Arc<Statistics>,
+    /// The account that goes on, if there is one. The version that it was begun for is not kept for it: a load may take
+    /// for ever.
+    pub(super) account: Option<Arc<Statistics>>,
     /// The number of what will be loaded.
     pub(super) serial: Serial,
     pub(super) retries: u32,

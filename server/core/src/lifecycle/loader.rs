@@ -33,6 +33,7 @@ pub struct Loader {
     configs: Box<dyn ConfigSource>,
     backends: HashMap<String, Arc<dyn Backend>>,
     machinery: Arc<Machinery>,
+    summaries: bool,
 }
 
 /// A model whose configuration was read.
@@ -54,8 +55,8 @@ pub(super) struct LoadOrder {
     pub(super) version: u64,
     /// The weights of the same files, if they are loaded already.
     pub(super) weights: Option<Arc<dyn Model>>,
-    /// The account to go on with.
-    pub(super) account: Arc<Statistics>,
+    /// The account to go on with; a new one if there is none.
+    pub(super) account: Option<Arc<Statistics>>,
     /// How often to try again.
     pub(super) retries: u32,
     /// Whether it is still wanted.
@@ -103,7 +104,12 @@ impl Loader {
         backends: HashMap<String, Arc<dyn Backend>>,
         machinery: Arc<Machinery>,
     ) -> Loader {
-        Loader { configs, backends, machinery }
+        Loader { configs, backends, machinery, summaries: false }
+    }
+
+    /// The same, whose models keep quantiles of what their requests take.
+    pub fn with_summaries(self, summaries: bool) -> Loader {
+        Loader { summaries, ..self }
     }
 
     /// Reads the model's configuration and selects its versions.
@@ -146,7 +152,7 @@ impl Loader {
         order: LoadOrder,
     ) -> Result<LoadedVersion, LoadError> {
         let began = Instant::now();
-        let LoadOrder { version, weights, account: statistics, retries, cancel, on_gone } = order;
+        let LoadOrder { version, weights, account, retries, cancel, on_gone } = order;
         let opened = match weights {
             Some(model_of_same_files) => {
                 EngineModel { model: model_of_same_files, files: model.provenance(version).files }
@@ -156,6 +162,7 @@ impl Loader {
         let plan = model.draft.plan();
         let declaration = opened.model.declaration();
         let spec = guarded("completing the configuration", || model.draft.complete(declaration))?;
+        let statistics = account.unwrap_or_else(|| Arc::new(Statistics::new(self.summaries)));
         let counts = Arc::new(ServingCounts::new(Arc::clone(&statistics)));
         let executors = guarded("the engine", || {
             let warm_ups = WarmUps::prepare(&spec, &plan.warm_ups, &opened.model, &cancel)?;

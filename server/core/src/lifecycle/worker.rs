@@ -224,7 +224,7 @@ impl Worker {
                 model: Arc::clone(opened),
                 version,
                 weights,
-                account: predecessor.map(|other| other.version.account()).unwrap_or_default(),
+                account: predecessor.map(|other| other.version.account()),
                 serial,
                 retries: self.options.load_retries,
                 cancel: cancel.clone(),
@@ -246,6 +246,7 @@ impl Worker {
             Turn::Stale => {}
             Turn::Wait => self.publish(name),
             Turn::Served { fresh, retired } => {
+                self.registry.loads().count_loaded(fresh.len());
                 self.publish(name);
                 self.retire(name, retired);
                 for version in fresh {
@@ -254,6 +255,7 @@ impl Worker {
                 self.report(name, &[]);
             }
             Turn::Failed(errors) => {
+                errors.iter().for_each(|(_, error)| self.registry.loads().count_failed(error.code));
                 let failure =
                     |(version, error)| LoadFailure::Version { model: name.to_owned(), version, error };
                 let failures: Vec<LoadFailure> = errors.into_iter().map(failure).collect();
@@ -281,6 +283,7 @@ impl Worker {
         let Some(model) = self.models.get_mut(name) else { return };
         model.draining.remove(&serial);
         if let Some(version) = model.life.gone(serial) {
+            self.registry.loads().count_unloaded();
             tracing::info!("successfully unloaded '{name}' version {version}");
             self.publish(name);
             self.forget_if_over(name);
@@ -330,6 +333,7 @@ impl Worker {
     }
 
     fn failed_to_open(&mut self, name: &str, error: OpenError) {
+        self.registry.loads().count_failed(error.code());
         let failure = LoadFailure::Model { model: name.to_owned(), error };
         tracing::error!("{failure}");
         // Whoever is told finds it in the index.

@@ -37,6 +37,7 @@ pub(crate) fn model(name: &str, max_batch_size: u32, inputs: Vec<InputSpec>) -> 
         slots: SlotCounts { inputs: inputs.len(), outputs: outputs.len() },
         inputs,
         outputs,
+        metric_tags: Default::default(),
         published: Bytes::new(),
     }
 }

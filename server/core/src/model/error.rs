@@ -16,6 +16,13 @@ impl OpenError {
     pub(crate) fn refused(reason: impl Into<String>) -> OpenError {
         OpenError::Unreadable(LoadError::internal(reason))
     }
+
+    /// The kind of failure.
+    pub fn code(&self) -> Code {
+        match self {
+            OpenError::Unreadable(error) | OpenError::NoVersion(error) => error.code,
+        }
+    }
 }
 
 /// Why a model, or a version of it, is not served.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub struct ModelSpec {
     pub outputs: Vec<OutputSpec>,
     /// How many inputs and outputs the engine's declaration has; slots are below these.
     pub slots: SlotCounts,
+    /// What the configuration wants its metrics to be labelled with, by name.
+    pub metric_tags: BTreeMap<String, String>,
     /// The completed configuration as `inference.ModelConfig` in its wire encoding. The core does not look into it.
     pub published: Bytes,
 }

@@ -34,7 +34,6 @@ fn what_only_tunes_is_noted() {
     let table = [
         ("response_cache { enable: true }", "response_cache"),
         ("model_metrics { metric_control { } }", "model_metrics"),
-        ("metric_tags { key: \"k\" value: \"v\" }", "metric_tags"),
         ("cc_model_filenames { key: \"9.0\" value: \"a\" }", "cc_model_filenames"),
         ("runtime: \"a.so\"", "runtime"),
         ("optimization { priority: PRIORITY_MAX }", "optimization.priority"),

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::DispatchReason::{Delay, Full, Idle, Preferred, Shape, Single};
 use super::*;
 
 const DELAY: Duration = Duration::from_millis(10);
@@ -12,6 +13,10 @@ fn policy(max_rows: u32, preferred: &[u32], delay: Duration) -> Policy {
 /// Requests of so many rows each, which came together.
 fn requests(rows: &[u32], enqueued: Instant) -> Vec<Candidate> {
     rows.iter().map(|&rows| Candidate { rows, like_first: true, enqueued }).collect()
+}
+
+fn dispatch(requests: usize, reason: DispatchReason) -> Decision {
+    Decision::Dispatch { requests, reason }
 }
 
 /// What is decided on requests that came at once, so long after they came.
@@ -34,18 +39,25 @@ fn nothing_is_dispatched_without_a_request_or_without_a_free_instance() {
 #[test]
 fn a_free_instance_takes_all_that_fits_and_is_alike() {
     let (policy, now) = (policy(8, &[], Duration::ZERO), Instant::now());
-    for (rows, expected) in [(&[3, 4, 1, 1][..], 3), (&[3, 6, 1], 1), (&[1], 1), (&[8, 1], 1)] {
-        assert_eq!(decided(rows, &policy, Duration::ZERO), Decision::Dispatch(expected), "{rows:?}");
+    let table = [
+        (&[3, 4, 1, 1][..], 3, Full),
+        (&[3, 6, 1], 1, Full),
+        (&[1], 1, Idle),
+        (&[1, 4], 2, Idle),
+        (&[8, 1], 1, Full),
+    ];
+    for (rows, expected, reason) in table {
+        assert_eq!(decided(rows, &policy, Duration::ZERO), dispatch(expected, reason), "{rows:?}");
     }
     let odd = Candidate { rows: 1, like_first: false, enqueued: now };
     let queue = requests(&[1, 1], now).into_iter().chain([odd]).chain(requests(&[1], now));
-    assert_eq!(decide(queue, 1, &policy, now), Decision::Dispatch(2));
+    assert_eq!(decide(queue, 1, &policy, now), dispatch(2, Shape));
 }
 
 #[test]
 fn a_model_without_dynamic_batching_takes_one_request_at_a_time_and_never_waits() {
     let policy = Policy { combine: false, ..policy(8, &[4], DELAY) };
-    assert_eq!(decided(&[1, 1], &policy, Duration::ZERO), Decision::Dispatch(1));
+    assert_eq!(decided(&[1, 1], &policy, Duration::ZERO), dispatch(1, Single));
 }
 
 #[test]
@@ -62,7 +74,7 @@ fn the_largest_preferred_size_that_can_be_reached_is_executed_at_once() {
             // No preferred size can be reached: what there was before the largest would have been passed.
             (&[3, 3], 1),
         ] {
-            assert_eq!(decided(rows, &policy, Duration::ZERO), Decision::Dispatch(expected), "{rows:?}");
+            assert_eq!(decided(rows, &policy, Duration::ZERO), dispatch(expected, Preferred), "{rows:?}");
         }
     }
 }
@@ -74,9 +86,9 @@ fn a_batch_of_another_size_waits_for_the_delay_and_is_then_executed_with_all_tha
     for after in [Duration::ZERO, almost] {
         assert!(matches!(decided(&[1, 1], &policy, after), Decision::Wait { rows: 4, .. }), "{after:?}");
     }
-    assert_eq!(decided(&[1, 1], &policy, DELAY), Decision::Dispatch(2));
-    assert_eq!(decided(&[1; 7], &policy, DELAY), Decision::Dispatch(7), "beyond the preferred size");
-    assert_eq!(decided(&[1; 9], &policy, DELAY), Decision::Dispatch(8), "never beyond the largest batch");
+    assert_eq!(decided(&[1, 1], &policy, DELAY), dispatch(2, Delay));
+    assert_eq!(decided(&[1; 7], &policy, DELAY), dispatch(7, Delay), "beyond the preferred size");
+    assert_eq!(decided(&[1; 9], &policy, DELAY), dispatch(8, Full), "never beyond the largest batch");
 }
 
 #[test]
@@ -87,19 +99,21 @@ fn the_delay_counts_from_the_oldest_request_of_the_batch() {
     // A later request of a higher priority goes first.
     let queue = [at(5), at(0)].map(|enqueued| Candidate { rows: 1, like_first: true, enqueued });
     assert_eq!(decide(queue.into_iter(), 1, &policy, at(6)), Decision::Wait { until: at(10), rows: 8 });
-    assert_eq!(decide(queue.into_iter(), 1, &policy, at(10)), Decision::Dispatch(2));
+    assert_eq!(decide(queue.into_iter(), 1, &policy, at(10)), dispatch(2, Delay));
 }
 
 #[test]
 fn a_batch_that_cannot_grow_does_not_wait() {
     let policy = policy(8, &[7], DELAY);
-    for (rows, expected) in [(&[4, 5][..], 1), (&[7], 1), (&[8], 1), (&[4, 4, 1], 1)] {
-        assert_eq!(decided(rows, &policy, Duration::ZERO), Decision::Dispatch(expected), "{rows:?}");
+    let table =
+        [(&[4, 5][..], 1, Preferred), (&[7], 1, Preferred), (&[8], 1, Full), (&[4, 4, 1], 1, Preferred)];
+    for (rows, expected, reason) in table {
+        assert_eq!(decided(rows, &policy, Duration::ZERO), dispatch(expected, reason), "{rows:?}");
     }
     let now = Instant::now();
     let odd = Candidate { rows: 1, like_first: false, enqueued: now };
     let queue = requests(&[1, 1], now).into_iter().chain([odd]);
-    assert_eq!(decide(queue, 1, &policy, now), Decision::Dispatch(2));
+    assert_eq!(decide(queue, 1, &policy, now), dispatch(2, Shape));
 }
 
 #[test]
@@ -123,7 +137,7 @@ proptest! {
             .map(|(i, &(rows, alike))| Candidate { rows, like_first: i == 0 || alike, enqueued: now }).collect();
         let preferred: Vec<u32> = preferred.into_iter().filter(|&size| size <= max_rows).collect();
         let policy = policy(max_rows, &preferred, Duration::ZERO);
-        let Decision::Dispatch(count) = decide(candidates.iter().copied(), 1, &policy, now) else {
+        let Decision::Dispatch { requests: count, reason } = decide(candidates.iter().copied(), 1, &policy, now) else {
             return Err(TestCaseError::fail("a request and a free instance are there"));
         };
         let rows = |count: usize| candidates[..count].iter().map(|c| c.rows).sum::<u32>();
@@ -132,8 +146,12 @@ proptest! {
         let longest = (1..=candidates.len()).take_while(|&count| fits(count)).last().unwrap();
         let reachable: Vec<usize> = (1..=longest).filter(|&count| preferred.contains(&rows(count))).collect();
         match reachable.last() {
-            Some(&largest) => prop_assert_eq!(count, largest),
+            Some(&largest) => {
+                prop_assert_eq!(count, largest);
+                prop_assert_eq!(reason, if rows(count) == max_rows { Full } else { Preferred });
+            }
             None => {
+                prop_assert!(reason != Idle || count == candidates.len());
                 let most = preferred.last().copied().unwrap_or(max_rows);
                 let within = (1..=longest).take_while(|&count| count == 1 || rows(count) <= most).last().unwrap();
                 prop_assert_eq!(count, within);

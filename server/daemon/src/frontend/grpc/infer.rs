@@ -77,6 +77,7 @@ async fn infer(
     let number = version::parse(&request.model_version)?;
     let model =
         serving.registry.lookup(&request.model_name, number).map_err(|error| status::of_lookup(&error))?;
+    model.statistics().received();
     let id = request.id.clone();
     let (request, wanted) = decode(&model, request, deadline).inspect_err(|_| model.refused(received))?;
     let admitted = admit(&model.spec, request).map_err(|refusal| {
