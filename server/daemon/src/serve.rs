@@ -1,6 +1,7 @@
 //! The daemon's life: bind, load, serve until a signal, drain.
 
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use nerite_core::Registry;
 use nerite_core::lifecycle::{LoadFailure, Manager, ManagerOptions};
 use tokio::runtime::{Handle, Runtime};
@@ -17,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::control::Control;
 use crate::frontend::grpc::Services;
 use crate::frontend::http;
+use crate::frontend::metrics::Metrics;
 use crate::inflight::Inflight;
 use crate::memory;
 use crate::net::{Bound, Deadline, Endpoint, GrpcOptions, Stopped, serve_grpc, serve_http};
@@ -123,8 +125,9 @@ impl BoundPorts {
 
 /// The one owner of all models' lives.
 fn manage(settings: &Settings, registry: &Arc<Registry>, reclaim: &Arc<Reclaim>) -> anyhow::Result<Manager> {
-    let Settings { repository, backends, scheduling, .. } = settings;
-    let loader = Arc::new(wiring::loader(repository, backends, scheduling, Some(Handle::current())));
+    let Settings { repository, backends, scheduling, metrics_config, .. } = settings;
+    let loader = wiring::loader(repository, backends, scheduling, Some(Handle::current()));
+    let loader = Arc::new(loader.with_summaries(metrics_config.summaries));
     let reclaim = Arc::clone(reclaim);
     let options = ManagerOptions {
         load_threads: repository.load_threads.get(),
@@ -148,6 +151,7 @@ fn serving(
     serving.control = Some(Control::new(manager.clone(), repository.control_mode, &repository.paths));
     serving.readiness = Readiness::new(repository.strict_readiness, &repository.ready_models);
     serving.reclaim = reclaim;
+    serving.metrics = Metrics::new(settings.metrics_config.clone());
     serving
 }
 
@@ -208,7 +212,7 @@ impl Endpoints {
         }
         if let Some(bound) = bound.metrics {
             tracing::info!("Started Metrics Service at {}", bound.local_addr());
-            probes.push(serve_http(bound, handler(serving, http::metrics))?);
+            probes.push(serve_http(bound, aside(serving, http::metrics))?);
         }
         Ok(Endpoints { grpc, probes })
     }
@@ -252,4 +256,24 @@ fn handler(
 ) -> impl Fn(Request<Incoming>) -> std::future::Ready<Answer> + Send + Sync + 'static {
     let serving = Arc::clone(serving);
     move |request| std::future::ready(answer(&serving, &request))
+}
+
+/// The handler of an HTTP port whose answers take long enough to keep a thread of the network from requests.
+fn aside(
+    serving: &Arc<Serving>,
+    answer: fn(&Serving, &Request<Incoming>) -> Answer,
+) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync + 'static {
+    let serving = Arc::clone(serving);
+    move |request| {
+        let serving = Arc::clone(&serving);
+        Box::pin(async move {
+            let answered = tokio::task::spawn_blocking(move || answer(&serving, &request)).await;
+            answered.unwrap_or_else(|error| {
+                tracing::error!("a scrape was not answered: {error}");
+                let mut failed = Answer::default();
+                *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                failed
+            })
+        })
+    }
 }

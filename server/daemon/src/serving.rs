@@ -7,9 +7,11 @@ use nerite_core::Registry;
 use tokio::sync::watch;
 
 use crate::control::Control;
+use crate::frontend::metrics::Metrics;
 use crate::inflight::Inflight;
 use crate::readiness::Readiness;
 use crate::reclaim::Reclaim;
+use crate::settings::MetricsConfig;
 
 /// What every endpoint sees of the server.
 pub(crate) struct Serving {
@@ -23,6 +25,8 @@ pub(crate) struct Serving {
     pub control: Option<Control>,
     /// The memory that models left behind.
     pub reclaim: Arc<Reclaim>,
+    /// The metrics endpoint.
+    pub metrics: Metrics,
     /// What its readiness depends on.
     pub readiness: Readiness,
     stage: watch::Sender<Stage>,
@@ -54,6 +58,7 @@ impl Serving {
             inflight,
             control: None,
             reclaim: Arc::default(),
+            metrics: Metrics::new(MetricsConfig::default()),
             readiness: Readiness::Strict,
             stage,
             exiting: AtomicBool::new(false),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
-use super::metrics;
+use super::metrics::Format;
 use crate::serving::{Serving, Stage};
 
 /// Answers on the HTTP port: whether the server lives and whether it is ready, as in KServe's protocol, for probes.
@@ -22,7 +22,8 @@ pub(crate) fn health<B>(serving: &Serving, request: &Request<B>) -> Response<Ful
     answer(if healthy { StatusCode::OK } else { StatusCode::BAD_REQUEST }, "")
 }
 
-/// Answers on the metrics port: the metrics in Prometheus' text format.
+/// Answers on the metrics port: the metrics in Prometheus' text format, or in OpenMetrics. It takes milliseconds where
+/// there are many models.
 pub(crate) fn metrics<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Bytes>> {
     if request.uri().path() != "/metrics" {
         return answer(StatusCode::NOT_FOUND, "this port answers /metrics\n");
@@ -30,9 +31,11 @@ pub(crate) fn metrics<B>(serving: &Serving, request: &Request<B>) -> Response<Fu
     if !is_read(request) {
         return answer(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
     }
-    let mut response = answer(StatusCode::OK, metrics::render(serving));
-    let kind = header::HeaderValue::from_static(metrics::CONTENT_TYPE);
+    let format = Format::accepted(request.headers());
+    let mut response = answer(StatusCode::OK, serving.metrics.render(serving, format));
+    let kind = header::HeaderValue::from_static(format.content_type());
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("Accept"));
     response
 }
 

@@ -129,6 +129,16 @@ pub enum SettingsError {
         /// The names of those that there are.
         known: String,
     },
+    /// A `metrics-config` that there is none of.
+    #[error("{origin}: the metrics have no setting '{key}'; they have {known}")]
+    UnknownMetricsKey {
+        /// Who says so.
+        origin: Origin,
+        /// As it was written.
+        key: String,
+        /// The names of those that there are.
+        known: String,
+    },
     /// The TOML file cannot be read.
     #[error("{origin}: cannot read {}: {reason}", file.display())]
     FileUnreadable {

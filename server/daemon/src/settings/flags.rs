@@ -109,6 +109,11 @@ pub(super) static FLAGS: &[Flag] = &[
         "The address to listen on; by default that of --http-address"),
     Flag::works("metrics-port", "metrics.port", PORT, Metrics,
         "The port to listen on; 0 takes a free one").default("8002"),
+    Flag::works("metrics-config", "metrics.config", Pattern("KEY=VALUE"), Metrics,
+        "counter_latencies, histogram_latencies or summary_latencies, each true or false, or \
+         summary_quantiles=QUANTILE:ERROR[,QUANTILE:ERROR...]").many(),
+    Flag::works("allow-cpu-metrics", "metrics.cpu", Bool, Metrics,
+        "Whether the metrics say how busy the machine is").default("true"),
 
     Flag::works("rate-limit", "scheduling.rate_limit", Choice("off|execution_count"), RateLimit,
         "Whether executions wait for resources: 'execution_count' lets those go first that have executed \
@@ -144,7 +149,6 @@ pub(super) static FLAGS: &[Flag] = &[
          both in UTC").default("default"),
     Flag::works("log-file", "log.file", Path, Log, "A file to append the log to, instead of standard error"),
 
-    Flag::tunes("allow-cpu-metrics", Bool, "Metrics of the processor").default("true"),
     Flag::tunes("allow-gpu-metrics", Bool, "Metrics of the GPUs").default("true"),
     Flag::tunes("backend-directory", Path, "Where backends are looked for as shared libraries"),
     Flag::tunes("buffer-manager-thread-count", NOT_NEGATIVE, "Threads that copy tensors").default("0"),
@@ -169,7 +173,6 @@ pub(super) static FLAGS: &[Flag] = &[
         "The largest HTTP request, in bytes").default("67108864"),
     Flag::tunes("http-thread-count", COUNT, "Threads that handle HTTP requests").default("8"),
     Flag::tunes("log-frequency", COUNT, "How many traces to write at a time").default("0"),
-    Flag::tunes("metrics-config", Pattern("[NAME,]KEY=VALUE"), "A setting of the metrics").many(),
     Flag::tunes("metrics-interval-ms", Number, "How often metrics of the hardware are read").default("2000"),
     Flag::tunes("min-supported-compute-capability", Number, "The oldest GPUs to be used"),
     Flag::tunes("model-load-gpu-limit", Pattern("DEVICE:FRACTION"),

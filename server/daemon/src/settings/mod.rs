@@ -21,6 +21,7 @@ mod help;
 mod host;
 mod kind;
 mod layer;
+mod metrics;
 mod models;
 mod rules;
 mod scheduling;
@@ -39,6 +40,7 @@ use self::scheduling::Holds;
 pub use self::backends::{Backends, OnnxRuntime};
 pub use self::error::{Origin, SettingsError, Warning};
 pub use self::host::{Host, NotAHost};
+pub use self::metrics::MetricsConfig;
 pub use self::scheduling::{RateLimit, Scheduling};
 pub use self::values::{
     Compression, ControlMode, Grpc, Limits, Listener, Log, LogFormat, Repository, Server, Tls,
@@ -56,7 +58,7 @@ pub enum Command {
 }
 
 /// The settings of a daemon that serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The process.
     pub server: Server,
@@ -74,6 +76,8 @@ pub struct Settings {
     pub http: Listener,
     /// The metrics endpoint.
     pub metrics: Listener,
+    /// Which metrics there are.
+    pub metrics_config: MetricsConfig,
     /// The log.
     pub log: Log,
     /// What was accepted but has no effect; to be logged once there is a log.

@@ -5,6 +5,7 @@ use super::error::{Origin, SettingsError, Warning};
 use super::flag::Standing;
 use super::flags;
 use super::layer::Layers;
+use super::metrics::MetricsConfig;
 use super::models;
 use super::scheduling::{Holds, Scheduling};
 use super::values::{Listener, Tls, TlsValues, Values};
@@ -24,10 +25,24 @@ pub(super) fn serve(layers: &Layers, holds: Holds) -> Result<Settings, SettingsE
     let resources = layers.given("rate-limit-resource");
     let scheduling = Scheduling::read(&scheduling, resources, holds, &mut warnings)?;
     grpc.tls = encryption(layers, tls, &mut warnings)?;
+    let origin = layers.given("metrics-config").unwrap_or(&Origin::Default);
+    let metrics_config = MetricsConfig::read(&metrics.config, metrics.cpu, origin, &mut warnings)?;
     let host = metrics.host.unwrap_or_else(|| http.host.clone());
     let metrics = Listener { enabled: metrics.enabled, host, port: metrics.port };
     apart(&[("gRPC", &grpc.listener), ("HTTP", &http), ("metrics", &metrics)])?;
-    Ok(Settings { server, repository, backends, scheduling, limits, grpc, http, metrics, log, warnings })
+    Ok(Settings {
+        server,
+        repository,
+        backends,
+        scheduling,
+        limits,
+        grpc,
+        http,
+        metrics,
+        metrics_config,
+        log,
+        warnings,
+    })
 }
 
 /// The settings of `nerite check`, which minds only those that decide what is loaded.

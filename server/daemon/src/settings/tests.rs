@@ -205,7 +205,8 @@ const SAMPLES: &str = "
     metrics-address=127.0.0.1 metrics-port=9002 log-verbose=1 log-info=false log-warning=false log-error=false
     log-format=ISO8601 log-file=log rate-limit=execution_count default-max-queue-size=5 max-inflight-requests=5
     max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5 instance-stall-secs=5
-    model-control-mode=explicit model-load-retry-count=3 ready-models=a,b";
+    model-control-mode=explicit model-load-retry-count=3 ready-models=a,b metrics-config=summary_latencies=true
+    allow-cpu-metrics=false";
 
 #[test]
 fn every_working_flag_changes_the_settings_from_every_source() {
@@ -381,4 +382,24 @@ fn the_help_lists_every_flag_with_its_default_and_the_short_help_those_that_work
     }
     assert!(printed("check --help").contains("--model-config-name"));
     assert_eq!(printed("--version"), format!("nerite {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn metrics_are_chosen_as_in_triton() {
+    let read = |line: &str| served(line, "").metrics_config;
+    assert_eq!(read(""), MetricsConfig::default());
+    let all = "--metrics-config counter_latencies=false --metrics-config=histogram_latencies=true \
+               --metrics-config=summary_latencies=true --metrics-config=summary_quantiles=0.99:0.001,0.5:0.05,0.5:0.1";
+    let expected = MetricsConfig {
+        counters: false,
+        histograms: true,
+        summaries: true,
+        quantiles: vec![0.5, 0.99],
+        cpu: true,
+    };
+    assert_eq!(read(all), expected);
+    assert!(
+        read("--metrics-config=counter_latencies=false --metrics-config=counter_latencies=true").counters
+    );
+    assert!(!read("--allow-cpu-metrics=false").cpu);
 }

@@ -195,12 +195,15 @@ pub(super) struct TlsValues {
     pub(super) client_roots: Option<PathBuf>,
 }
 
-/// What is said of the metrics' listener.
+/// What is said of the metrics.
 #[derive(Debug, Deserialize)]
 pub(super) struct MetricsValues {
     pub(super) enabled: bool,
     pub(super) host: Option<Host>,
     pub(super) port: u16,
+    pub(super) cpu: bool,
+    #[serde(default)]
+    pub(super) config: Vec<String>,
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

@@ -1,12 +1,6 @@
-//! The one list of metrics: name, kind, help (with the unit), and where the value comes from.
+//! The one list of metrics: name, kind, unit, labels and help. METRICS.md is made of it.
 
-use std::fmt;
-
-use nerite_core::ModelVersion;
-use nerite_core::statistics::Timed;
-
-use crate::memory;
-use crate::serving::Serving;
+use nerite_core::statistics::Phase;
 
 /// How a metric's values develop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,159 +9,330 @@ pub(super) enum Kind {
     Counter,
     /// It goes up and down.
     Gauge,
+    /// How many values are in each bucket; it only grows.
+    Histogram,
+    /// Quantiles of the last minute.
+    Summary,
 }
 
-/// A metric's value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value {
-    Number(u64),
-    Seconds(f64),
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Kind {
+    /// As it is called in Prometheus' text format.
+    pub(super) fn name(self) -> &'static str {
         match self {
-            Value::Number(number) => number.fmt(f),
-            Value::Seconds(seconds) => seconds.fmt(f),
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+            Kind::Summary => "summary",
         }
     }
 }
 
-/// A metric with one series per model version.
+/// Whether a metric is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// Always.
+    Always,
+    /// Unless `--metrics-config=counter_latencies=false`.
+    Counters,
+    /// With `--metrics-config=histogram_latencies=true`.
+    Histograms,
+    /// With `--metrics-config=summary_latencies=true`.
+    Summaries,
+    /// Unless `--allow-cpu-metrics=false`.
+    Cpu,
+}
+
+/// A metric.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
+    /// What is counted or measured in; empty for plain numbers.
+    pub(super) unit: &'static str,
     pub(super) help: &'static str,
-    pub(super) value: fn(&ModelVersion) -> Value,
+    /// In alphabetical order, as in Triton, before `le` and `quantile`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for METRICS.md, which a test makes"))]
+    pub(super) labels: &'static [&'static str],
+    pub(super) when: When,
 }
 
-/// A metric with one series per model version and reason.
-pub(super) struct FailureFamily {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) help: &'static str,
-}
+/// What each series of a model version is told apart by, after the tags of its configuration.
+const VERSION: &[&str] = &["model", "version"];
+const VERSION_AND_REASON: &[&str] = &["model", "reason", "version"];
 
-/// A metric of the whole server, with one series.
-pub(super) struct ServerFamily {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) help: &'static str,
-    pub(super) value: fn(&Serving) -> Value,
-}
+const COUNT: Family =
+    Family { name: "", kind: Kind::Counter, unit: "", help: "", labels: VERSION, when: When::Always };
+const GAUGE: Family = Family { kind: Kind::Gauge, ..COUNT };
+const MICROS: Family = Family { unit: "us", when: When::Counters, ..COUNT };
+const SUMMARY: Family = Family { kind: Kind::Summary, unit: "us", when: When::Summaries, ..COUNT };
+const SECONDS: Family = Family { kind: Kind::Histogram, unit: "seconds", ..COUNT };
+const SERVER_GAUGE: Family = Family { kind: Kind::Gauge, labels: &[], ..COUNT };
+const SERVER_BYTES: Family = Family { unit: "bytes", ..SERVER_GAUGE };
+const SERVER_COUNT: Family = Family { labels: &[], ..COUNT };
 
-/// Failed requests, by reason.
-pub(super) const FAILURES: FailureFamily = FailureFamily {
+// Triton's, with Triton's names and help.
+
+pub(super) const SUCCESS: Family = Family {
+    name: "nv_inference_request_success",
+    help: "Number of successful inference requests, all batch sizes",
+    ..COUNT
+};
+pub(super) const FAILURES: Family = Family {
     name: "nv_inference_request_failure",
-    kind: Kind::Counter,
     help: "Number of failed inference requests, all batch sizes",
+    labels: VERSION_AND_REASON,
+    ..COUNT
+};
+pub(super) const INFERENCES: Family = Family {
+    name: "nv_inference_count",
+    help: "Number of inferences performed (does not include cached requests)",
+    ..COUNT
+};
+pub(super) const EXECUTIONS: Family = Family {
+    name: "nv_inference_exec_count",
+    help: "Number of model executions performed (does not include cached requests)",
+    ..COUNT
+};
+/// In the order of [`Phase::ALL`], as the next two.
+pub(super) const DURATIONS: [Family; Phase::ALL.len()] = [
+    Family {
+        name: "nv_inference_request_duration_us",
+        help: "Cumulative inference request duration in microseconds (includes cached requests)",
+        ..MICROS
+    },
+    Family {
+        name: "nv_inference_queue_duration_us",
+        help: "Cumulative inference queuing duration in microseconds (includes cached requests)",
+        ..MICROS
+    },
+    Family {
+        name: "nv_inference_compute_input_duration_us",
+        help: "Cumulative compute input duration in microseconds (does not include cached requests)",
+        ..MICROS
+    },
+    Family {
+        name: "nv_inference_compute_infer_duration_us",
+        help: "Cumulative compute inference duration in microseconds (does not include cached requests)",
+        ..MICROS
+    },
+    Family {
+        name: "nv_inference_compute_output_duration_us",
+        help: "Cumulative inference compute output duration in microseconds (does not include cached requests)",
+        ..MICROS
+    },
+];
+pub(super) const SUMMARIES: [Family; Phase::ALL.len()] = [
+    Family {
+        name: "nv_inference_request_summary_us",
+        help: "Summary of inference request duration in microseconds (includes cached requests)",
+        ..SUMMARY
+    },
+    Family {
+        name: "nv_inference_queue_summary_us",
+        help: "Summary of inference queuing duration in microseconds (includes cached requests)",
+        ..SUMMARY
+    },
+    Family {
+        name: "nv_inference_compute_input_summary_us",
+        help: "Cumulative compute input duration in microseconds (does not include cached requests)",
+        ..SUMMARY
+    },
+    Family {
+        name: "nv_inference_compute_infer_summary_us",
+        help: "Cumulative compute inference duration in microseconds (does not include cached requests)",
+        ..SUMMARY
+    },
+    Family {
+        name: "nv_inference_compute_output_summary_us",
+        help: "Cumulative inference compute output duration in microseconds (does not include cached requests)",
+        ..SUMMARY
+    },
+];
+pub(super) const FIRST_RESPONSE: Family = Family {
+    name: "nv_inference_first_response_histogram_ms",
+    kind: Kind::Histogram,
+    unit: "ms",
+    when: When::Histograms,
+    help: "Duration from request to first response in milliseconds",
+    ..COUNT
+};
+pub(super) const PENDING: Family = Family {
+    name: "nv_inference_pending_request_count",
+    help: "Instantaneous number of pending requests awaiting execution per-model.",
+    ..GAUGE
+};
+pub(super) const LOAD_DURATION: Family =
+    Family { name: "nv_model_load_duration_secs", unit: "secs", help: "Model load time in seconds", ..GAUGE };
+pub(super) const PINNED_TOTAL: Family = Family {
+    name: "nv_pinned_memory_pool_total_bytes",
+    help: "Pinned memory pool total memory size, in bytes",
+    ..SERVER_BYTES
+};
+pub(super) const PINNED_USED: Family = Family {
+    name: "nv_pinned_memory_pool_used_bytes",
+    help: "Pinned memory pool used memory size, in bytes",
+    ..SERVER_BYTES
+};
+pub(super) const CPU_UTILIZATION: Family = Family {
+    name: "nv_cpu_utilization",
+    help: "CPU utilization rate [0.0 - 1.0]",
+    when: When::Cpu,
+    ..SERVER_GAUGE
+};
+pub(super) const CPU_MEMORY_TOTAL: Family = Family {
+    name: "nv_cpu_memory_total_bytes",
+    help: "CPU total memory (RAM), in bytes",
+    when: When::Cpu,
+    ..SERVER_BYTES
+};
+pub(super) const CPU_MEMORY_USED: Family = Family {
+    name: "nv_cpu_memory_used_bytes",
+    help: "CPU used memory (RAM), in bytes",
+    when: When::Cpu,
+    ..SERVER_BYTES
 };
 
-/// The metrics with one series per model version.
-pub(super) const FAMILIES: [Family; 12] = [
-    counter(
-        "nv_inference_request_success",
-        "Number of successful inference requests, all batch sizes",
-        |v| count(v.statistics().success.count()),
-    ),
-    counter("nv_inference_count", "Number of inferences performed (does not include cached requests)", |v| {
-        count(v.statistics().inferences())
-    }),
-    counter(
-        "nv_inference_exec_count",
-        "Number of model executions performed (does not include cached requests)",
-        |v| count(v.statistics().executions()),
-    ),
-    counter(
-        "nv_inference_request_duration_us",
-        "Cumulative inference request duration in microseconds (includes cached requests)",
-        |v| micros(&v.statistics().success),
-    ),
-    counter(
-        "nv_inference_queue_duration_us",
-        "Cumulative inference queuing duration in microseconds (includes cached requests)",
-        |v| micros(&v.statistics().queue),
-    ),
-    counter(
-        "nv_inference_compute_input_duration_us",
-        "Cumulative compute input duration in microseconds (does not include cached requests)",
-        |v| micros(&v.statistics().compute_input),
-    ),
-    counter(
-        "nv_inference_compute_infer_duration_us",
-        "Cumulative compute inference duration in microseconds (does not include cached requests)",
-        |v| micros(&v.statistics().compute_infer),
-    ),
-    counter(
-        "nv_inference_compute_output_duration_us",
-        "Cumulative inference compute output duration in microseconds (does not include cached requests)",
-        |v| micros(&v.statistics().compute_output),
-    ),
-    counter(
-        "nerite_inference_rerun_count",
-        "Number of requests run again by themselves because their batch had failed",
-        |v| count(v.statistics().reruns()),
-    ),
+// Nerite's own, of every model version.
+
+pub(super) const REQUESTS: Family = Family {
+    name: "nerite_inference_requests_total",
+    help: "Number of inference requests that named the model: those that succeeded, those that failed, and those in flight",
+    ..COUNT
+};
+pub(super) const PHASES: [Family; Phase::ALL.len()] = [
     Family {
-        name: "nv_inference_pending_request_count",
-        kind: Kind::Gauge,
-        help: "Instantaneous number of pending requests awaiting execution per-model.",
-        value: |version| size(version.pending()),
+        name: "nerite_inference_request_duration_seconds",
+        help: "Time from a successful request's arrival to its answer",
+        ..SECONDS
     },
     Family {
-        name: "nv_model_load_duration_secs",
-        kind: Kind::Gauge,
-        help: "Model load time in seconds",
-        value: |version| Value::Seconds(version.load_duration.as_secs_f64()),
+        name: "nerite_inference_queue_duration_seconds",
+        help: "Time that a successful request waited to be executed",
+        ..SECONDS
     },
     Family {
-        name: "nerite_stalled_instances",
-        kind: Kind::Gauge,
-        help: "Number of instances that have been executing for longer than --instance-stall-secs",
-        value: |version| size(version.stalls().len()),
+        name: "nerite_inference_compute_input_duration_seconds",
+        help: "Time spent on the inputs of a successful request's batch",
+        ..SECONDS
+    },
+    Family {
+        name: "nerite_inference_compute_infer_duration_seconds",
+        help: "Time that a successful request's batch spent in the model",
+        ..SECONDS
+    },
+    Family {
+        name: "nerite_inference_compute_output_duration_seconds",
+        help: "Time spent on the outputs of a successful request's batch",
+        ..SECONDS
     },
 ];
+pub(super) const BATCH_SIZE: Family = Family {
+    name: "nerite_inference_batch_size",
+    kind: Kind::Histogram,
+    unit: "rows",
+    help: "Number of rows that the model was executed with at a time",
+    ..COUNT
+};
+pub(super) const BATCHES: Family = Family {
+    name: "nerite_inference_batches_total",
+    help: "Number of batches sent to be executed, by why it was then and with no more requests: single (the model's requests \
+           are not combined), full, preferred (a preferred size), shape (the next request is unlike), delay (its oldest \
+           request has waited for max_queue_delay_microseconds), idle (an instance was free and nothing else waited)",
+    labels: VERSION_AND_REASON,
+    ..COUNT
+};
+pub(super) const INLINE: Family = Family {
+    name: "nerite_inference_inline_batches_total",
+    help: "Number of batches executed on a thread of the network, as those of fast models are",
+    ..COUNT
+};
+pub(super) const RERUNS: Family = Family {
+    name: "nerite_inference_rerun_count",
+    help: "Number of requests run again by themselves because their batch had failed",
+    ..COUNT
+};
+pub(super) const OLDEST: Family = Family {
+    name: "nerite_queue_oldest_age_seconds",
+    unit: "seconds",
+    help: "For how long the oldest of the waiting requests has waited",
+    ..GAUGE
+};
+pub(super) const INSTANCES: Family =
+    Family { name: "nerite_instances", help: "Number of instances of the model", ..GAUGE };
+pub(super) const BUSY: Family =
+    Family { name: "nerite_instances_busy", help: "Number of instances that execute", ..GAUGE };
+pub(super) const STALLED: Family = Family {
+    name: "nerite_stalled_instances",
+    help: "Number of instances that have been executing for longer than --instance-stall-secs",
+    ..GAUGE
+};
+pub(super) const STATE: Family = Family {
+    name: "nerite_model_state",
+    help: "1 for the state that the version is in: LOADING, READY, UNLOADING, UNAVAILABLE. A model that came to no version \
+           has an empty one, and one that was unloaded has none",
+    labels: &["model", "state", "version"],
+    ..GAUGE
+};
 
-/// The metrics of the whole server.
-pub(super) const SERVER_FAMILIES: [ServerFamily; 4] = [
-    ServerFamily {
-        name: "nerite_inflight_requests",
-        kind: Kind::Gauge,
-        help: "Number of inference requests being read, queued, executed or answered",
-        value: |serving| size(serving.inflight.requests()),
-    },
-    ServerFamily {
-        name: "nerite_inflight_bytes",
-        kind: Kind::Gauge,
-        help: "Number of bytes that the bodies of the gRPC calls in flight have brought",
-        value: |serving| size(serving.inflight.bytes()),
-    },
-    ServerFamily {
-        name: "process_resident_memory_bytes",
-        kind: Kind::Gauge,
-        help: "Resident memory size in bytes",
-        value: |_| Value::Number(memory::resident().unwrap_or_default()),
-    },
-    ServerFamily {
-        name: "nerite_memory_given_back_bytes",
-        kind: Kind::Counter,
-        help: "Number of bytes that were given back to the system after models were unloaded",
-        value: |serving| Value::Number(serving.reclaim.bytes()),
-    },
-];
+// Nerite's own, of the process.
 
-const fn counter(name: &'static str, help: &'static str, value: fn(&ModelVersion) -> Value) -> Family {
-    Family { name, kind: Kind::Counter, help, value }
-}
-
-fn count(count: u64) -> Value {
-    Value::Number(count)
-}
-
-fn size(size: usize) -> Value {
-    Value::Number(size as u64)
-}
-
-fn micros(timed: &Timed) -> Value {
-    Value::Number(timed.nanos() / 1_000)
-}
+pub(super) const LOADED: Family = Family {
+    name: "nerite_model_loads_total",
+    help: "Number of model versions that were loaded and came to be served",
+    ..SERVER_COUNT
+};
+pub(super) const LOAD_FAILURES: Family = Family {
+    name: "nerite_model_load_failures_total",
+    help: "Number of loads that failed, of a version or of a model that never came to versions, by the kind of the error",
+    labels: &["reason"],
+    ..SERVER_COUNT
+};
+pub(super) const UNLOADED: Family = Family {
+    name: "nerite_model_unloads_total",
+    help: "Number of model versions that were served and are gone, with everything that they held",
+    ..SERVER_COUNT
+};
+pub(super) const INFLIGHT_REQUESTS: Family = Family {
+    name: "nerite_inflight_requests",
+    help: "Number of inference requests being read, queued, executed or answered",
+    ..SERVER_GAUGE
+};
+pub(super) const INFLIGHT_BYTES: Family = Family {
+    name: "nerite_inflight_bytes",
+    help: "Number of bytes that the bodies of the gRPC calls in flight have brought",
+    ..SERVER_BYTES
+};
+pub(super) const GIVEN_BACK: Family = Family {
+    name: "nerite_memory_given_back_bytes",
+    unit: "bytes",
+    help: "Number of bytes that were given back to the system after models were unloaded",
+    ..SERVER_COUNT
+};
+pub(super) const BUILD: Family = Family {
+    name: "nerite_build_info",
+    help: "Always 1; the label says which version of Nerite this is",
+    labels: &["version"],
+    ..SERVER_GAUGE
+};
+pub(super) const PROCESS_CPU: Family = Family {
+    name: "process_cpu_seconds_total",
+    unit: "seconds",
+    help: "Total user and system CPU time spent in seconds",
+    ..SERVER_COUNT
+};
+pub(super) const PROCESS_RESIDENT: Family =
+    Family { name: "process_resident_memory_bytes", help: "Resident memory size in bytes", ..SERVER_BYTES };
+pub(super) const PROCESS_VIRTUAL: Family =
+    Family { name: "process_virtual_memory_bytes", help: "Virtual memory size in bytes", ..SERVER_BYTES };
+pub(super) const PROCESS_THREADS: Family =
+    Family { name: "process_threads", help: "Number of OS threads in the process", ..SERVER_GAUGE };
+pub(super) const PROCESS_OPEN_FDS: Family =
+    Family { name: "process_open_fds", help: "Number of open file descriptors", ..SERVER_GAUGE };
+pub(super) const PROCESS_MAX_FDS: Family =
+    Family { name: "process_max_fds", help: "Maximum number of open file descriptors", ..SERVER_GAUGE };
+pub(super) const PROCESS_START: Family = Family {
+    name: "process_start_time_seconds",
+    unit: "seconds",
+    help: "Start time of the process since unix epoch in seconds",
+    ..SERVER_GAUGE
+};

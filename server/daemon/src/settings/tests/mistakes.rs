@@ -44,6 +44,12 @@ fn settings_of_polling_in_another_mode_are_warned_of() {
 }
 
 #[test]
+fn quantiles_without_summaries_are_warned_of() {
+    let sentence = "--metrics-config has no effect unless --metrics-config=summary_latencies is true";
+    assert_eq!(warnings("--metrics-config=summary_quantiles=0.5:0.1", ""), [sentence]);
+}
+
+#[test]
 fn flags_that_only_tune_are_accepted_with_a_warning_from_every_source() {
     for flag in flags::FLAGS.iter().filter(|flag| matches!(flag.standing, Standing::Tunes)) {
         let value = flag.default.unwrap_or("1");
@@ -212,6 +218,33 @@ fn settings_that_do_not_go_together_are_refused() {
         (
             "--backend-config=onnxruntime",
             "--backend-config: expected BACKEND,KEY=VALUE or KEY=VALUE, found 'onnxruntime'",
+        ),
+        (
+            "--metrics-config=counter_latencies",
+            "--metrics-config: expected KEY=VALUE, found 'counter_latencies'",
+        ),
+        (
+            "--metrics-config=a,counter_latencies=true",
+            "--metrics-config: expected KEY=VALUE, found 'a,counter_latencies=true'",
+        ),
+        (
+            "--metrics-config=summary_latency=true",
+            "--metrics-config: the metrics have no setting 'summary_latency'; they have counter_latencies, \
+             histogram_latencies, summary_latencies, summary_quantiles",
+        ),
+        (
+            "--metrics-config=summary_latencies=yes",
+            "--metrics-config: expected true or false for 'summary_latencies', found 'yes'",
+        ),
+        (
+            "--metrics-config=summary_quantiles=0.5",
+            "--metrics-config: expected QUANTILE:ERROR[,QUANTILE:ERROR...], all from 0 to 1, for 'summary_quantiles', \
+             found '0.5'",
+        ),
+        (
+            "--metrics-config=summary_quantiles=0.5:0.1,1.5:0.1",
+            "--metrics-config: expected QUANTILE:ERROR[,QUANTILE:ERROR...], all from 0 to 1, for 'summary_quantiles', \
+             found '0.5:0.1,1.5:0.1'",
         ),
         ("--backend-config=,a=b", "--backend-config: expected BACKEND,KEY=VALUE or KEY=VALUE, found ',a=b'"),
         (
