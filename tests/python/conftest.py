@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts" / "lib"))
 
+import accounts
 import grpc
 import models
 import tritonclient.grpc as triton
@@ -40,6 +41,7 @@ def serve(tmp_path):
 
     yield start
     for daemon in started:
+        accounts.check_if_idle(daemon)
         daemon.stop()
 
 
@@ -51,6 +53,8 @@ def zoo(tmp_path_factory):
     fill_zoo(repository)
     with Daemon([f"--model-repository={repository.folder}", "--id=zoo"], folder / "nerite.log") as daemon:
         yield daemon.wait_ready(60)
+        # Whatever the tests did to it.
+        accounts.check(daemon)
 
 
 def fill_zoo(repository):

@@ -4,7 +4,20 @@ import os
 import subprocess
 import sys
 
-from bench import batches, idle, load, overload, reload_memory, repository, scale, startup, storm, swap
+from bench import (
+    accounting,
+    batches,
+    idle,
+    load,
+    overload,
+    reload_memory,
+    repository,
+    scale,
+    scrape,
+    startup,
+    storm,
+    swap,
+)
 from daemon import DaemonError
 
 BENCHMARKS = {
@@ -18,6 +31,8 @@ BENCHMARKS = {
     "swap": swap.run,
     "reload-memory": reload_memory.run,
     "repository": repository.run,
+    "scrape": scrape.run,
+    "accounting": accounting.run,
 }
 
 

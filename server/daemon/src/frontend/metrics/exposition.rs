@@ -52,7 +52,7 @@ impl Exposition {
             (Format::OpenMetrics, kind) => (name, kind.name()),
         };
         // A vector takes everything.
-        let _ = write!(self.bytes, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        let _ = writeln!(self.bytes, "# HELP {name} {help}\n# TYPE {name} {kind}");
         let has_unit = name.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_'));
         if self.format == Format::OpenMetrics && !unit.is_empty() && has_unit {
             let _ = writeln!(self.bytes, "# UNIT {name} {unit}");
@@ -152,25 +152,14 @@ impl Exposition {
                     // The digits of a number that is greater by one in front of them, which takes the zeros along.
                     let digits = number.format(SECOND + rest).as_bytes();
                     self.bytes.push(b'.');
-                    self.bytes.extend_from_slice(digits[1..].trim_ascii_zeros());
+                    let last = digits.iter().rposition(|&digit| digit != b'0').unwrap_or_default();
+                    self.bytes.extend_from_slice(&digits[1..=last]);
                 }
             }
             Value::Real(value) => {
                 let _ = write!(self.bytes, "{value}");
             }
         }
-    }
-}
-
-trait TrimZeros {
-    /// Without the zeros at the end.
-    fn trim_ascii_zeros(&self) -> &Self;
-}
-
-impl TrimZeros for [u8] {
-    fn trim_ascii_zeros(&self) -> &[u8] {
-        let end = self.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
-        &self[..end]
     }
 }
 
