@@ -26,6 +26,7 @@ mod shape;
 mod slots;
 pub mod strings;
 mod tensor;
+mod trace;
 
 pub use aligned::AlignedBytes;
 pub use backend::{Artifact, Backend, Instance, InstanceSpec, Model};
@@ -42,3 +43,4 @@ pub use responder::{Exchange, Responder, Response, Sent};
 pub use shape::Shape;
 pub use slots::{Slot, Slots};
 pub use tensor::Tensor;
+pub use trace::{SpanContext, TraceMark, TracedBatch};

@@ -1,8 +1,9 @@
 use std::fmt;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::{BackendError, Batch, Cancel, Phases, Responder, Slot, Slots, Tensor};
+use crate::{BackendError, Batch, Cancel, Phases, Responder, Slot, Slots, Tensor, TraceMark};
 
 /// A request's inputs by slot; `None` where an optional one was left out.
 pub type Inputs = SmallVec<[Option<Tensor>; 2]>;
@@ -14,6 +15,8 @@ pub struct Meta {
     pub id: String,
     /// Parameters that the server does not interpret, in no particular order.
     pub parameters: Vec<(String, Parameter)>,
+    /// Set if it is traced.
+    pub trace: Option<Arc<TraceMark>>,
 }
 
 /// The value of a request parameter.

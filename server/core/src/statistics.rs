@@ -97,6 +97,8 @@ pub struct Journey {
     pub phases: Phases,
     /// How many rows it had.
     pub rows: u32,
+    /// The trace that it is part of, if it is traced: what an exemplar names beside `total`.
+    pub trace_id: Option<u128>,
 }
 
 /// The running account of one model version. The metrics and the statistics RPC both read it, and so agree.
@@ -279,8 +281,13 @@ mod tests {
         let at = |micros| start + Duration::from_micros(micros);
         let phases = Phases { start, input_end: at(10), infer_end: at(40), end: at(60) };
         statistics.executed(3, &phases);
-        let journey =
-            Journey { total: Duration::from_micros(100), queued: Duration::from_micros(30), phases, rows: 3 };
+        let journey = Journey {
+            total: Duration::from_micros(100),
+            queued: Duration::from_micros(30),
+            phases,
+            rows: 3,
+            trace_id: None,
+        };
         statistics.succeeded(&journey);
         assert_eq!((statistics.success.count(), statistics.success.nanos()), (1, 100_000));
         assert_eq!(statistics.queue.nanos(), 30_000);

@@ -106,7 +106,8 @@ impl ModelVersion {
     /// Queues a request for execution. Dropping the answer cancels it.
     pub fn infer(self: &Arc<Self>, admitted: Admitted, received: Instant) -> Answer {
         let Admitted { inputs, wanted, rows, meta, terms } = admitted;
-        let Open { responder, answer } = open(Arc::clone(self) as Arc<dyn Ledger>, rows, received);
+        let trace_id = meta.trace.as_ref().map(|mark| mark.context().trace_id);
+        let Open { responder, answer } = open(Arc::clone(self) as Arc<dyn Ledger>, rows, received, trace_id);
         self.unreleased.fetch_add(1, Ordering::Relaxed);
         let request = Request::new(inputs, wanted, rows, meta, responder);
         answer.queued_at(self.scheduler.push(request, &terms))

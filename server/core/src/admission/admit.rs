@@ -30,7 +30,7 @@ pub fn admit(spec: &ModelSpec, request: InferRequest) -> Result<Admitted, Refusa
     let InferRequest { id, inputs, outputs, terms, parameters } = request;
     match check(spec, inputs, &outputs) {
         Ok((inputs, wanted, rows)) => {
-            Ok(Admitted { inputs, wanted, rows, meta: Meta { id, parameters }, terms })
+            Ok(Admitted { inputs, wanted, rows, meta: Meta { id, parameters, trace: None }, terms })
         }
         Err(fault) => Err(Refusal::new(&spec.name, &id, fault)),
     }

@@ -34,10 +34,10 @@ pub(crate) struct Open {
     pub(crate) answer: Answer,
 }
 
-/// Opens the exchange of a request of so many rows that arrived at `received`.
-pub(crate) fn open(ledger: Arc<dyn Ledger>, rows: u32, received: Instant) -> Open {
+/// Opens the exchange of a request of so many rows that arrived at `received` and is part of that trace, if of any.
+pub(crate) fn open(ledger: Arc<dyn Ledger>, rows: u32, received: Instant, trace_id: Option<u128>) -> Open {
     let state = Mutex::new(State { phases: None, stage: Stage::Waiting(None) });
-    let shared = Arc::new(Shared { cancel: Cancel::default(), rows, received, ledger, state });
+    let shared = Arc::new(Shared { cancel: Cancel::default(), rows, received, trace_id, ledger, state });
     let responder = Responder::new(Arc::new(Call(Arc::clone(&shared))));
     Open { responder, answer: Answer { shared, placed: None, timer: None } }
 }
@@ -46,6 +46,7 @@ struct Shared {
     cancel: Cancel,
     rows: u32,
     received: Instant,
+    trace_id: Option<u128>,
     ledger: Arc<dyn Ledger>,
     state: Mutex<State>,
 }
@@ -119,7 +120,13 @@ impl Shared {
             (None, phases) => {
                 let phases = phases.unwrap_or_else(|| never_reported(Instant::now()));
                 let queued = phases.start.saturating_duration_since(self.received);
-                statistics.succeeded(&Journey { total, queued, phases, rows: self.rows });
+                statistics.succeeded(&Journey {
+                    total,
+                    queued,
+                    phases,
+                    rows: self.rows,
+                    trace_id: self.trace_id,
+                });
             }
         }
     }
@@ -184,6 +191,11 @@ impl Answer {
         let mut answer = self;
         answer.placed = placed;
         answer
+    }
+
+    /// When the request was executed; `None` if it was not, or has not been yet.
+    pub fn phases(&self) -> Option<Phases> {
+        self.shared.state.lock().phases
     }
 
     /// Answers the request with an error if it still waits in the queue. The time for that is over.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use nerite_backend::{BackendError, Batch, Code};
+use nerite_backend::{BackendError, Batch, Code, TracedBatch};
 
 use super::executor::Lost;
 use super::pace::Place;
@@ -70,6 +70,7 @@ impl Dispatch {
         }
         // The last look: who gave up by now is not executed.
         requests.retain(|request| !request.cancel().is_cancelled());
+        TracedBatch::note(&requests);
         let (count, seat) = (requests.len(), executor.seat());
         let began = scheduler.machinery.clock.now();
         let executed = match count {

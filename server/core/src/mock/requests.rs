@@ -29,7 +29,7 @@ pub(crate) fn of_shapes(id: &str, rows: u32, shapes: &[Option<&[i64]>]) -> Admit
         inputs,
         wanted,
         rows,
-        meta: Meta { id: id.to_owned(), parameters: Vec::new() },
+        meta: Meta { id: id.to_owned(), ..Meta::default() },
         terms: QueueTerms::default(),
     }
 }

@@ -1,12 +1,13 @@
 //! Which requests go together, and how many batches run at once.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use nerite_backend::DType;
+use nerite_backend::{DType, SpanContext, TraceMark, TracedBatch};
 
 use super::{batches_of_8, one_by_one, send};
 use crate::execution::Answer;
-use crate::mock::{input, model, of_shapes, serve, until, wait};
+use crate::mock::{input, model, of_shapes, request, serve, until, wait};
 use crate::model::ModelSpec;
 
 #[test]
@@ -108,4 +109,32 @@ fn requests_with_different_optional_inputs_are_not_executed_together() {
     let one: &[Option<&[i64]>] = &[row, None];
     let batches = batches(spec, &[("a", both), ("b", one), ("c", one), ("d", both)]);
     assert_eq!(batches, [vec!["a"], vec!["b", "c"], vec!["d"]]);
+}
+
+#[test]
+fn traced_requests_are_told_of_their_batch_and_of_each_other() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let mark = |span_id| Arc::new(TraceMark::new(SpanContext { trace_id: 7, span_id }));
+    let traced = |mark: &Arc<TraceMark>| {
+        let mut admitted = request("traced", 2);
+        admitted.meta.trace = Some(Arc::clone(mark));
+        version.infer(admitted, Instant::now())
+    };
+    let marks = [mark(1), mark(2), mark(3)];
+    let first = traced(&marks[0]);
+    let busy = handle.next();
+    let mut answers: Vec<Answer> =
+        vec![traced(&marks[1]), send(&version, "not traced", 1), traced(&marks[2])];
+    assert_eq!(marks[1].batch(), None);
+    busy.succeed();
+    assert!(wait(first).error.is_none());
+    handle.next().succeed();
+    let mut last = answers.pop().expect("there are three");
+    assert!(wait(&mut last).error.is_none());
+    assert!(last.phases().is_some_and(|phases| phases.start <= phases.end));
+    let alone = TracedBatch { requests: 1, rows: 2, traced: Arc::new([marks[0].context()]) };
+    assert_eq!(marks[0].batch(), Some(&alone));
+    let traced = Arc::new([marks[1].context(), marks[2].context()]);
+    let together = TracedBatch { requests: 3, rows: 5, traced };
+    assert!(marks[1..].iter().all(|mark| mark.batch() == Some(&together)));
 }
