@@ -275,7 +275,6 @@ def test_the_index_of_one_repository_cannot_be_asked_for(stub):
         "CudaSharedMemoryStatus",
         "CudaSharedMemoryRegister",
         "CudaSharedMemoryUnregister",
-        "TraceSetting",
         "LogSettings",
     ],
 )

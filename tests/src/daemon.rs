@@ -79,6 +79,12 @@ impl Daemon {
         metrics::scrape(self.metrics_port)
     }
 
+    /// The names of its threads.
+    pub fn threads(&self) -> io::Result<Vec<String>> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
+        threads.map(|thread| Ok(fs::read_to_string(thread?.path().join("comm"))?.trim().to_owned())).collect()
+    }
+
     /// Asks it to end, as an operator would (SIGTERM).
     pub fn terminate(&self) -> anyhow::Result<()> {
         // Signals need unsafe code or another program; the shell's own `kill` is everywhere.

@@ -17,5 +17,6 @@ pub mod metrics;
 pub mod models;
 #[path = "../../backends/onnxruntime/tests/support/onnx.rs"]
 mod onnx;
+pub mod otlp;
 pub mod probe;
 pub mod requests;

@@ -97,7 +97,7 @@ pub struct Journey {
     pub phases: Phases,
     /// How many rows it had.
     pub rows: u32,
-    /// The trace that it is part of, if it is traced: what an exemplar names beside `total`.
+    /// The trace that it is part of, if it is traced: the exemplar of its bucket then names it.
     pub trace_id: Option<u128>,
 }
 
@@ -127,7 +127,7 @@ pub struct Statistics {
     inline: AtomicU64,
     /// Quantiles of every phase, if anybody wants them.
     summaries: Option<Summaries>,
-    /// Made with the first one.
+    /// Examples among the requests that were traced. Made with the first one.
     exemplars: OnceLock<Box<Exemplars>>,
 }
 
@@ -162,6 +162,10 @@ impl Statistics {
         self.compute_output.add(output);
         self.inferences.fetch_add(u64::from(journey.rows), Relaxed);
         self.success.add(total);
+        if let Some(trace_id) = journey.trace_id {
+            let exemplar = Exemplar { trace_id, value: total, at: SystemTime::now() };
+            self.exemplars.get_or_init(Box::default).put(exemplar);
+        }
     }
 
     /// Accounts for a failed request that was known for `after`.
@@ -176,12 +180,6 @@ impl Statistics {
         if inline {
             self.inline.fetch_add(1, Relaxed);
         }
-    }
-
-    /// Remembers a request that was traced as an example of those that took about as long. For sampled requests: the
-    /// first of a model allocates. One that meets another on its way is not remembered.
-    pub fn exemplify(&self, exemplar: Exemplar) {
-        self.exemplars.get_or_init(Box::default).put(exemplar);
     }
 
     /// The latest exemplar of each of the buckets of [`Statistics::success`] that has one.

@@ -12,6 +12,7 @@ mod net;
 mod readiness;
 mod reclaim;
 mod repositories;
+mod request_trace;
 pub mod serve;
 mod serving;
 pub mod settings;

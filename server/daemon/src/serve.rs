@@ -25,6 +25,7 @@ use crate::net::{Bound, Deadline, Endpoint, GrpcOptions, Stopped, serve_grpc, se
 use crate::readiness::Readiness;
 use crate::reclaim::Reclaim;
 use crate::repositories::{initial, watch};
+use crate::request_trace::Tracer;
 use crate::serving::{Serving, Stage};
 use crate::settings::{Compression, Limits, Listener, Settings};
 use crate::wiring;
@@ -37,6 +38,9 @@ pub enum Ended {
     /// The time to drain was over before that.
     CutShort,
 }
+
+/// What each step of the exit has, even when its time is over: it takes no time unless something hangs.
+const AT_LEAST: Duration = Duration::from_millis(100);
 
 /// Serves until SIGTERM or SIGINT. It is an error if models that had to load did not.
 ///
@@ -152,6 +156,7 @@ fn serving(
     serving.readiness = Readiness::new(repository.strict_readiness, &repository.ready_models);
     serving.reclaim = reclaim;
     serving.metrics = Metrics::new(settings.metrics_config.clone());
+    serving.tracer = Tracer::new(&settings.trace);
     serving
 }
 
@@ -237,11 +242,12 @@ impl Endpoints {
             ended = Ended::CutShort;
         }
         // What was cancelled above is let go of at once, unless an engine hangs.
-        let rest = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
+        let rest = until.saturating_duration_since(Instant::now()).max(AT_LEAST);
         if tokio::time::timeout(rest, manager.shut_down()).await.is_err() {
             tracing::error!("exit timeout expired: models are still executing");
             ended = Ended::CutShort;
         }
+        serving.tracer.close(until.saturating_duration_since(Instant::now()).max(AT_LEAST)).await;
         self.probes.iter().for_each(Endpoint::cut);
         ended
     }

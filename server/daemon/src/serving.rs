@@ -12,6 +12,7 @@ use crate::inflight::Inflight;
 use crate::readiness::Readiness;
 use crate::reclaim::Reclaim;
 use crate::settings::MetricsConfig;
+use crate::request_trace::Tracer;
 
 /// What every endpoint sees of the server.
 pub(crate) struct Serving {
@@ -27,6 +28,8 @@ pub(crate) struct Serving {
     pub reclaim: Arc<Reclaim>,
     /// The metrics endpoint.
     pub metrics: Metrics,
+    /// Traces of single requests.
+    pub tracer: Tracer,
     /// What its readiness depends on.
     pub readiness: Readiness,
     stage: watch::Sender<Stage>,
@@ -59,6 +62,7 @@ impl Serving {
             control: None,
             reclaim: Arc::default(),
             metrics: Metrics::new(MetricsConfig::default()),
+            tracer: Tracer::default(),
             readiness: Readiness::Strict,
             stage,
             exiting: AtomicBool::new(false),

@@ -8,7 +8,7 @@ use super::timed::{BUCKETS, bucket, nanos};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exemplar {
     /// The trace's id, as in W3C's trace context.
-    pub trace_id: [u8; 16],
+    pub trace_id: u128,
     /// How long the request took, from its arrival to its answer.
     pub value: Duration,
     /// When it was answered.
@@ -40,14 +40,14 @@ mod tests {
     fn the_latest_of_each_bucket_is_kept() {
         let exemplars = Exemplars::default();
         let of = |id, micros| Exemplar {
-            trace_id: [id; 16],
+            trace_id: id,
             value: Duration::from_micros(micros),
             at: SystemTime::UNIX_EPOCH,
         };
         for exemplar in [of(1, 50), of(2, 51), of(3, 100), of(4, u64::MAX >> 20)] {
             exemplars.put(exemplar);
         }
-        let latest = exemplars.latest().map(|exemplar| exemplar.map(|exemplar| exemplar.trace_id[0]));
+        let latest = exemplars.latest().map(|exemplar| exemplar.map(|exemplar| exemplar.trace_id));
         assert_eq!((latest[0], latest[1], latest[BUCKETS - 1]), (Some(1), Some(3), Some(4)));
         assert!(latest[2..BUCKETS - 1].iter().all(Option::is_none));
     }

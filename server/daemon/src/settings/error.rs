@@ -117,12 +117,12 @@ pub enum SettingsError {
     /// Nothing to check.
     #[error("'nerite check' needs the directory of a model repository")]
     NothingToCheck,
-    /// A `backend-config` for something that the backend does not have.
+    /// A `backend-config` or `trace-config` for something that there is not.
     #[error("{origin}: {backend} has no setting '{key}'; it has {known}")]
     UnknownBackendKey {
         /// Who says so.
         origin: Origin,
-        /// The backend, in words.
+        /// The backend or what else has settings, in words.
         backend: &'static str,
         /// As it was written.
         key: String,
@@ -190,6 +190,8 @@ pub enum Warning {
         /// What it is when it is on.
         is: &'static str,
     },
+    /// Traces are to be written, but no file is named.
+    TraceWithoutFile,
     /// A `backend-config` for a backend that is not there.
     UnknownBackend {
         /// Who sets it.
@@ -206,6 +208,9 @@ impl fmt::Display for Warning {
             Self::Ignored { origin, unless, is } => {
                 write!(f, "{origin} has no effect unless --{unless} is {is}")
             }
+            Self::TraceWithoutFile => f.write_str(
+                "nothing is traced: --trace-config=triton,file=PATH does not say where to write traces",
+            ),
             Self::UnknownBackend { origin, backend } => {
                 write!(f, "{origin} has no effect: there is no backend '{backend}'")
             }

@@ -62,6 +62,8 @@ pub(super) enum Group {
     Limits,
     /// The log.
     Log,
+    /// Traces of single requests.
+    Trace,
     /// Everything whose standing is `Tunes`.
     Tuning,
     /// Every other flag whose standing is `Refused`.
@@ -81,6 +83,7 @@ impl Group {
             Self::RateLimit => "Rate limiter",
             Self::Limits => "Limits (Nerite's own)",
             Self::Log => "Logging",
+            Self::Trace => "Request traces",
             Self::Tuning => "Accepted with a warning: they only tune tritonserver and have no effect yet",
             Self::NotYet => {
                 "Refused until they work: starting without them would change answers or weaken security"

@@ -3,9 +3,11 @@
 //! The one table from which the command line, the variables, the file, the defaults and the help are made.
 
 use super::flag::{Flag, Group};
-use super::kind::{AT_LEAST_ONE, BYTES, COUNT, Kind, MILLISECONDS, NOT_NEGATIVE, PORT};
+use super::kind::{
+    AT_LEAST_ONE, BYTES, COUNT, COUNT_OR_ALL, Kind, MILLISECONDS, NOT_NEGATIVE, PORT, TRACE_LEVELS,
+};
 
-use Group::{Backends, Grpc, Http, Limits, Log, Metrics, RateLimit, Repository, Server};
+use Group::{Backends, Grpc, Http, Limits, Log, Metrics, RateLimit, Repository, Server, Trace};
 use Kind::{Bool, Choice, Host, Name, Number, Path, Pattern, Switch, Text, Verbosity};
 
 /// The flag that names the TOML file; not itself a key of that file.
@@ -149,6 +151,22 @@ pub(super) static FLAGS: &[Flag] = &[
          both in UTC").default("default"),
     Flag::works("log-file", "log.file", Path, Log, "A file to append the log to, instead of standard error"),
 
+    Flag::works("trace-config", "trace.config", Pattern("[MODE,]KEY=VALUE"), Trace,
+        "A setting of the request traces: level (OFF, TIMESTAMPS, TENSORS; may be repeated), rate (one request in so \
+         many), count (so many and no more; -1 sets no limit), mode (triton or opentelemetry). For triton: file, \
+         log-frequency. For opentelemetry: url (of an OTLP receiver over gRPC), resource (KEY=VALUE), \
+         bsp_max_queue_size, bsp_schedule_delay (in milliseconds), bsp_max_export_batch_size").many(),
+    Flag::works("trace-level", "trace.level", Choice(TRACE_LEVELS), Trace,
+        "The older name of --trace-config=level=LEVEL").many(),
+    Flag::works("trace-rate", "trace.rate", NOT_NEGATIVE, Trace,
+        "The older name of --trace-config=rate=N").default("1000"),
+    Flag::works("trace-count", "trace.count", COUNT_OR_ALL, Trace,
+        "The older name of --trace-config=count=N").default("-1"),
+    Flag::works("trace-file", "trace.file", Path, Trace,
+        "The older name of --trace-config=triton,file=PATH"),
+    Flag::works("trace-log-frequency", "trace.log_frequency", NOT_NEGATIVE, Trace,
+        "The older name of --trace-config=triton,log-frequency=N").default("0"),
+
     Flag::tunes("allow-gpu-metrics", Bool, "Metrics of the GPUs").default("true"),
     Flag::tunes("backend-directory", Path, "Where backends are looked for as shared libraries"),
     Flag::tunes("buffer-manager-thread-count", NOT_NEGATIVE, "Threads that copy tensors").default("0"),
@@ -185,12 +203,6 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag::tunes("sagemaker-safe-port-range", Pattern("PORT-PORT"),
         "Ports that SageMaker lets other endpoints use"),
     Flag::tunes("sagemaker-thread-count", COUNT, "Threads that handle SageMaker requests").default("8"),
-    Flag::tunes("trace-config", Pattern("[MODE,]KEY=VALUE"), "A setting of the request traces").many(),
-    Flag::tunes("trace-count", COUNT, "How many requests to trace; -1 sets no limit").default("-1"),
-    Flag::tunes("trace-file", Path, "Where to write traces"),
-    Flag::tunes("trace-level", Text, "What to trace: OFF, TIMESTAMPS, TENSORS").many(),
-    Flag::tunes("trace-log-frequency", COUNT, "How many traces to write at a time").default("0"),
-    Flag::tunes("trace-rate", COUNT, "One request in so many is traced").default("1000"),
     Flag::tunes("vertex-ai-default-model", Text, "The model that Vertex AI asks for"),
     Flag::tunes("vertex-ai-port", PORT, "The port of the Vertex AI endpoint").default("8080"),
     Flag::tunes("vertex-ai-thread-count", COUNT, "Threads that handle Vertex AI requests").default("8"),

@@ -46,6 +46,10 @@ pub(super) const AT_LEAST_ONE: Kind = Kind::Integer { min: 1, max: i32::MAX as i
 pub(super) const BYTES: Kind = Kind::Integer { min: 0, max: i64::MAX };
 /// A duration in milliseconds.
 pub(super) const MILLISECONDS: Kind = NOT_NEGATIVE;
+/// How many of something at most; -1 sets no limit.
+pub(super) const COUNT_OR_ALL: Kind = Kind::Integer { min: -1, max: i32::MAX as i64 };
+/// Triton's spellings of what traces hold.
+pub(super) const TRACE_LEVELS: &str = "OFF|FALSE|TIMESTAMPS|TRUE|ON|MIN|MAX|TENSORS";
 /// Any whole number.
 pub(super) const COUNT: Kind = Kind::Integer { min: i64::MIN, max: i64::MAX };
 

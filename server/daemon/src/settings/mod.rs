@@ -25,6 +25,7 @@ mod metrics;
 mod models;
 mod rules;
 mod scheduling;
+mod trace;
 mod values;
 
 #[cfg(test)]
@@ -36,12 +37,14 @@ use std::path::PathBuf;
 use self::arguments::Line;
 use self::layer::{Layer, Layers};
 use self::scheduling::Holds;
+use self::trace::Telemetry;
 
 pub use self::backends::{Backends, OnnxRuntime};
 pub use self::error::{Origin, SettingsError, Warning};
 pub use self::host::{Host, NotAHost};
 pub use self::metrics::MetricsConfig;
 pub use self::scheduling::{RateLimit, Scheduling};
+pub use self::trace::{Otlp, Trace, TraceLevel, TraceMode};
 pub use self::values::{
     Compression, ControlMode, Grpc, Limits, Listener, Log, LogFormat, Repository, Server, Tls,
 };
@@ -80,6 +83,8 @@ pub struct Settings {
     pub metrics_config: MetricsConfig,
     /// The log.
     pub log: Log,
+    /// Traces of single requests.
+    pub trace: Trace,
     /// What was accepted but has no effect; to be logged once there is a log.
     pub warnings: Vec<Warning>,
 }
@@ -109,7 +114,7 @@ pub fn parse(
     let env: Vec<_> = env.into_iter().collect();
     match line {
         Line::Serve(flags) => {
-            let settings = rules::serve(&layers(flags, &env)?, Holds::read(&env))?;
+            let settings = rules::serve(&layers(flags, &env)?, Holds::read(&env), &Telemetry::read(&env))?;
             Ok(Command::Serve(Box::new(settings)))
         }
         Line::Check(flags) => Ok(Command::Check(Box::new(rules::check(&layers(flags, &env)?)?))),

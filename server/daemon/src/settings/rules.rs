@@ -8,14 +8,26 @@ use super::layer::Layers;
 use super::metrics::MetricsConfig;
 use super::models;
 use super::scheduling::{Holds, Scheduling};
+use super::trace::{Telemetry, Trace};
 use super::values::{Listener, Tls, TlsValues, Values};
 use super::{CheckOptions, Settings};
 
 /// The settings of a daemon that serves.
-pub(super) fn serve(layers: &Layers, holds: Holds) -> Result<Settings, SettingsError> {
+pub(super) fn serve(layers: &Layers, holds: Holds, telemetry: &Telemetry) -> Result<Settings, SettingsError> {
     let mut warnings = weigh(layers)?;
-    let Values { server, repository, backend_config, scheduling, limits, mut grpc, tls, http, metrics, log } =
-        layers.merge()?;
+    let Values {
+        server,
+        repository,
+        backend_config,
+        scheduling,
+        limits,
+        mut grpc,
+        tls,
+        http,
+        metrics,
+        log,
+        trace,
+    } = layers.merge()?;
     let repository = models::sort_out(layers, repository)?;
     if repository.paths.is_empty() {
         return Err(SettingsError::NoRepository);
@@ -24,6 +36,8 @@ pub(super) fn serve(layers: &Layers, holds: Holds) -> Result<Settings, SettingsE
     let backends = backends(layers, &backend_config, &mut warnings)?;
     let resources = layers.given("rate-limit-resource");
     let scheduling = Scheduling::read(&scheduling, resources, holds, &mut warnings)?;
+    let traces = layers.given("trace-config").unwrap_or(&Origin::Default);
+    let trace = Trace::read(&trace, traces, telemetry, &mut warnings)?;
     grpc.tls = encryption(layers, tls, &mut warnings)?;
     let origin = layers.given("metrics-config").unwrap_or(&Origin::Default);
     let metrics_config = MetricsConfig::read(&metrics.config, metrics.cpu, origin, &mut warnings)?;
@@ -41,6 +55,7 @@ pub(super) fn serve(layers: &Layers, holds: Holds) -> Result<Settings, SettingsE
         metrics,
         metrics_config,
         log,
+        trace,
         warnings,
     })
 }

@@ -2,6 +2,7 @@
 
 mod mistakes;
 mod models;
+mod trace;
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -203,7 +204,8 @@ const SAMPLES: &str = "
     grpc-infer-response-compression-level=high grpc-keepalive-timeout=5 grpc-max-connection-age=5
     grpc-max-connection-age-grace=5 allow-http=false http-address=localhost http-port=9000 allow-metrics=false
     metrics-address=127.0.0.1 metrics-port=9002 log-verbose=1 log-info=false log-warning=false log-error=false
-    log-format=ISO8601 log-file=log rate-limit=execution_count default-max-queue-size=5 max-inflight-requests=5
+    log-format=ISO8601 log-file=log trace-config=rate=7 trace-level=TIMESTAMPS trace-rate=5 trace-count=5
+    trace-file=log trace-log-frequency=5 rate-limit=execution_count default-max-queue-size=5 max-inflight-requests=5
     max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5 instance-stall-secs=5
     model-control-mode=explicit model-load-retry-count=3 ready-models=a,b metrics-config=summary_latencies=true
     allow-cpu-metrics=false";

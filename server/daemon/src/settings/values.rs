@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::host::Host;
 use super::scheduling::SchedulingValues;
+use super::trace::TraceValues;
 
 /// The process.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -183,6 +184,7 @@ pub(super) struct Values {
     pub(super) http: Listener,
     pub(super) metrics: MetricsValues,
     pub(super) log: Log,
+    pub(super) trace: TraceValues,
 }
 
 /// What is said of TLS.

@@ -19,6 +19,7 @@ use super::parameters::Parameters;
 use super::{incoming, inputs, outgoing, parameters, status, version};
 use crate::inflight::Share;
 use crate::net::CallDeadline;
+use crate::request_trace::Traced;
 use crate::serving::Serving;
 
 /// How the calls are answered.
@@ -37,7 +38,7 @@ pub(super) struct CallOptions {
 /// matters where a message may be as large as here.
 pub(super) async fn call<B>(
     serving: &Serving,
-    request: Request<B>,
+    mut request: Request<B>,
     share: Share,
     options: CallOptions,
 ) -> Response<Body>
@@ -50,17 +51,24 @@ where
     let accepted = if compress { Encoding::accepted(request.headers()) } else { None };
     let encoding = Encoding::of_request(request.headers());
     let share = Arc::new(share);
+    let mut arrival = serving.tracer.arrival(request.headers_mut());
+    let mut traced = Traced::default();
     let answer = async {
         let body = Metered::new(request.into_body(), Arc::clone(&share));
         let message = incoming::read(body, encoding?, &share, limit).await?;
+        arrival.read();
         let request =
             ModelInferRequest::decode(message).map_err(|error| Status::internal(error.to_string()))?;
-        infer(serving, request, deadline).await
+        traced = serving.tracer.begin(arrival, &request);
+        infer(serving, request, deadline, &mut traced).await
     };
-    match answer.await {
+    let response = match answer.await {
         Ok(answer) => outgoing::reply(answer, accepted, limit, share).await,
         Err(status) => status.into_http(),
-    }
+    };
+    // An answer has its status behind it, a failure in the headers.
+    traced.ended(|| Status::from_header_map(response.headers()));
+    response
 }
 
 /// The way of a request that prost has decoded: look up, read, validate, queue, wait, encode. `deadline` is when the
@@ -69,6 +77,7 @@ async fn infer(
     serving: &Serving,
     request: ModelInferRequest,
     deadline: Option<Instant>,
+    traced: &mut Traced<'_>,
 ) -> Result<ModelInferResponse, Status> {
     let received = Instant::now();
     if serving.is_exiting() {
@@ -78,13 +87,20 @@ async fn infer(
     let model =
         serving.registry.lookup(&request.model_name, number).map_err(|error| status::of_lookup(&error))?;
     model.statistics().received();
+    traced.found(&model);
     let id = request.id.clone();
     let (request, wanted) = decode(&model, request, deadline).inspect_err(|_| model.refused(received))?;
-    let admitted = admit(&model.spec, request).map_err(|refusal| {
+    let mut admitted = admit(&model.spec, request).map_err(|refusal| {
         model.refused(received);
         status::of_refusal(&refusal)
     })?;
-    let response = model.infer(admitted, received).await;
+    traced.queued(&model, &mut admitted);
+    let response = {
+        let mut answer = model.infer(admitted, received);
+        let response = (&mut answer).await;
+        traced.answered(&model, &response, || answer.phases());
+        response
+    };
     if let Some(error) = response.error {
         return Err(status::of_backend(error));
     }

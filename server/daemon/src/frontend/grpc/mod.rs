@@ -18,6 +18,7 @@ mod router;
 mod service;
 mod statistics;
 mod status;
+mod trace;
 mod until_exit;
 mod version;
 mod whole;

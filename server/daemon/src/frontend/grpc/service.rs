@@ -4,7 +4,7 @@ use nerite_proto::inference::grpc_inference_service_server::GrpcInferenceService
 use nerite_proto::inference::*;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{metadata, parameters, repository, statistics, status, version};
+use super::{metadata, parameters, repository, statistics, status, trace, version};
 use crate::serving::Serving;
 
 /// `inference.GRPCInferenceService` over the registry.
@@ -140,8 +140,8 @@ impl GrpcInferenceService for InferenceService {
         Err(parameters::shared_memory_disabled())
     }
 
-    async fn trace_setting(&self, _: Request<TraceSettingRequest>) -> Answer<TraceSettingResponse> {
-        Err(later("tracing"))
+    async fn trace_setting(&self, request: Request<TraceSettingRequest>) -> Answer<TraceSettingResponse> {
+        trace::setting(self.serving()?, request.get_ref()).map(Response::new)
     }
 
     async fn log_settings(&self, _: Request<LogSettingsRequest>) -> Answer<LogSettingsResponse> {

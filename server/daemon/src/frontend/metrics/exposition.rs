@@ -131,10 +131,9 @@ impl Exposition {
         if self.format != Format::OpenMetrics {
             return;
         }
-        let id = u128::from_be_bytes(exemplar.trace_id);
         let at = exemplar.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let nanos = |nanos: u128| Value::Nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        let _ = write!(self.bytes, " # {{trace_id=\"{id:032x}\"}} ");
+        let _ = write!(self.bytes, " # {{trace_id=\"{:032x}\"}} ", exemplar.trace_id);
         self.value(nanos(exemplar.value.as_nanos()));
         self.bytes.push(b' ');
         self.value(nanos(at.as_nanos()));
@@ -215,7 +214,7 @@ mod tests {
     #[test]
     fn a_histogram_adds_up_and_shows_exemplars_in_openmetrics_alone() {
         let exemplar = Exemplar {
-            trace_id: std::array::from_fn(|index| index as u8),
+            trace_id: 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f,
             value: Duration::from_millis(1_500),
             at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_250),
         };

@@ -308,6 +308,16 @@ pub(super) const GIVEN_BACK: Family = Family {
     help: "Number of bytes that were given back to the system after models were unloaded",
     ..SERVER_COUNT
 };
+pub(super) const TRACES: Family = Family {
+    name: "nerite_traces_total",
+    help: "Number of inference requests that were traced",
+    ..SERVER_COUNT
+};
+pub(super) const TRACES_DROPPED: Family = Family {
+    name: "nerite_traces_dropped_total",
+    help: "Number of traces that were dropped, as too many waited or nobody took them",
+    ..SERVER_COUNT
+};
 pub(super) const BUILD: Family = Family {
     name: "nerite_build_info",
     help: "Always 1; the label says which version of Nerite this is",

@@ -254,6 +254,8 @@ impl Scrape<'_> {
         self.one(&families::INFLIGHT_REQUESTS, Some(size(serving.inflight.requests())));
         self.one(&families::INFLIGHT_BYTES, Some(size(serving.inflight.bytes())));
         self.one(&families::GIVEN_BACK, Some(Value::Number(serving.reclaim.bytes())));
+        self.one(&families::TRACES, Some(Value::Number(serving.tracer.begun())));
+        self.one(&families::TRACES_DROPPED, Some(Value::Number(serving.tracer.dropped())));
         // There is no such pool: tensors go to the engines as they come.
         self.one(&families::PINNED_TOTAL, Some(Value::Number(0)));
         self.one(&families::PINNED_USED, Some(Value::Number(0)));

@@ -1,0 +1,7 @@
+//! Traces as OpenTelemetry's protocol has them, sent over gRPC.
+
+mod client;
+mod spans;
+
+pub(super) use client::OtlpSink;
+pub(super) use spans::SPANS;

@@ -1,0 +1,190 @@
+//! What the front ends and the daemon see of traces.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use nerite_backend::{SpanContext, TraceMark};
+use nerite_proto::inference::ModelInferRequest;
+use parking_lot::Mutex;
+use tonic::Code;
+
+use super::book::{Book, Overrides, Rule};
+use super::collector::{Collector, Limits};
+use super::file::FileSink;
+use super::otlp::{OtlpSink, SPANS};
+use super::record::{Arrival, Record, Traced, Waiting};
+use super::setting::{Change, Invalid, Setting};
+use super::{context, file};
+use crate::settings::{Otlp, Trace, TraceLevel, TraceMode};
+
+/// How long traces that are left at the end are waited for at most: a receiver that hangs is not worth more.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Traces requests.
+pub(crate) struct Tracer {
+    on: AtomicBool,
+    mode: TraceMode,
+    file: Option<PathBuf>,
+    otlp: Otlp,
+    book: ArcSwap<Book>,
+    overrides: Mutex<Overrides>,
+    begun: AtomicU64,
+    collector: Collector,
+}
+
+/// What is in force for a model, as clients see it.
+pub(crate) struct Shown<'a> {
+    pub(crate) mode: TraceMode,
+    pub(crate) level: TraceLevel,
+    pub(crate) rate: u32,
+    /// How many more.
+    pub(crate) left: Option<u32>,
+    pub(crate) log_frequency: u32,
+    pub(crate) file: Option<&'a Path>,
+    pub(crate) otlp: &'a Otlp,
+}
+
+impl Tracer {
+    /// A tracer with these settings.
+    pub(crate) fn new(settings: &Trace) -> Tracer {
+        let Trace { mode, level, rate, count, file, log_frequency, otlp } = settings.clone();
+        let defaults = Setting { level, rate, count, log_frequency };
+        let overrides = Overrides::new(defaults, mode, file.is_some());
+        let book = overrides.first();
+        let collector = match mode {
+            TraceMode::Triton => {
+                let path = file.clone().unwrap_or_default();
+                Collector::new(file::LIMITS, Box::new(move |_| Box::new(FileSink::new(path))))
+            }
+            TraceMode::OpenTelemetry => {
+                let traces = |spans: usize| (spans / SPANS).max(1);
+                let limits = Limits {
+                    waiting: traces(otlp.max_queue_size.get()),
+                    batch: traces(otlp.max_export_batch_size.min(otlp.max_queue_size).get()),
+                    delay: otlp.schedule_delay,
+                };
+                let otlp = otlp.clone();
+                Collector::new(limits, Box::new(move |closing| Box::new(OtlpSink::new(&otlp, closing))))
+            }
+        };
+        Tracer {
+            on: AtomicBool::new(book.is_on()),
+            mode,
+            file,
+            otlp,
+            book: ArcSwap::from_pointee(book),
+            overrides: Mutex::new(overrides),
+            begun: AtomicU64::new(0),
+            collector,
+        }
+    }
+
+    /// How many requests have been traced.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
+    /// How many traces were dropped.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.collector.dropped()
+    }
+
+    /// A call has arrived. The headers are taken if its caller traces it: nobody may need them any more.
+    pub(crate) fn arrival(&self, headers: &mut HeaderMap) -> Arrival {
+        if !self.on.load(Relaxed) {
+            return Arrival(None);
+        }
+        let parent = match self.mode {
+            TraceMode::Triton => None,
+            TraceMode::OpenTelemetry => context::parent(headers),
+        };
+        Arrival(Some(Waiting::new(parent, headers)))
+    }
+
+    /// Its message has been read and decoded, and it is traced or not.
+    pub(crate) fn begin(&self, arrival: Arrival, request: &ModelInferRequest) -> Traced<'_> {
+        let Some(waiting) = arrival.0 else { return Traced::default() };
+        let book = self.book.load();
+        let rule = book.rule(&request.model_name);
+        if !rule.on || !rule.sampler.takes(waiting.parent.map(|parent| parent.sampled)) {
+            return Traced::default();
+        }
+        Traced::new(&self.collector, Box::new(self.record(rule, waiting, request)))
+    }
+
+    fn record(&self, rule: &Arc<Rule>, waiting: Waiting, request: &ModelInferRequest) -> Record {
+        let Waiting { arrived, read, parent, headers } = waiting;
+        let trace_id = parent.map_or_else(|| fastrand::u128(1..), |parent| parent.context.trace_id);
+        let context = SpanContext { trace_id, span_id: fastrand::u64(1..) };
+        rule.open.fetch_add(1, Relaxed);
+        Record {
+            rule: Arc::clone(rule),
+            number: self.begun.fetch_add(1, Relaxed) + 1,
+            mark: Arc::new(TraceMark::new(context)),
+            exported: self.mode == TraceMode::OpenTelemetry,
+            parent,
+            state: context::state(&headers),
+            model: request.model_name.clone(),
+            version: None,
+            request_id: request.id.clone(),
+            arrived,
+            read,
+            queued: None,
+            phases: None,
+            answered: None,
+            ended: Instant::now(),
+            code: Code::Cancelled,
+            message: String::new(),
+            tensors: Vec::new(),
+        }
+    }
+
+    /// Changes the settings of a model, or of all others if that is empty.
+    pub(crate) fn change(&self, model: &str, change: &Change) -> Result<(), Invalid> {
+        let mut overrides = self.overrides.lock();
+        overrides.change(model, change)?;
+        let book = overrides.book(&self.book.load(), model, change);
+        self.on.store(book.is_on(), Relaxed);
+        self.book.store(Arc::new(book));
+        Ok(())
+    }
+
+    /// What is in force for a model, or for all others if that is empty.
+    pub(crate) fn shown(&self, model: &str) -> Shown<'_> {
+        let book = self.book.load();
+        let rule = book.rule(model);
+        Shown {
+            mode: self.mode,
+            level: rule.setting.level,
+            rate: rule.setting.rate,
+            left: rule.sampler.left(),
+            log_frequency: rule.setting.log_frequency,
+            file: self.file.as_deref(),
+            otlp: &self.otlp,
+        }
+    }
+
+    /// Lets go of what has been traced, in at most `limit`. What comes later is dropped.
+    pub(crate) async fn close(&self, limit: Duration) {
+        self.collector.close(limit.min(PATIENCE)).await;
+    }
+}
+
+impl Default for Tracer {
+    /// A tracer that traces nothing, and cannot be told to.
+    fn default() -> Tracer {
+        Tracer::new(&Trace {
+            mode: TraceMode::Triton,
+            level: TraceLevel::OFF,
+            rate: 1_000,
+            count: None,
+            file: None,
+            log_frequency: 0,
+            otlp: Otlp::default(),
+        })
+    }
+}
