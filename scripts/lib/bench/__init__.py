@@ -1,4 +1,4 @@
-"""The benchmarks: startup, load, idle, overload, storm, scale and batches.
+"""The benchmarks: startup, load, idle, overload, storm, scale, batches and trace.
 
 `scripts/bench --help` says what each measures.
 """

@@ -17,6 +17,7 @@ from bench import (
     startup,
     storm,
     swap,
+    trace,
 )
 from daemon import DaemonError
 
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "repository": repository.run,
     "scrape": scrape.run,
     "accounting": accounting.run,
+    "trace": trace.run,
 }
 
 
