@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use nerite_backend::Code;
+use tokio::sync::watch;
 
 use crate::model::OpenError;
 use crate::version::ModelVersion;
@@ -83,6 +84,19 @@ impl ModelEntry {
 pub struct Registry {
     models: ArcSwap<HashMap<Arc<str>, Arc<ArcSwap<ModelEntry>>>>,
     loads: LoadCounts,
+    changes: Changes,
+}
+
+/// Tells whoever listens that something about models has changed, and not what: a listener looks for itself, once for all
+/// that has changed since its last look. With nobody listening it costs a lock that nobody else wants.
+#[derive(Clone, Default)]
+pub(crate) struct Changes(watch::Sender<()>);
+
+impl Changes {
+    /// Something has changed, and can be seen to have.
+    pub(crate) fn tell(&self) {
+        self.0.send_replace(());
+    }
 }
 
 /// Why a lookup found nothing to serve.
@@ -163,6 +177,13 @@ impl Registry {
         self.models.load().values().all(|entry| is_so(&entry.load()))
     }
 
+    /// Tells of every change of what is known of any model, and of instances that come or cease to be such as can
+    /// be counted on.
+    /// Lookups are none.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.0.subscribe()
+    }
+
     /// Every version that is served, by model name and version.
     pub fn ready(&self) -> Vec<Arc<ModelVersion>> {
         self.entries().values().flat_map(|entry| entry.ready.values().cloned()).collect()
@@ -186,12 +207,15 @@ impl Registry {
         let mut models = HashMap::clone(&known);
         models.extend(new.map(|name| (Arc::from(name), Arc::default())));
         self.models.store(Arc::new(models));
+        self.changes.tell();
     }
 
     /// Replaces what is known of an announced model. Only the lifecycle's one owner calls this.
     pub(crate) fn publish(&self, model: &str, entry: ModelEntry) {
         if let Some(known) = self.models.load().get(model) {
+            entry.ready.values().for_each(|version| version.tell_soundness(&self.changes));
             known.store(Arc::new(entry));
+            self.changes.tell();
         }
     }
 
@@ -200,6 +224,7 @@ impl Registry {
         let mut models = HashMap::clone(&self.models.load());
         if models.remove(model).is_some() {
             self.models.store(Arc::new(models));
+            self.changes.tell();
         }
     }
 }

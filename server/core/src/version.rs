@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use crate::admission::Admitted;
 use crate::execution::{Activity, Answer, Ledger, Open, Scheduler, Stall, Ticket, open};
 use crate::model::ModelSpec;
+use crate::registry::Changes;
 use crate::statistics::{FailureReason, Statistics};
 
 /// A loaded version of a model. A request holds it from its lookup to its last response.
@@ -84,6 +85,11 @@ impl ModelVersion {
     /// Whether any instance has been executing for longer than it may. Takes no lock.
     pub fn is_stalled(&self) -> bool {
         self.scheduler.is_stalled()
+    }
+
+    /// From now on, it is a change to be told of when instances come or cease to be such as can be counted on.
+    pub(crate) fn tell_soundness(&self, changes: &Changes) {
+        self.scheduler.tell_soundness(changes);
     }
 
     /// The instances that have been executing for longer than they may. Takes no lock where there is none.

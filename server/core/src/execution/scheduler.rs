@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use nerite_backend::{BackendError, Code, Model, Request};
@@ -14,6 +14,7 @@ use super::{Dispatch, Executor, Machinery};
 use crate::admission::{QueueTerms, RequestPrefix};
 use crate::model::ModelSpec;
 use crate::rate_limiter::Claim;
+use crate::registry::Changes;
 use crate::statistics::Statistics;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -35,6 +36,8 @@ pub(crate) struct Scheduler {
     stalled: AtomicUsize,
     /// Whether no instance is left.
     lost: AtomicBool,
+    /// Who is to hear of instances that cannot be counted on, once the version is served.
+    changes: OnceLock<Changes>,
     /// The model's name and version, for the log.
     name: String,
     version: u64,
@@ -78,6 +81,7 @@ impl Scheduler {
             statistics: Arc::default(),
             stalled: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
+            changes: OnceLock::new(),
             name: spec.name.clone(),
             version: 0,
             on_gone: None,
@@ -119,6 +123,7 @@ impl Scheduler {
     /// No instance is left: nothing is taken any more, for that reason.
     pub(super) fn lose(&self, reason: &BackendError) {
         self.lost.store(true, Ordering::Relaxed);
+        self.tell();
         self.close(reason);
     }
 
@@ -204,6 +209,17 @@ impl Scheduler {
         }
     }
 
+    /// From now on, it is a change to be told of when instances come or cease to be such as can be counted on.
+    pub(crate) fn tell_soundness(&self, changes: &Changes) {
+        self.changes.get_or_init(|| changes.clone());
+    }
+
+    fn tell(&self) {
+        if let Some(changes) = self.changes.get() {
+            changes.tell();
+        }
+    }
+
     /// An execution is over. The stall that ends with it, if it was one, which is to be reported without the lock.
     pub(super) fn ended(&self, state: &mut State, seat: usize) -> Option<Stall> {
         let stall = state.ended(seat)?;
@@ -211,8 +227,9 @@ impl Scheduler {
         Some(stall)
     }
 
-    /// Says in the log that an instance is not stalled any more.
+    /// Says in the log, and to who listens, that an instance is not stalled any more.
     pub(super) fn report_end(&self, stall: &Stall, now: Instant) {
+        self.tell();
         let Scheduler { name, version, .. } = self;
         let (instance, took) = (&stall.instance, now.saturating_duration_since(stall.since).as_secs_f64());
         tracing::info!(
@@ -221,6 +238,7 @@ impl Scheduler {
     }
 
     fn report(&self, stall: &Stall, now: Instant) {
+        self.tell();
         let Scheduler { name, version, .. } = self;
         let (instance, takes) = (&stall.instance, now.saturating_duration_since(stall.since).as_secs_f64());
         tracing::error!(

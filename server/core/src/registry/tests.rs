@@ -111,3 +111,28 @@ fn every_public_state_has_the_name_that_the_index_shows() {
     let states = [PublicState::Loading, PublicState::Ready, PublicState::Unloading, PublicState::Unavailable];
     assert_eq!(states.map(PublicState::name), ["LOADING", "READY", "UNLOADING", "UNAVAILABLE"]);
 }
+
+#[test]
+fn every_change_is_told_and_no_lookup_is() {
+    let registry = Registry::default();
+    let mut changes = registry.changes();
+    let mut told = || {
+        let told = changes.has_changed().unwrap();
+        changes.mark_unchanged();
+        told
+    };
+    assert!(!told());
+    known(&registry, &["M"]);
+    assert!(told());
+    known(&registry, &["M"]);
+    assert!(!told(), "it is known already");
+    update(&registry, "M", |entry| drop(entry.ready.insert(1, version())));
+    assert!(told());
+    let _ = (registry.lookup("M", None), registry.entry("M"), registry.entries(), registry.ready());
+    assert!(!told());
+    update(&registry, "N", |entry| drop(entry.versions.insert(1, failed("not known"))));
+    registry.forget("N");
+    assert!(!told());
+    registry.forget("M");
+    assert!(told());
+}

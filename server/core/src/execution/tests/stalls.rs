@@ -15,6 +15,7 @@ use super::{one_by_one, send};
 use crate::execution::machinery::Threads;
 use crate::execution::{Clock, Dispatch, Job, Machinery, MachineryOptions, Network, Pool, Stall};
 use crate::mock::{Fault, Handle, ManualClock, plan, serve_with, until, wait};
+use crate::registry::{ModelEntry, Registry};
 use crate::version::ModelVersion;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -63,6 +64,27 @@ fn an_instance_that_executes_for_too_long_is_stalled_until_its_execution_ends() 
     assert_eq!(wait(hanging).error, None);
     until(|| version.free_instances() == 2);
     assert_eq!(stalled(&version), [""; 0]);
+}
+
+#[test]
+fn a_stall_that_begins_or_ends_is_a_change_of_the_registry_that_serves_the_version() {
+    let (clock, version, handle) = serve(1, options());
+    let registry = Registry::default();
+    registry.announce(["m"].into_iter());
+    let ready = [(1, Arc::clone(&version))].into();
+    registry.publish("m", ModelEntry { ready, ..ModelEntry::default() });
+    let mut changes = registry.changes();
+    let answer = send(&version, "hanging", 1);
+    let hanging = handle.next();
+    assert!(!changes.has_changed().unwrap(), "an execution is none");
+    clock.advance(LIMIT);
+    assert!(version.is_stalled());
+    until(|| changes.has_changed().unwrap());
+    changes.mark_unchanged();
+    hanging.succeed();
+    assert_eq!(wait(answer).error, None);
+    until(|| changes.has_changed().unwrap());
+    assert!(!version.is_stalled());
 }
 
 #[test]
