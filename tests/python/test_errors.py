@@ -275,7 +275,6 @@ def test_the_index_of_one_repository_cannot_be_asked_for(stub):
         "CudaSharedMemoryStatus",
         "CudaSharedMemoryRegister",
         "CudaSharedMemoryUnregister",
-        "LogSettings",
     ],
 )
 def test_a_call_that_is_not_served_yet_says_so(stub, call):

@@ -55,13 +55,22 @@ fn journeys() -> Vec<Journey> {
     let journey = |i: u64| {
         let (input_end, infer_end) = (start + micros(1 + i % 5), start + micros(10 + i * i % 5_000));
         let phases = Phases { start, input_end, infer_end, end: infer_end + micros(2) };
-        Journey { total: micros(30 + i * i % 5_100), queued: micros(i * 7 % 300), phases, rows: 1 }
+        Journey {
+            total: micros(30 + i * i % 5_100),
+            queued: micros(i * 7 % 300),
+            phases,
+            rows: 1,
+            trace_id: None,
+        }
     };
     (0..1_000).map(journey).collect()
 }
 
+/// What is measured: accounting for a request.
+type Work<'a> = dyn Fn(&Journey) + Sync + 'a;
+
 /// Nanoseconds of a thread's time for each request.
-fn measure(threads: usize, work: &(dyn Fn(&Journey) + Sync)) -> f64 {
+fn measure(threads: usize, work: &Work<'_>) -> f64 {
     let (journeys, barrier) = (journeys(), Barrier::new(threads));
     let run = || {
         barrier.wait();
@@ -80,7 +89,7 @@ fn measure(threads: usize, work: &(dyn Fn(&Journey) + Sync)) -> f64 {
 
 fn main() {
     let (sums, histograms, summaries) = (Sums::default(), Statistics::new(false), Statistics::new(true));
-    let kinds: [(&str, &(dyn Fn(&Journey) + Sync)); 3] = [
+    let kinds: [(&str, &Work<'_>); 3] = [
         ("sums alone", &|journey| sums.account(journey)),
         ("with histograms", &|journey| account(&histograms, journey)),
         ("with histograms and summaries", &|journey| account(&summaries, journey)),

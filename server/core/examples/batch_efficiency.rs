@@ -170,6 +170,7 @@ impl ModelDraft for Draft {
             inputs: vec![input],
             outputs: vec![output],
             slots: SlotCounts { inputs: 1, outputs: 1 },
+            metric_tags: Default::default(),
             published: Bytes::new(),
         })
     }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access_log;
 pub mod check;
 mod control;
 mod frontend;

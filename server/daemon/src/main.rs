@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use nerite::serve::Ended;
@@ -14,6 +15,9 @@ use nerite::{check, logging, serve};
 /// locks; ARCHITECTURE.md has the figures.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long to wait at the end for whoever reads the log.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     match run() {
@@ -40,12 +44,14 @@ fn run() -> anyhow::Result<ExitCode> {
         }
         Command::Check(options) => check::check(&options, &mut io::stdout().lock()),
         Command::Serve(settings) => {
-            logging::init(&settings.log).context("the log cannot be opened")?;
+            let log = logging::init(&settings.log).context("the log cannot be opened")?;
             if !quiet {
                 tracing::warn!("ONNX Runtime may report to its makers; set ORT_DISABLE_TELEMETRY=1");
             }
             settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            leave(serve::serve(&settings))
+            let ended = serve::serve(&settings, &log);
+            log.flush(LAST_LINES);
+            leave(ended)
         }
     }
 }

@@ -15,11 +15,13 @@ use nerite_core::lifecycle::{LoadFailure, Manager, ManagerOptions};
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::access_log::AccessLog;
 use crate::control::Control;
 use crate::frontend::grpc::Services;
 use crate::frontend::http;
 use crate::frontend::metrics::Metrics;
 use crate::inflight::Inflight;
+use crate::logging::LogControl;
 use crate::memory;
 use crate::net::{Bound, Deadline, Endpoint, GrpcOptions, Stopped, serve_grpc, serve_http};
 use crate::readiness::Readiness;
@@ -45,14 +47,27 @@ const AT_LEAST: Duration = Duration::from_millis(100);
 /// Serves until SIGTERM or SIGINT. It is an error if models that had to load did not.
 ///
 /// Threads that load or execute models may live on when it returns: the process is to end without running destructors.
-pub fn serve(settings: &Settings) -> anyhow::Result<Ended> {
+pub fn serve(settings: &Settings, log: &Arc<LogControl>) -> anyhow::Result<Ended> {
     raise_file_limit();
+    let logs = Logs { log: Arc::clone(log), access: AccessLog::open(&settings.access_log, log)? };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("nerite-net").build()?;
-    let ended = runtime.block_on(bind(settings)?.run(settings));
+    let ended = runtime.block_on(bind(settings)?.run(settings, &logs));
     // A load that is still under way, or an engine that hangs, must not hold up the exit.
     Runtime::shutdown_background(runtime);
+    if let Some(access) = logs.access {
+        access.flush(LAST_LINES);
+    }
     ended
+}
+
+/// How long to wait at the end for whoever reads the access log.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// What the endpoints write.
+struct Logs {
+    log: Arc<LogControl>,
+    access: Option<Arc<AccessLog>>,
 }
 
 /// Every connection is an open file, and the limit that a shell or a service manager gives is often 1,024; the hard
@@ -95,13 +110,13 @@ fn bind(settings: &Settings) -> anyhow::Result<BoundPorts> {
 }
 
 impl BoundPorts {
-    async fn run(self, settings: &Settings) -> anyhow::Result<Ended> {
+    async fn run(self, settings: &Settings, logs: &Logs) -> anyhow::Result<Ended> {
         let mut signals = Signals::listen()?;
         let limit = settings.server.exit_timeout;
         let reclaim = Arc::<Reclaim>::default();
         let registry = Arc::new(Registry::default());
         let manager = manage(settings, &registry, &reclaim)?;
-        let serving = Arc::new(serving(settings, registry, &manager, reclaim));
+        let serving = Arc::new(serving(settings, registry, &manager, reclaim, logs));
         let endpoints = Endpoints::open(self, settings, &serving)?;
 
         let found = initial(&settings.repository)?;
@@ -149,6 +164,7 @@ fn serving(
     registry: Arc<Registry>,
     manager: &Manager,
     reclaim: Arc<Reclaim>,
+    logs: &Logs,
 ) -> Serving {
     let Settings { server, repository, limits, .. } = settings;
     let mut serving = Serving::new(server.id.clone(), registry, Arc::new(inflight(limits)));
@@ -157,6 +173,8 @@ fn serving(
     serving.reclaim = reclaim;
     serving.metrics = Metrics::new(settings.metrics_config.clone());
     serving.tracer = Tracer::new(&settings.trace);
+    serving.log = Some(Arc::clone(&logs.log));
+    serving.access_log.clone_from(&logs.access);
     serving
 }
 
@@ -203,7 +221,8 @@ impl Endpoints {
         let grpc = match bound.grpc {
             None => None,
             Some(bound) => {
-                let options = GrpcOptions::new(&settings.grpc, &settings.limits)?;
+                let options = GrpcOptions::new(&settings.grpc, &settings.limits)?
+                    .telling_peers(serving.access_log.is_some());
                 let compress = settings.grpc.response_compression != Compression::None;
                 let services = Deadline::new(Services::new(serving, compress));
                 tracing::info!("Started GRPCInferenceService at {}", bound.local_addr());

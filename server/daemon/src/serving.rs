@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nerite_core::Registry;
 use tokio::sync::watch;
 
+use crate::access_log::AccessLog;
 use crate::control::Control;
 use crate::frontend::metrics::Metrics;
 use crate::inflight::Inflight;
+use crate::logging::LogControl;
 use crate::readiness::Readiness;
 use crate::reclaim::Reclaim;
-use crate::settings::MetricsConfig;
 use crate::request_trace::Tracer;
+use crate::settings::MetricsConfig;
 
 /// What every endpoint sees of the server.
 pub(crate) struct Serving {
@@ -32,6 +34,10 @@ pub(crate) struct Serving {
     pub tracer: Tracer,
     /// What its readiness depends on.
     pub readiness: Readiness,
+    /// The log of the process, if it can be changed.
+    pub log: Option<Arc<LogControl>>,
+    /// The log of inference requests, if there is one.
+    pub access_log: Option<Arc<AccessLog>>,
     stage: watch::Sender<Stage>,
     exiting: AtomicBool,
 }
@@ -64,6 +70,8 @@ impl Serving {
             metrics: Metrics::new(MetricsConfig::default()),
             tracer: Tracer::default(),
             readiness: Readiness::Strict,
+            log: None,
+            access_log: None,
             stage,
             exiting: AtomicBool::new(false),
         }

@@ -25,6 +25,7 @@ use super::endpoint::{Endpoint, Orders};
 use super::impatient::Impatient;
 use super::lifetime::{Age, drive};
 use super::lingering::Lingering;
+use super::peer::{Introduced, Peer};
 use super::tls::{self, TlsError};
 use crate::settings::{Grpc, Limits};
 
@@ -59,6 +60,8 @@ pub(crate) struct GrpcOptions {
     places: Places,
     /// How many calls one connection may have in flight.
     streams: NonZeroU32,
+    /// Whether calls are told whom they come from.
+    tells_peers: bool,
 }
 
 impl GrpcOptions {
@@ -72,7 +75,13 @@ impl GrpcOptions {
             handshake_limit: HANDSHAKE_LIMIT,
             places: Places { limit: limits.connections.get(), beyond: Beyond::IsClosed },
             streams: limits.streams_per_connection,
+            tells_peers: false,
         })
+    }
+
+    /// The same; if wanted, every request has a [`Peer`] among its extensions, which costs it an allocation.
+    pub(crate) fn telling_peers(self, tells_peers: bool) -> Self {
+        Self { tells_peers, ..self }
     }
 
     fn http(&self) -> http2::Builder<TokioExecutor> {
@@ -135,7 +144,9 @@ where
     S::Future: Send,
 {
     async fn serve(self: Arc<Self>, stream: TcpStream, mut orders: Orders) {
-        let Some(tls) = &self.options.tls else { return self.talk(stream, orders).await };
+        let address = if self.options.tells_peers { stream.peer_addr().ok() } else { None };
+        let peer = address.map(Peer);
+        let Some(tls) = &self.options.tls else { return self.talk(stream, peer, orders).await };
         let handshake = tokio::time::timeout(self.options.handshake_limit, tls.accept(stream));
         let shaken = tokio::select! {
             biased;
@@ -143,19 +154,20 @@ where
             shaken = handshake => shaken,
         };
         match shaken {
-            Ok(Ok(stream)) => Box::pin(self.talk(stream, orders)).await,
+            Ok(Ok(stream)) => Box::pin(self.talk(stream, peer, orders)).await,
             Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn talk<IO>(&self, io: IO, orders: Orders)
+    async fn talk<IO>(&self, io: IO, peer: Option<Peer>, orders: Orders)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let activity = Activity::default();
         let io = Impatient::new(io, FIRST_BYTES, self.options.handshake_limit, activity.clone());
-        let service = Counted::new(TowerToHyperService::new(self.service.clone()), activity.clone());
+        let service = Introduced::new(TowerToHyperService::new(self.service.clone()), peer);
+        let service = Counted::new(service, activity.clone());
         let connection = pin!(self.http.serve_connection(TokioIo::new(Lingering::new(io)), service));
         let farewell = |connection: Pin<&mut http2::Connection<_, _, _>>| {
             connection.graceful_shutdown();

@@ -19,6 +19,7 @@ mod http1;
 mod impatient;
 mod lifetime;
 mod lingering;
+mod peer;
 mod tls;
 mod x509;
 
@@ -30,3 +31,4 @@ pub(crate) use self::deadline::{CallDeadline, Deadline};
 pub(crate) use self::endpoint::{Endpoint, Stopped};
 pub(crate) use self::grpc::{GrpcOptions, serve_grpc};
 pub(crate) use self::http1::serve_http;
+pub(crate) use self::peer::Peer;

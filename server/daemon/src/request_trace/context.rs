@@ -30,6 +30,11 @@ pub(super) fn parent(headers: &HeaderMap) -> Option<Parent> {
     }
 }
 
+/// The trace that the caller says its call is part of.
+pub(crate) fn trace_id(headers: &HeaderMap) -> Option<u128> {
+    parent(headers).map(|parent| parent.context.trace_id)
+}
+
 /// The state that goes with it; empty if there is none.
 pub(super) fn state(headers: &HeaderMap) -> String {
     let values = headers.get_all(&TRACESTATE).iter().filter_map(|value| value.to_str().ok());

@@ -22,6 +22,7 @@ mod sampler;
 mod setting;
 mod tracer;
 
-pub(crate) use record::Traced;
+pub(crate) use context::trace_id;
+pub(crate) use record::{Arrival, Traced};
 pub(crate) use setting::{Change, Field};
 pub(crate) use tracer::{Shown, Tracer};

@@ -85,6 +85,12 @@ impl<'a> Traced<'a> {
         Traced(Some(Open { collector, record }))
     }
 
+    /// The trace that it is part of, if anybody outside can find it by that.
+    pub(crate) fn id(&self) -> Option<u128> {
+        let Open { record, .. } = self.0.as_ref()?;
+        record.exported.then(|| record.mark.context().trace_id)
+    }
+
     /// It is for this version.
     pub(crate) fn found(&mut self, model: &ModelVersion) {
         if let Some(Open { record, .. }) = &mut self.0 {
@@ -109,7 +115,7 @@ impl<'a> Traced<'a> {
     }
 
     /// The engine's answer is there.
-    pub(crate) fn answered(
+    pub(crate) fn executed(
         &mut self,
         model: &ModelVersion,
         response: &Response,

@@ -146,10 +146,15 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag::works("log-info", "log.info", Bool, Log, "Whether to log information").default("true"),
     Flag::works("log-warning", "log.warning", Bool, Log, "Whether to log warnings").default("true"),
     Flag::works("log-error", "log.error", Bool, Log, "Whether to log errors").default("true"),
-    Flag::works("log-format", "log.format", Choice("default|ISO8601"), Log,
+    Flag::works("log-format", "log.format", Choice("default|ISO8601|json"), Log,
         "How a line begins: 'default' is LMMDD hh:mm:ss.uuuuuu, 'ISO8601' is YYYY-MM-DDThh:mm:ssZ L; \
-         both in UTC").default("default"),
+         with 'json' it is an object; all in UTC").default("default"),
     Flag::works("log-file", "log.file", Path, Log, "A file to append the log to, instead of standard error"),
+    Flag::works("access-log", "access_log.to", Pattern("off|FILE|-"), Log,
+        "Where to write a line about each inference request: nowhere, to the end of a file, or to standard \
+         error; nobody waits for it: lines for which there is no room are dropped and counted").default("off"),
+    Flag::works("access-log-sample", "access_log.sample", AT_LEAST_ONE, Log,
+        "One inference request in so many has a line in the access log").default("1"),
 
     Flag::works("trace-config", "trace.config", Pattern("[MODE,]KEY=VALUE"), Trace,
         "A setting of the request traces: level (OFF, TIMESTAMPS, TENSORS; may be repeated), rate (one request in so \

@@ -46,7 +46,8 @@ pub use self::metrics::MetricsConfig;
 pub use self::scheduling::{RateLimit, Scheduling};
 pub use self::trace::{Otlp, Trace, TraceLevel, TraceMode};
 pub use self::values::{
-    Compression, ControlMode, Grpc, Limits, Listener, Log, LogFormat, Repository, Server, Tls,
+    AccessLog, AccessLogTo, Compression, ControlMode, Grpc, Limits, Listener, Log, LogFormat, Repository,
+    Server, Tls,
 };
 
 /// What the daemon was started for.
@@ -83,6 +84,8 @@ pub struct Settings {
     pub metrics_config: MetricsConfig,
     /// The log.
     pub log: Log,
+    /// The log of inference requests.
+    pub access_log: AccessLog,
     /// Traces of single requests.
     pub trace: Trace,
     /// What was accepted but has no effect; to be logged once there is a log.

@@ -26,6 +26,7 @@ pub(super) fn serve(layers: &Layers, holds: Holds, telemetry: &Telemetry) -> Res
         http,
         metrics,
         log,
+        access_log,
         trace,
     } = layers.merge()?;
     let repository = models::sort_out(layers, repository)?;
@@ -55,6 +56,7 @@ pub(super) fn serve(layers: &Layers, holds: Holds, telemetry: &Telemetry) -> Res
         metrics,
         metrics_config,
         log,
+        access_log,
         trace,
         warnings,
     })

@@ -39,7 +39,9 @@ const TRITONS: &str = "
     trace-config";
 
 /// The flags that tritonserver does not have.
-const OURS: [&str; 9] = [
+const OURS: [&str; 11] = [
+    "access-log",
+    "access-log-sample",
     flags::CONFIG_FILE,
     "default-max-queue-size",
     "instance-stall-secs",
@@ -142,6 +144,8 @@ fn without_settings_the_defaults_are_tritons() {
     let log =
         Log { verbosity: 0, info: true, warning: true, error: true, format: LogFormat::Default, file: None };
     assert_eq!(settings.log, log);
+    let sample = NonZeroU32::MIN;
+    assert_eq!(settings.access_log, AccessLog { to: AccessLogTo::Off, sample });
     assert_eq!(settings.backends.onnxruntime, OnnxRuntime::default());
     assert_eq!(settings.backends.onnxruntime.default_max_batch_size, 4);
     assert!(settings.warnings.is_empty());
@@ -208,7 +212,7 @@ const SAMPLES: &str = "
     trace-file=log trace-log-frequency=5 rate-limit=execution_count default-max-queue-size=5 max-inflight-requests=5
     max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5 instance-stall-secs=5
     model-control-mode=explicit model-load-retry-count=3 ready-models=a,b metrics-config=summary_latencies=true
-    allow-cpu-metrics=false";
+    allow-cpu-metrics=false access-log=requests.log access-log-sample=5";
 
 #[test]
 fn every_working_flag_changes_the_settings_from_every_source() {
@@ -404,4 +408,23 @@ fn metrics_are_chosen_as_in_triton() {
         read("--metrics-config=counter_latencies=false --metrics-config=counter_latencies=true").counters
     );
     assert!(!read("--allow-cpu-metrics=false").cpu);
+}
+
+#[test]
+fn the_access_log_goes_to_a_file_of_any_name_but_two() {
+    for (value, to) in [
+        ("off", AccessLogTo::Off),
+        ("-", AccessLogTo::StandardError),
+        ("./off", AccessLogTo::File("./off".into())),
+        ("/var/log/access.log", AccessLogTo::File("/var/log/access.log".into())),
+    ] {
+        assert_eq!(served(&format!("--access-log={value}"), "").access_log.to, to);
+    }
+}
+
+#[test]
+fn every_format_of_the_log_is_set_by_its_name() {
+    for format in LogFormat::ALL {
+        assert_eq!(served(&format!("--log-format={}", format.name()), "").log.format, format);
+    }
 }

@@ -168,6 +168,54 @@ pub enum LogFormat {
     /// `YYYY-MM-DDThh:mm:ssZ L`.
     #[serde(rename = "ISO8601")]
     Iso8601,
+    /// The line is an object of JSON.
+    #[serde(rename = "json")]
+    Json,
+}
+
+impl LogFormat {
+    /// Every format.
+    pub const ALL: [LogFormat; 3] = [LogFormat::Default, LogFormat::Iso8601, LogFormat::Json];
+
+    /// The name by which it is set.
+    pub fn name(self) -> &'static str {
+        match self {
+            LogFormat::Default => "default",
+            LogFormat::Iso8601 => "ISO8601",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
+/// The log of inference requests.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct AccessLog {
+    /// Where it is written to.
+    pub to: AccessLogTo,
+    /// One request in so many is written.
+    pub sample: NonZeroU32,
+}
+
+/// Where the log of inference requests is written to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum AccessLogTo {
+    /// Nowhere.
+    Off,
+    /// To standard error.
+    StandardError,
+    /// To the end of this file.
+    File(PathBuf),
+}
+
+impl From<String> for AccessLogTo {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "off" => Self::Off,
+            "-" => Self::StandardError,
+            _ => Self::File(text.into()),
+        }
+    }
 }
 
 /// The working settings as the sources give them: each right in itself, not yet held against the others.
@@ -184,6 +232,7 @@ pub(super) struct Values {
     pub(super) http: Listener,
     pub(super) metrics: MetricsValues,
     pub(super) log: Log,
+    pub(super) access_log: AccessLog,
     pub(super) trace: TraceValues,
 }
 

@@ -14,12 +14,13 @@ use tonic::body::Body;
 
 use super::compression::Encoding;
 use super::metered::Metered;
+use super::observed::Observed;
 use super::outputs::{self, Wanted};
 use super::parameters::Parameters;
 use super::{incoming, inputs, outgoing, parameters, status, version};
+use crate::access_log::Record;
 use crate::inflight::Share;
 use crate::net::CallDeadline;
-use crate::request_trace::Traced;
 use crate::serving::Serving;
 
 /// How the calls are answered.
@@ -31,7 +32,8 @@ pub(super) struct CallOptions {
     pub(super) compress: bool,
 }
 
-/// A whole call: reads the message, and writes the answer. `share` accounts for both until the client has taken the answer.
+/// A whole call: reads the message, and writes the answer. `share` accounts for both until the client has taken the answer;
+/// `record` is of one that the access log is to tell of.
 ///
 /// It does what tonic does for the other calls, with less: at 4×16 tonic's streams and codecs are a fifth of what a small
 /// request costs, and copy a large answer once more. And it sets no memory aside for what was only announced, which
@@ -41,6 +43,7 @@ pub(super) async fn call<B>(
     mut request: Request<B>,
     share: Share,
     options: CallOptions,
+    record: Option<Record>,
 ) -> Response<Body>
 where
     B: HttpBody<Data = Bytes> + Unpin,
@@ -51,23 +54,25 @@ where
     let accepted = if compress { Encoding::accepted(request.headers()) } else { None };
     let encoding = Encoding::of_request(request.headers());
     let share = Arc::new(share);
-    let mut arrival = serving.tracer.arrival(request.headers_mut());
-    let mut traced = Traced::default();
+    let mut observed = Observed::new(&serving.tracer, record, request.headers_mut());
     let answer = async {
         let body = Metered::new(request.into_body(), Arc::clone(&share));
         let message = incoming::read(body, encoding?, &share, limit).await?;
-        arrival.read();
+        observed.read();
+        let bytes = message.len();
         let request =
             ModelInferRequest::decode(message).map_err(|error| Status::internal(error.to_string()))?;
-        traced = serving.tracer.begin(arrival, &request);
-        infer(serving, request, deadline, &mut traced).await
+        observed.decoded(&request, bytes);
+        infer(serving, request, deadline, &mut observed).await
     };
     let response = match answer.await {
-        Ok(answer) => outgoing::reply(answer, accepted, limit, share).await,
+        Ok(answer) => {
+            observed.answered(&answer);
+            outgoing::reply(answer, accepted, limit, share).await
+        }
         Err(status) => status.into_http(),
     };
-    // An answer has its status behind it, a failure in the headers.
-    traced.ended(|| Status::from_header_map(response.headers()));
+    observed.ended(&response);
     response
 }
 
@@ -77,7 +82,7 @@ async fn infer(
     serving: &Serving,
     request: ModelInferRequest,
     deadline: Option<Instant>,
-    traced: &mut Traced<'_>,
+    observed: &mut Observed<'_>,
 ) -> Result<ModelInferResponse, Status> {
     let received = Instant::now();
     if serving.is_exiting() {
@@ -87,18 +92,18 @@ async fn infer(
     let model =
         serving.registry.lookup(&request.model_name, number).map_err(|error| status::of_lookup(&error))?;
     model.statistics().received();
-    traced.found(&model);
+    observed.found(&model);
     let id = request.id.clone();
     let (request, wanted) = decode(&model, request, deadline).inspect_err(|_| model.refused(received))?;
     let mut admitted = admit(&model.spec, request).map_err(|refusal| {
         model.refused(received);
         status::of_refusal(&refusal)
     })?;
-    traced.queued(&model, &mut admitted);
+    observed.queued(&model, &mut admitted);
     let response = {
         let mut answer = model.infer(admitted, received);
         let response = (&mut answer).await;
-        traced.answered(&model, &response, || answer.phases());
+        observed.executed(&model, &response, || answer.phases());
         response
     };
     if let Some(error) = response.error {

@@ -11,7 +11,7 @@ use super::{status, version};
 use crate::serving::Serving;
 
 /// The extensions of the protocol that work.
-const EXTENSIONS: [&str; 8] = [
+const EXTENSIONS: [&str; 9] = [
     "classification",
     "model_repository",
     "model_repository(unload_dependents)",
@@ -19,6 +19,7 @@ const EXTENSIONS: [&str; 8] = [
     "binary_tensor_data",
     "parameters",
     "statistics",
+    "logging",
     "trace",
 ];
 

@@ -82,12 +82,19 @@ where
         let request = request.map(|body| UntilExit::new(body, &self.serving));
         let inflight = &self.serving.inflight;
         if request.uri().path() == MODEL_INFER {
+            let record = self.serving.access_log.as_ref().and_then(|log| log.begin(&request));
             let share = match inflight.request() {
                 Ok(share) => share,
-                Err(full) => return answered(status::of_full(&full)),
+                Err(full) => {
+                    let status = status::of_full(&full);
+                    if let Some(record) = record {
+                        record.ended(Some(status.clone()));
+                    }
+                    return answered(status);
+                }
             };
             let (serving, options) = (Arc::clone(&self.serving), self.options);
-            return Box::pin(async move { Ok(infer::call(&serving, request, share, options).await) });
+            return Box::pin(async move { Ok(infer::call(&serving, request, share, options, record).await) });
         }
         // The body of such a call is gone when its message has been read.
         let share = Arc::new(inflight.call());

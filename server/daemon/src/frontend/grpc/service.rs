@@ -4,7 +4,7 @@ use nerite_proto::inference::grpc_inference_service_server::GrpcInferenceService
 use nerite_proto::inference::*;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{metadata, parameters, repository, statistics, status, trace, version};
+use super::{log_settings, metadata, parameters, repository, statistics, status, trace, version};
 use crate::serving::Serving;
 
 /// `inference.GRPCInferenceService` over the registry.
@@ -144,7 +144,7 @@ impl GrpcInferenceService for InferenceService {
         trace::setting(self.serving()?, request.get_ref()).map(Response::new)
     }
 
-    async fn log_settings(&self, _: Request<LogSettingsRequest>) -> Answer<LogSettingsResponse> {
-        Err(later("changing its log settings while it runs; use the --log-* flags"))
+    async fn log_settings(&self, request: Request<LogSettingsRequest>) -> Answer<LogSettingsResponse> {
+        log_settings::settings(self.serving()?, request.get_ref()).map(Response::new)
     }
 }

@@ -318,6 +318,16 @@ pub(super) const TRACES_DROPPED: Family = Family {
     help: "Number of traces that were dropped, as too many waited or nobody took them",
     ..SERVER_COUNT
 };
+pub(super) const LOG_DROPPED: Family = Family {
+    name: "nerite_log_dropped_total",
+    help: "Number of lines of the log that were dropped, since nobody read those before them",
+    ..SERVER_COUNT
+};
+pub(super) const ACCESS_LOG_DROPPED: Family = Family {
+    name: "nerite_access_log_dropped_total",
+    help: "Number of lines of the access log that were dropped, since they could not be written as fast",
+    ..SERVER_COUNT
+};
 pub(super) const BUILD: Family = Family {
     name: "nerite_build_info",
     help: "Always 1; the label says which version of Nerite this is",

@@ -256,6 +256,9 @@ impl Scrape<'_> {
         self.one(&families::GIVEN_BACK, Some(Value::Number(serving.reclaim.bytes())));
         self.one(&families::TRACES, Some(Value::Number(serving.tracer.begun())));
         self.one(&families::TRACES_DROPPED, Some(Value::Number(serving.tracer.dropped())));
+        self.one(&families::LOG_DROPPED, serving.log.as_ref().map(|log| Value::Number(log.dropped())));
+        let dropped = serving.access_log.as_ref().map(|log| log.dropped());
+        self.one(&families::ACCESS_LOG_DROPPED, dropped.map(Value::Number));
         // There is no such pool: tensors go to the engines as they come.
         self.one(&families::PINNED_TOTAL, Some(Value::Number(0)));
         self.one(&families::PINNED_USED, Some(Value::Number(0)));

@@ -144,7 +144,7 @@ fn mistakes_on_the_command_line_are_named_with_what_was_expected() {
             "--model-config-name: expected a file's name without its directory, found 'a/b'",
         ),
         ("--model-repository=", "--model-repository: expected a path, found ''"),
-        ("--log-format=json", "--log-format: expected one of default, ISO8601, found 'json'"),
+        ("--log-format=xml", "--log-format: expected one of default, ISO8601, json, found 'xml'"),
         (
             "--model-control-mode=manual",
             "--model-control-mode: expected one of none, poll, explicit, found 'manual'",

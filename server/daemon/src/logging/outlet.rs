@@ -1,0 +1,227 @@
+//! Where the lines of a log go.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::sync::{Arc, Once};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::backlog::Backlog;
+
+/// How many bytes of lines may wait for somebody to read those before them.
+const ROOM: usize = 4 << 20;
+/// How many of them lines may take that tell of no error.
+const ROOM_WITHOUT_ERRORS: usize = ROOM / 4 * 3;
+/// What a pipe takes whole or not at all, and takes at once if it says that it takes anything.
+const WHOLE: usize = 4096;
+
+/// Opens a file for appending, and makes it if there is none. That nobody reads a named pipe yet is no reason to wait.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let is_pipe = path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
+    // With an end to read from as well, it is open at once, on Linux.
+    OpenOptions::new().append(true).read(is_pipe).create(!is_pipe).open(path)
+}
+
+/// Standard error as a file of its own, so that nobody else's lock stands in the way.
+pub(crate) fn standard_error() -> io::Result<File> {
+    Ok(io::stderr().as_fd().try_clone_to_owned()?.into())
+}
+
+/// Writes lines to a file without making anybody wait for those who read it: a line is written by whoever brings it if that
+/// takes no waiting, and else by a thread, which is there from the first such line on. What finds no room is dropped; the log
+/// says how much it was.
+///
+/// That is asked of the system before each line. Another process that writes to the same pipe may get in between, so
+/// that the line is waited for after all. A file of a disk is taken never to be waited for.
+pub(crate) struct Outlet {
+    file: File,
+    is_regular: bool,
+    backlog: Backlog<Vec<u8>>,
+    thread: Once,
+}
+
+impl Outlet {
+    pub(crate) fn new(file: File) -> Arc<Self> {
+        let is_regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        Arc::new(Self { file, is_regular, backlog: Backlog::default(), thread: Once::new() })
+    }
+
+    /// How many lines were dropped.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.backlog.dropped()
+    }
+
+    /// Waits until all lines are written, at most so long. Whether they are.
+    pub(crate) fn flush(&self, limit: Duration) -> bool {
+        self.backlog.flush(limit)
+    }
+
+    fn write(self: &Arc<Self>, line: &[u8], room: usize) -> io::Result<()> {
+        if self.is_regular {
+            return (&self.file).write_all(line);
+        }
+        if self.backlog.when_idle(|| self.write_at_once(line)) {
+            return Ok(());
+        }
+        self.thread.call_once(|| {
+            let outlet = Arc::clone(self);
+            // Without a thread the lines are dropped, and there is nobody to be told.
+            let _ = thread::Builder::new().name("nerite-log".to_owned()).spawn(move || outlet.write_on());
+        });
+        self.backlog.push(line.to_vec(), line.len(), room);
+        Ok(())
+    }
+
+    /// Whether that could be done without waiting.
+    fn write_at_once(&self, line: &[u8]) -> bool {
+        if line.len() > WHOLE || !is_writable(&self.file, Some(&Timespec::default())) {
+            return false;
+        }
+        match (&self.file).write(line) {
+            Ok(written) if written < line.len() => {
+                let _ = write_patiently(&self.file, &line[written..]);
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            // What cannot be written at all is not kept either.
+            _ => true,
+        }
+    }
+
+    fn write_on(&self) {
+        let (mut lines, mut told) = (Vec::new(), 0);
+        loop {
+            self.backlog.take(&mut lines);
+            for line in &lines {
+                let _ = write_patiently(&self.file, line);
+            }
+            let dropped = self.dropped();
+            if dropped > told {
+                tracing::warn!("{} lines of the log were dropped, since nobody read them", dropped - told);
+                told = dropped;
+            }
+        }
+    }
+}
+
+fn is_writable(file: &File, limit: Option<&Timespec>) -> bool {
+    poll(&mut [PollFd::new(file, PollFlags::OUT)], limit).is_ok_and(|ready| ready > 0)
+}
+
+/// Writes all of it, however long that takes, also where the file was set not to let anybody wait.
+pub(crate) fn write_patiently(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => drop(is_writable(file, None)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// An outlet as the log's writer.
+pub(super) struct Lines(pub(super) Arc<Outlet>);
+
+/// Writes one line.
+pub(super) struct LineWriter<'a> {
+    outlet: &'a Arc<Outlet>,
+    room: usize,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter { outlet: &self.0, room: ROOM_WITHOUT_ERRORS }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> LineWriter<'a> {
+        let room = if *metadata.level() == Level::ERROR { ROOM } else { ROOM_WITHOUT_ERRORS };
+        LineWriter { outlet: &self.0, room }
+    }
+}
+
+impl Write for LineWriter<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.outlet.write(line, self.room).map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use super::*;
+
+    fn pipe() -> (BufReader<io::PipeReader>, Arc<Outlet>) {
+        let (reader, writer) = io::pipe().unwrap();
+        (BufReader::new(reader), Outlet::new(File::from(std::os::fd::OwnedFd::from(writer))))
+    }
+
+    fn line(reader: &mut BufReader<io::PipeReader>) -> String {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        line
+    }
+
+    #[test]
+    fn a_line_is_in_the_pipe_as_soon_as_it_was_written() {
+        let (mut reader, outlet) = pipe();
+        for number in 0..1000 {
+            outlet.write(format!("line {number}\n").as_bytes(), 0).unwrap();
+            assert_eq!(line(&mut reader), format!("line {number}\n"));
+        }
+        assert_eq!(outlet.dropped(), 0);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_pipe_that_is_full_and_what_was_kept_comes_in_order() {
+        let (mut reader, outlet) = pipe();
+        let text = "x".repeat(1000);
+        for number in 0..10_000 {
+            outlet.write(format!("{number} {text}\n").as_bytes(), ROOM_WITHOUT_ERRORS).unwrap();
+        }
+        let dropped = outlet.dropped();
+        assert!((1..9_900).contains(&dropped), "{dropped}");
+        outlet.write(b"an error has room\n", ROOM).unwrap();
+        assert_eq!(outlet.dropped(), dropped);
+        assert!(!outlet.flush(Duration::from_millis(1)));
+        for number in 0..10_000 - dropped {
+            assert_eq!(line(&mut reader), format!("{number} {text}\n"));
+        }
+        assert_eq!(line(&mut reader), "an error has room\n");
+        assert!(outlet.flush(Duration::from_secs(60)));
+        outlet.write(b"as before\n", 0).unwrap();
+        assert_eq!(line(&mut reader), "as before\n");
+    }
+
+    #[test]
+    fn a_line_longer_than_a_pipe_takes_at_once_is_written_whole() {
+        let (mut reader, outlet) = pipe();
+        let long = format!("{}\n", "y".repeat(300_000));
+        outlet.write(long.as_bytes(), ROOM).unwrap();
+        assert_eq!(line(&mut reader), long);
+    }
+
+    #[test]
+    fn a_line_for_nobody_is_dropped_without_a_word() {
+        let (reader, outlet) = pipe();
+        drop(reader);
+        outlet.write(b"hello\n", ROOM).unwrap();
+        assert!(outlet.flush(Duration::from_secs(60)));
+    }
+}
