@@ -80,3 +80,14 @@ demo_venv() {
 test_venv() {
     ensure_venv 3.11 requirements requirements-test
 }
+
+# Whether there is a browser without a window, after installing Debian's where that is possible: only root can.
+headless_browser() {
+    command -v chromium-headless-shell || command -v chromium || command -v google-chrome && return
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+        echo "installing chromium-headless-shell"
+        (apt-get update && apt-get install --yes --no-install-recommends chromium-headless-shell fonts-dejavu-core) \
+            >/dev/null 2>&1 || true
+    fi
+    command -v chromium-headless-shell
+}

@@ -331,6 +331,22 @@ def test_no_name_can_break_the_format(repository, serve):
         assert series("nerite_model_state", model=name, state="READY", version="1") == 1
 
 
+def test_a_traced_request_is_the_exemplar_of_its_bucket(repository, serve):
+    add(repository, "m")
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    # Nobody listens there.
+    settings = ("mode=opentelemetry", "level=TIMESTAMPS", "rate=1", "opentelemetry,url=http://127.0.0.1:9")
+    daemon = serve(repository, *(f"--trace-config={setting}" for setting in settings))
+    parent = ("traceparent", f"00-{trace}-b7ad6b7169203331-01")
+    connect(daemon).ModelInfer(simple("m"), metadata=[parent])
+    family = families(daemon, openmetrics=True)["nerite_inference_request_duration_seconds"]
+    (bucket,) = [sample for sample in family.samples if sample.exemplar]
+    assert bucket.exemplar.labels == {"trace_id": trace}
+    assert 0 < bucket.exemplar.value <= float(bucket.labels["le"])
+    assert bucket.exemplar.value == Series(daemon).total("nerite_inference_request_duration_seconds_sum")
+    assert trace not in scrape(daemon)[1]
+
+
 def test_the_process_tells_what_it_uses(zoo):
     series = Series(zoo)
     assert 0 < series("process_cpu_seconds_total") < 3600
@@ -338,6 +354,9 @@ def test_the_process_tells_what_it_uses(zoo):
     assert 10 << 20 < series("process_resident_memory_bytes") < series("process_virtual_memory_bytes")
     assert 3 < series("process_open_fds") < series("process_max_fds")
     assert series("process_threads") > 1
+    assert 1 << 20 < series("nerite_heap_committed_bytes") < series("process_virtual_memory_bytes")
+    assert 1 << 20 < series("nerite_engine_heap_used_bytes") < series("process_virtual_memory_bytes")
+    assert 0 <= series("nerite_engine_heap_free_bytes") < series("process_resident_memory_bytes")
     assert 0 < series("nv_cpu_memory_used_bytes") < series("nv_cpu_memory_total_bytes")
     assert 0 <= series("nv_cpu_utilization") <= 1
     assert series.total("nerite_build_info") == 1

@@ -36,6 +36,6 @@ mod weights;
 
 pub use backend::OnnxRuntime;
 pub use exit::exit_without_destructors;
-pub use memory::give_back_memory;
+pub use memory::{HeapUse, give_back_memory, heap_use};
 pub use options::Options;
 pub use telemetry::opt_out_of_telemetry;

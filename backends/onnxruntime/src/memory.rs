@@ -15,3 +15,64 @@ pub fn give_back_memory() {
         malloc_trim(0);
     }
 }
+
+/// What the C library's allocator has from the system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeapUse {
+    /// What engines use of it.
+    pub used: usize,
+    /// What is free and was not given back.
+    pub free: usize,
+}
+
+/// What engines use of the C library's heaps. Takes the lock of each heap for some microseconds. `None` where the C library
+/// is not glibc.
+pub fn heap_use() -> Option<HeapUse> {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        /// `struct mallinfo2` of glibc 2.33 and later, see mallinfo(3).
+        #[repr(C)]
+        struct Info {
+            arena: usize,
+            ordblks: usize,
+            smblks: usize,
+            hblks: usize,
+            hblkhd: usize,
+            usmblks: usize,
+            fsmblks: usize,
+            uordblks: usize,
+            fordblks: usize,
+            keepcost: usize,
+        }
+        // SAFETY: `mallinfo2` is glibc's, takes nothing and gives ten numbers, and may be called by any thread at any time.
+        unsafe extern "C" {
+            safe fn mallinfo2() -> Info;
+        }
+        let Info { hblkhd: mapped, uordblks: used, fordblks: free, .. } = mallinfo2();
+        Some(HeapUse { used: used + mapped, free })
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_engines_use_grows_and_shrinks_with_them() {
+        unsafe extern "C" {
+            fn malloc(size: usize) -> *mut std::ffi::c_void;
+            fn free(block: *mut std::ffi::c_void);
+        }
+        const SIZE: usize = 64 << 20;
+        let used = || heap_use().expect("tests run on glibc").used;
+        let before = used();
+        // SAFETY: the block is freed once, and not used.
+        let block = unsafe { malloc(SIZE) };
+        assert!(!block.is_null() && used() >= before + SIZE / 2);
+        // SAFETY: as above.
+        unsafe { free(block) };
+        assert!(used() < before + SIZE / 2);
+    }
+}

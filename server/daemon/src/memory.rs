@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use mimalloc::MiMalloc;
+
 /// In bytes: what its control groups allow, or else all that the machine has; nothing if neither can be read.
 pub(crate) fn available() -> Option<u64> {
     under(Path::new("/"))
@@ -44,6 +46,13 @@ fn total(root: &Path) -> Option<u64> {
 /// How much of the process is in memory, in bytes; nothing if the system does not say.
 pub(crate) fn resident() -> Option<u64> {
     amount(Path::new("/proc/self/status"), "VmRSS:")
+}
+
+/// What the daemon's own allocator has from the system, in bytes. (Engines have another.)
+pub(crate) fn committed() -> Option<u64> {
+    let stats = MiMalloc::stats_json().ok()?;
+    let stats: serde_json::Value = serde_json::from_slice(stats.to_bytes()).ok()?;
+    stats["committed"]["current"].as_u64()
 }
 
 /// The bytes of a line `<key>  <number> kB` of a file of the kernel's.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nerite_onnxruntime::HeapUse;
+
 use crate::memory::resident;
 
 /// What was given back so far.
@@ -17,6 +19,11 @@ impl Reclaim {
         nerite_onnxruntime::give_back_memory();
         let given_back = before.zip(resident()).map_or(0, |(before, after)| before.saturating_sub(after));
         self.bytes.fetch_add(given_back, Ordering::Relaxed);
+    }
+
+    /// What the engines' allocator has from the system, and what of it is free.
+    pub(crate) fn heap(&self) -> Option<HeapUse> {
+        nerite_onnxruntime::heap_use()
     }
 
     /// How many bytes less were resident, over all times.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use nerite_core::Registry;
 use tokio::sync::watch;
@@ -20,6 +21,8 @@ use crate::settings::MetricsConfig;
 pub(crate) struct Serving {
     /// The server's name, for metadata.
     pub id: String,
+    /// When it was started.
+    pub started: Instant,
     /// The models.
     pub registry: Arc<Registry>,
     /// What is in flight.
@@ -63,6 +66,7 @@ impl Serving {
         let stage = watch::Sender::new(Stage::Starting);
         Serving {
             id,
+            started: Instant::now(),
             registry,
             inflight,
             control: None,

@@ -1,10 +1,11 @@
-//! Plain HTTP, for probes and scrapers.
+//! Plain HTTP, for probes, scrapers and browsers.
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 
 use super::metrics::Format;
+use super::status_page;
 use crate::serving::{Serving, Stage};
 
 /// Answers on the HTTP port: whether the server lives and whether it is ready, as in KServe's protocol, for probes.
@@ -22,20 +23,59 @@ pub(crate) fn health<B>(serving: &Serving, request: &Request<B>) -> Response<Ful
     answer(if healthy { StatusCode::OK } else { StatusCode::BAD_REQUEST }, "")
 }
 
-/// Answers on the metrics port: the metrics in Prometheus' text format, or in OpenMetrics. It takes milliseconds where
-/// there are many models.
+/// Answers on the metrics port: the metrics in Prometheus' text format or in OpenMetrics, and the status page with its
+/// numbers. It takes milliseconds where there are many models.
 pub(crate) fn metrics<B>(serving: &Serving, request: &Request<B>) -> Response<Full<Bytes>> {
-    if request.uri().path() != "/metrics" {
-        return answer(StatusCode::NOT_FOUND, "this port answers /metrics\n");
-    }
+    let answer_of = match request.uri().path() {
+        "/metrics" => scrape,
+        "/" => page,
+        "/status" => status,
+        _ => {
+            let known =
+                "this port answers /metrics, / (the status page) and /status (its numbers, as JSON)\n";
+            return answer(StatusCode::NOT_FOUND, known);
+        }
+    };
     if !is_read(request) {
         return answer(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
     }
-    let format = Format::accepted(request.headers());
-    let mut response = answer(StatusCode::OK, serving.metrics.render(serving, format));
-    let kind = header::HeaderValue::from_static(format.content_type());
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("Accept"));
+    answer_of(serving, request.headers())
+}
+
+fn scrape(serving: &Serving, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    let format = Format::accepted(headers);
+    let text = serving.metrics.render(serving, format);
+    with(
+        answer(StatusCode::OK, text),
+        [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "Accept")],
+    )
+}
+
+fn page(_: &Serving, _: &HeaderMap) -> Response<Full<Bytes>> {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, status_page::POLICY),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    with(answer(StatusCode::OK, status_page::PAGE), headers)
+}
+
+fn status(serving: &Serving, _: &HeaderMap) -> Response<Full<Bytes>> {
+    match status_page::numbers(serving) {
+        Ok(json) => {
+            let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+            with(answer(StatusCode::OK, json), headers)
+        }
+        Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+fn with<const N: usize>(
+    mut response: Response<Full<Bytes>>,
+    headers: [(HeaderName, &'static str); N],
+) -> Response<Full<Bytes>> {
+    let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+    response.headers_mut().extend(headers);
     response
 }
 

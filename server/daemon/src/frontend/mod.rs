@@ -3,3 +3,5 @@
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod metrics;
+mod model_states;
+mod status_page;

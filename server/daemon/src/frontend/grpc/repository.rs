@@ -2,7 +2,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nerite_core::ModelVersion;
 use nerite_core::lifecycle::Overrides;
 use nerite_core::registry::{ModelEntry, PublicState};
 use nerite_proto::inference::model_repository_parameter::ParameterChoice;
@@ -15,6 +14,7 @@ use tonic::Status;
 
 use super::status;
 use crate::control::{Control, ControlError};
+use crate::frontend::model_states::states;
 use crate::serving::Serving;
 
 /// Every model that is known, and every other that is in the repositories now, without a state.
@@ -44,42 +44,13 @@ fn rows(name: &str, entry: &ModelEntry, only_ready: bool) -> Vec<ModelIndex> {
         state: state.to_owned(),
         reason,
     };
-    let mut rows = Vec::new();
-    for (version, status) in &entry.versions {
-        let unsound = entry.ready.get(version).and_then(|ready| unsound(ready));
-        let (state, reason) = match unsound {
-            Some(reason) => (PublicState::Unavailable, reason),
-            None => (status.state, status.reason.clone()),
-        };
-        if !only_ready || state == PublicState::Ready {
-            rows.push(row(version.to_string(), state.name(), reason));
-        }
+    let states = states(entry);
+    if states.is_empty() && !only_ready {
+        return vec![row(String::new(), "", String::new())];
     }
-    if entry.versions.is_empty() && !only_ready {
-        rows.push(match entry.model_status() {
-            Some(status) => row(String::new(), status.state.name(), status.reason),
-            None => row(String::new(), "", String::new()),
-        });
-    }
-    rows
-}
-
-/// Why a version that serves is not to be counted on: it has lost its instances, or one does not come back.
-fn unsound(version: &ModelVersion) -> Option<String> {
-    if version.is_lost() {
-        let lost =
-            "its engine panicked, and could not make other instances: to load the model again starts it anew";
-        return Some(lost.to_owned());
-    }
-    let stalls = version.stalls();
-    let longest = stalls.iter().min_by_key(|stall| stall.since)?;
-    Some(format!(
-        "{} of its instances have been executing for longer than --instance-stall-secs, '{}' for {} s; to load the model \
-         again puts others in their place",
-        stalls.len(),
-        longest.instance,
-        longest.since.elapsed().as_secs()
-    ))
+    let listed = states.into_iter().filter(|(_, status)| !only_ready || status.state == PublicState::Ready);
+    let version = |version: Option<u64>| version.map(|version| version.to_string()).unwrap_or_default();
+    listed.map(|(number, status)| row(version(number), status.state.name(), status.reason)).collect()
 }
 
 /// Loads a model, and answers when it is served.

@@ -308,6 +308,21 @@ pub(super) const GIVEN_BACK: Family = Family {
     help: "Number of bytes that were given back to the system after models were unloaded",
     ..SERVER_COUNT
 };
+pub(super) const HEAP: Family = Family {
+    name: "nerite_heap_committed_bytes",
+    help: "Memory that the allocator of the daemon itself has from the system, in bytes",
+    ..SERVER_BYTES
+};
+pub(super) const ENGINE_HEAP_USED: Family = Family {
+    name: "nerite_engine_heap_used_bytes",
+    help: "Memory of the allocator of the engines (the C library's) that is in use, in bytes",
+    ..SERVER_BYTES
+};
+pub(super) const ENGINE_HEAP_FREE: Family = Family {
+    name: "nerite_engine_heap_free_bytes",
+    help: "Memory of the allocator of the engines that is free and was not given back to the system, in bytes",
+    ..SERVER_BYTES
+};
 pub(super) const TRACES: Family = Family {
     name: "nerite_traces_total",
     help: "Number of inference requests that were traced",

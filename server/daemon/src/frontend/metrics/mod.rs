@@ -21,13 +21,14 @@ use nerite_core::execution::DispatchReason;
 use nerite_core::registry::CODES;
 use nerite_core::statistics::{BOUNDS, BUCKETS, FailureReason, Phase};
 
+use crate::memory;
 use crate::serving::Serving;
 use crate::settings::MetricsConfig;
 use exposition::{Buckets, Exposition, Value, label};
 use families::{Family, When};
 use machine::Machine;
 use process::Process;
-use rows::{Row, states};
+use rows::{Row, state_labels};
 
 pub(crate) use format::Format;
 
@@ -232,7 +233,7 @@ impl Scrape<'_> {
     }
 
     fn states(&mut self, serving: &Serving) {
-        let states = states(&serving.registry);
+        let states = state_labels(&serving.registry);
         if !states.is_empty() {
             self.out.family(&families::STATE);
         }
@@ -254,6 +255,10 @@ impl Scrape<'_> {
         self.one(&families::INFLIGHT_REQUESTS, Some(size(serving.inflight.requests())));
         self.one(&families::INFLIGHT_BYTES, Some(size(serving.inflight.bytes())));
         self.one(&families::GIVEN_BACK, Some(Value::Number(serving.reclaim.bytes())));
+        self.one(&families::HEAP, memory::committed().map(Value::Number));
+        let engines = serving.reclaim.heap();
+        self.one(&families::ENGINE_HEAP_USED, engines.map(|heap| size(heap.used)));
+        self.one(&families::ENGINE_HEAP_FREE, engines.map(|heap| size(heap.free)));
         self.one(&families::TRACES, Some(Value::Number(serving.tracer.begun())));
         self.one(&families::TRACES_DROPPED, Some(Value::Number(serving.tracer.dropped())));
         self.one(&families::LOG_DROPPED, serving.log.as_ref().map(|log| Value::Number(log.dropped())));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use nerite_core::execution::Activity;
 use nerite_core::model::ModelSpec;
-use nerite_core::registry::Status;
 use nerite_core::statistics::Statistics;
 use nerite_core::{ModelVersion, Registry};
 
 use super::exposition::{label, tag_name};
+use crate::frontend::model_states::states;
 
 /// A version that is served, with what has to be read once for all of its series.
 pub(super) struct Row {
@@ -67,20 +67,17 @@ fn of_model(spec: &ModelSpec) -> String {
 }
 
 /// The labels of what is known of every model and version that was not unloaded.
-pub(super) fn states(registry: &Registry) -> Vec<String> {
-    let mut states = Vec::new();
+pub(super) fn state_labels(registry: &Registry) -> Vec<String> {
+    let mut labels = Vec::new();
     for (name, entry) in registry.entries() {
         let model = label("model", &name);
-        let mut add = |status: &Status, version: &str| {
+        for (version, status) in states(&entry) {
             if !status.is_unloaded() {
                 let state = label("state", status.state.name());
-                states.push(format!("{model},{state},{}", label("version", version)));
+                let version = version.map(|version| version.to_string()).unwrap_or_default();
+                labels.push(format!("{model},{state},{}", label("version", &version)));
             }
-        };
-        entry.versions.iter().for_each(|(version, status)| add(status, &version.to_string()));
-        if let Some(status) = entry.model_status().filter(|_| entry.versions.is_empty()) {
-            add(&status, "");
         }
     }
-    states
+    labels
 }
