@@ -262,7 +262,7 @@ def test_a_pipe_that_nobody_reads_holds_up_no_request_and_every_line_is_written_
     for worker in workers:
         worker.join()
     assert len(slowest) == threads and max(slowest) < 2
-    dropped = daemon.metric("nerite_access_log_dropped_total")
+    dropped = daemon.metric("nerite_access_log_lines_dropped_total")
     assert dropped > 0
     # What was kept is there for a reader who comes late, and then the log goes on.
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -270,7 +270,7 @@ def test_a_pipe_that_nobody_reads_holds_up_no_request_and_every_line_is_written_
         text = drain(reader, lambda text: text.count(b"\n") >= requests - dropped)
         assert text.count(b"\n") == requests - dropped
         assert all(b" status=OK queue_us=" in line for line in text.splitlines())
-        assert daemon.metric("nerite_access_log_dropped_total") == dropped
+        assert daemon.metric("nerite_access_log_lines_dropped_total") == dropped
         with grpc.insecure_channel(daemon.url) as channel:
             service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message)
         assert drain(reader, lambda text: b"\n" in text).count(b"\n") == 1

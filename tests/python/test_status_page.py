@@ -87,7 +87,7 @@ def test_every_version_is_shown_with_its_state_and_what_is_wrong_with_it_comes_f
     expect(page.locator("tbody")).to_have_count(3)
     expect(page.locator("tbody .state")).to_have_text(["UNAVAILABLE", "READY", "READY"])
     expect(page.locator("tbody .name")).to_have_text(["zeta 1", "alpha 1", "alpha 2"])
-    expect(row(page, "zeta").locator(".reason")).to_contain_text("failed to load")
+    expect(row(page, "zeta").locator(".reason")).to_contain_text("is not an ONNX model: put the model's file there")
     expect(row(page, "alpha").locator(".reason")).to_be_hidden()
     expect(page.locator("#tiles")).to_contain_text("2 of 3")
     assert page.faults == []
@@ -221,4 +221,4 @@ def test_the_numbers_of_the_page_are_those_of_the_metrics(repository, serve):
     assert work["executions"] == daemon.metric("nv_inference_exec_count")
     assert work["batches"] == {"1": 2, "3": 1}
     assert work["failures"] == {"BACKEND": 0, "CANCELED": 0, "OTHER": 0, "REJECTED": 0}
-    assert len(work["latency"]) == len(found["bounds"]) + 1
+    assert len(work["latency"]) == len(found["bounds_us"]) + 1

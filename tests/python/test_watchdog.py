@@ -60,7 +60,7 @@ class Probed(Server):
         return self.stub.ModelInfer.future(message, timeout=deadline)
 
     def stalled(self, name):
-        return self.daemon.metric("nerite_stalled_instances", model=name)
+        return self.daemon.metric("nerite_instances_stalled", model=name)
 
     def lines(self, *words):
         """The lines of the log with all of these words."""

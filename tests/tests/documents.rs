@@ -1,4 +1,4 @@
-//! ARCHITECTURE.md and SEMANTICS.md, held against the tree.
+//! README.md, ARCHITECTURE.md and SEMANTICS.md, held against the tree.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -61,6 +61,17 @@ fn every_path_that_the_architecture_names_exists() -> anyhow::Result<()> {
         .filter(|word| !root().join(word).exists())
         .collect();
     assert!(gone.is_empty(), "ARCHITECTURE.md names {gone:?}, which do not exist");
+    Ok(())
+}
+
+#[test]
+fn every_file_that_the_readme_links_to_exists() -> anyhow::Result<()> {
+    let text = read("README.md")?;
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let local: Vec<&str> = links.filter(|link| !link.contains("://")).collect();
+    assert!(local.len() > 3, "links are found");
+    let gone: Vec<&&str> = local.iter().filter(|link| !root().join(link).exists()).collect();
+    assert!(gone.is_empty(), "README.md links to {gone:?}, which do not exist");
     Ok(())
 }
 

@@ -22,6 +22,34 @@ pub enum Code {
     Cancelled,
 }
 
+impl Code {
+    /// Every kind.
+    pub const ALL: [Code; 8] = [
+        Code::Unknown,
+        Code::Internal,
+        Code::NotFound,
+        Code::InvalidArgument,
+        Code::Unavailable,
+        Code::Unsupported,
+        Code::AlreadyExists,
+        Code::Cancelled,
+    ];
+
+    /// The value of a metric's `reason` label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Code::Unknown => "UNKNOWN",
+            Code::Internal => "INTERNAL",
+            Code::NotFound => "NOT_FOUND",
+            Code::InvalidArgument => "INVALID_ARGUMENT",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::Unsupported => "UNSUPPORTED",
+            Code::AlreadyExists => "ALREADY_EXISTS",
+            Code::Cancelled => "CANCELLED",
+        }
+    }
+}
+
 /// The name that load reasons carry, for instance `Invalid argument`.
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

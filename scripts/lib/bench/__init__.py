@@ -1,4 +1,1 @@
-"""The benchmarks: startup, load, idle, overload, storm, scale, batches and trace.
-
-`scripts/bench --help` says what each measures.
-"""
+"""The benchmarks; `scripts/bench --help` says what each measures."""

@@ -53,7 +53,7 @@ def cycles(daemon, stub):
         stub.RepositoryModelUnload(service_pb2.RepositoryModelUnloadRequest(model_name=MODEL))
         daemon.wait_until(lambda: is_gone(stub), 10, f"unload {MODEL}")
         if number == FIRST or number % SHOWN_EVERY == 0:
-            resident.append((number, measured(daemon), daemon.metric("nerite_memory_given_back_bytes")))
+            resident.append((number, measured(daemon), daemon.metric("nerite_memory_given_back_bytes_total")))
     return resident, loads
 
 

@@ -105,7 +105,7 @@ def measure(daemons, shape, scratch):
 
 def traces(daemon):
     """How many requests were traced, and how many of the traces were dropped."""
-    return daemon.metric("nerite_trace_count"), daemon.metric("nerite_trace_dropped_count")
+    return daemon.metric("nerite_traces_total"), daemon.metric("nerite_traces_dropped_total")
 
 
 def lost(before, after):

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admission;
+mod changes;
 pub mod execution;
 pub mod lifecycle;
 #[cfg(test)]

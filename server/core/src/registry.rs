@@ -11,10 +11,11 @@ use arc_swap::ArcSwap;
 use nerite_backend::Code;
 use tokio::sync::watch;
 
+use crate::changes::Changes;
 use crate::model::OpenError;
 use crate::version::ModelVersion;
 
-pub use loads::{CODES, LoadCounts};
+pub use loads::LoadCounts;
 
 /// The state of a model version as users see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,18 +86,6 @@ pub struct Registry {
     models: ArcSwap<HashMap<Arc<str>, Arc<ArcSwap<ModelEntry>>>>,
     loads: LoadCounts,
     changes: Changes,
-}
-
-/// Tells whoever listens that something about models has changed, and not what: a listener looks for itself, once for all
-/// that has changed since its last look. With nobody listening it costs a lock that nobody else wants.
-#[derive(Clone, Default)]
-pub(crate) struct Changes(watch::Sender<()>);
-
-impl Changes {
-    /// Something has changed, and can be seen to have.
-    pub(crate) fn tell(&self) {
-        self.0.send_replace(());
-    }
 }
 
 /// Why a lookup found nothing to serve.
@@ -181,7 +170,7 @@ impl Registry {
     /// be counted on.
     /// Lookups are none.
     pub fn changes(&self) -> watch::Receiver<()> {
-        self.changes.0.subscribe()
+        self.changes.subscribe()
     }
 
     /// Every version that is served, by model name and version.
@@ -207,15 +196,15 @@ impl Registry {
         let mut models = HashMap::clone(&known);
         models.extend(new.map(|name| (Arc::from(name), Arc::default())));
         self.models.store(Arc::new(models));
-        self.changes.tell();
+        self.changes.notify();
     }
 
     /// Replaces what is known of an announced model. Only the lifecycle's one owner calls this.
     pub(crate) fn publish(&self, model: &str, entry: ModelEntry) {
         if let Some(known) = self.models.load().get(model) {
-            entry.ready.values().for_each(|version| version.tell_soundness(&self.changes));
+            entry.ready.values().for_each(|version| version.notify_of_soundness(&self.changes));
             known.store(Arc::new(entry));
-            self.changes.tell();
+            self.changes.notify();
         }
     }
 
@@ -224,7 +213,7 @@ impl Registry {
         let mut models = HashMap::clone(&self.models.load());
         if models.remove(model).is_some() {
             self.models.store(Arc::new(models));
-            self.changes.tell();
+            self.changes.notify();
         }
     }
 }

@@ -6,9 +6,9 @@ use nerite_backend::{BackendError, Code, Model, Request};
 use tokio::sync::Notify;
 
 use crate::admission::Admitted;
+use crate::changes::Changes;
 use crate::execution::{Activity, Answer, Ledger, Open, Scheduler, Stall, Ticket, open};
 use crate::model::ModelSpec;
-use crate::registry::Changes;
 use crate::statistics::{FailureReason, Statistics};
 
 /// A loaded version of a model. A request holds it from its lookup to its last response.
@@ -87,9 +87,9 @@ impl ModelVersion {
         self.scheduler.is_stalled()
     }
 
-    /// From now on, it is a change to be told of when instances come or cease to be such as can be counted on.
-    pub(crate) fn tell_soundness(&self, changes: &Changes) {
-        self.scheduler.tell_soundness(changes);
+    /// From now on, it is a change when instances come or cease to be such as can be counted on.
+    pub(crate) fn notify_of_soundness(&self, changes: &Changes) {
+        self.scheduler.notify_of_soundness(changes);
     }
 
     /// The instances that have been executing for longer than they may. Takes no lock where there is none.

@@ -1,18 +1,19 @@
 //! The log of inference requests, on demand: a line for each, or for one in so many.
 //!
 //! ```text
-//! a call: AccessLog::begin ──▶ Record, filled as the call goes ──▶ Entry ──▶ Backlog ──▶ the thread that formats and writes
+//! a call: AccessLog::begin ──▶ OpenEntry, filled as the call goes ──▶ Entry ──▶ Backlog ──▶ the thread that formats and writes
 //! ```
 //!
 //! A call pays for its entry, and never waits: where the thread cannot go on, what finds no room is dropped and counted.
 
 mod entry;
-mod record;
+mod open_entry;
 
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
+use std::io;
 use std::num::NonZeroU32;
 use std::process;
 use std::sync::Arc;
@@ -23,10 +24,10 @@ use std::time::Duration;
 use http::Request;
 
 use self::entry::Entry;
-use crate::logging::{Backlog, LogControl, LoggingError, open, standard_error, write_patiently};
+use crate::logging::{Backlog, LogControl, LoggingError, Outlet, open, standard_error, write_patiently};
 use crate::settings::{AccessLog as Settings, AccessLogTo};
 
-pub(crate) use self::record::Record;
+pub(crate) use self::open_entry::OpenEntry;
 
 /// How many entries may wait for the thread. Each has 1 KiB at most.
 const ROOM: usize = 16 << 10;
@@ -49,28 +50,30 @@ impl AccessLog {
         settings: &Settings,
         log: &Arc<LogControl>,
     ) -> Result<Option<Arc<AccessLog>>, LoggingError> {
-        let file = match &settings.to {
+        let to = match &settings.to {
             AccessLogTo::Off => return Ok(None),
-            AccessLogTo::StandardError => standard_error().map_err(LoggingError::StandardError)?,
-            AccessLogTo::File(path) => open("access-log", path)?,
+            // Two writers to one pipe would tear each other's lines, and make each other wait.
+            AccessLogTo::StandardError if log.file().is_none() => To::Log(Arc::clone(log.outlet())),
+            AccessLogTo::StandardError => To::File(standard_error().map_err(LoggingError::StandardError)?),
+            AccessLogTo::File(path) => To::File(open("access-log", path)?),
         };
-        Self::start(file, settings.sample, log).map(Some)
+        Self::start(to, settings.sample, log).map(Some)
     }
 
-    fn start(file: File, sample: NonZeroU32, log: &Arc<LogControl>) -> Result<Arc<AccessLog>, LoggingError> {
+    fn start(to: To, sample: NonZeroU32, log: &Arc<LogControl>) -> Result<Arc<AccessLog>, LoggingError> {
         let access = Arc::new(AccessLog { backlog: Backlog::default(), sample, passed: AtomicU32::new(0) });
         let (writer, log) = (Arc::clone(&access), Arc::clone(log));
         let thread = thread::Builder::new().name("nerite-access".to_owned());
-        thread.spawn(move || writer.write_on(&file, &log)).map_err(LoggingError::Thread)?;
+        thread.spawn(move || writer.write_on(&to, &log)).map_err(LoggingError::Thread)?;
         Ok(access)
     }
 
     /// Begins the record of a request, if it is one of those to be taken down.
-    pub(crate) fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> Option<Record> {
+    pub(crate) fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> Option<OpenEntry> {
         let sample = self.sample.get();
         // The first of so many, whichever threads they come on.
         let is_taken = sample == 1 || self.passed.fetch_add(1, Relaxed).is_multiple_of(sample);
-        is_taken.then(|| Record::new(Arc::clone(self), request))
+        is_taken.then(|| OpenEntry::new(Arc::clone(self), request))
     }
 
     /// How many entries were dropped.
@@ -83,23 +86,22 @@ impl AccessLog {
         self.backlog.flush(limit)
     }
 
-    fn write_on(&self, file: &File, log: &LogControl) {
+    fn write_on(&self, to: &To, log: &LogControl) {
         let (mut entries, mut text) = (Vec::new(), String::new());
-        let pid = process::id();
         let mut fails = false;
         loop {
             self.backlog.take(&mut entries);
             let mut rest = entries.as_slice();
             while !rest.is_empty() {
-                let (format, before) = (log.levels().format, rest.len());
+                let before = rest.len();
                 text.clear();
                 while let [entry, others @ ..] = rest
-                    && text.len() < PIECE
+                    && text.len() < to.piece()
                 {
-                    entry.write(&mut text, format, pid);
+                    entry.write(&mut text, log.levels().format, process::id());
                     rest = others;
                 }
-                let written = write_patiently(file, text.as_bytes());
+                let written = to.write(text.as_bytes());
                 if let Err(error) = &written {
                     self.backlog.lose((before - rest.len()) as u64);
                     if !fails {
@@ -109,6 +111,34 @@ impl AccessLog {
                 fails = written.is_err();
             }
             self.backlog.gather(TOGETHER);
+        }
+    }
+}
+
+/// Where it is written to.
+enum To {
+    File(File),
+    /// Between the lines of the log, which then counts those that it has to drop.
+    Log(Arc<Outlet>),
+}
+
+impl To {
+    /// From how many bytes on lines are written, however many more there are.
+    fn piece(&self) -> usize {
+        match self {
+            To::File(_) => PIECE,
+            // One line, for each may be dropped.
+            To::Log(_) => 1,
+        }
+    }
+
+    fn write(&self, text: &[u8]) -> io::Result<()> {
+        match self {
+            To::File(file) => write_patiently(file, text),
+            To::Log(outlet) => {
+                outlet.write_beside(text);
+                Ok(())
+            }
         }
     }
 }

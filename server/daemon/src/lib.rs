@@ -17,4 +17,5 @@ mod request_trace;
 pub mod serve;
 mod serving;
 pub mod settings;
+mod shortened;
 mod wiring;

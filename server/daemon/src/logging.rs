@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::Subscriber;
 use tracing_subscriber::Layer as _;
@@ -30,6 +31,9 @@ pub(crate) use self::control::LogLevels;
 pub(crate) use self::json::string as json_string;
 pub(crate) use self::outlet::{Outlet, standard_error, write_patiently};
 pub(crate) use self::utc::Utc;
+
+/// How long to wait at the end for whoever reads a log.
+pub const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +85,8 @@ where
 {
     let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
+        // The outlet counts what cannot be written; the layer would complain of each, on a standard error that may hang.
+        .log_internal_errors(false)
         .event_format(Line { control: Arc::clone(control), pid: std::process::id() })
         .with_writer(writer);
     tracing_subscriber::registry().with(layer.with_filter(Admit(Arc::clone(control))))

@@ -4,7 +4,6 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use nerite::serve::Ended;
@@ -15,9 +14,6 @@ use nerite::{check, logging, serve};
 /// locks; ARCHITECTURE.md has the figures.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// How long to wait at the end for whoever reads the log.
-const LAST_LINES: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     match run() {
@@ -50,21 +46,21 @@ fn run() -> anyhow::Result<ExitCode> {
             }
             settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
             let ended = serve::serve(&settings, &log);
-            log.flush(LAST_LINES);
+            if let Err(error) = &ended {
+                log.complain(&format!("error: {error:#}\n"), logging::LAST_LINES);
+            }
+            log.flush(logging::LAST_LINES);
             leave(ended)
         }
     }
 }
 
-/// Ends the process after serving. Neither standard stream has anything left to write.
+/// Ends the process after serving. Everything has been said.
 fn leave(ended: anyhow::Result<Ended>) -> ! {
     let status = match ended {
         Ok(Ended::InOrder) => 0,
         Ok(Ended::CutShort) => 1,
-        Err(error) => {
-            complain(&error);
-            1
-        }
+        Err(_) => 1,
     };
     nerite_onnxruntime::exit_without_destructors(status)
 }

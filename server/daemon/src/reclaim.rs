@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nerite_onnxruntime::HeapUse;
+use parking_lot::Mutex;
 
 use crate::memory::resident;
 
@@ -10,6 +11,7 @@ use crate::memory::resident;
 #[derive(Debug, Default)]
 pub(crate) struct Reclaim {
     bytes: AtomicU64,
+    heap: Mutex<Option<HeapUse>>,
 }
 
 impl Reclaim {
@@ -19,11 +21,13 @@ impl Reclaim {
         nerite_onnxruntime::give_back_memory();
         let given_back = before.zip(resident()).map_or(0, |(before, after)| before.saturating_sub(after));
         self.bytes.fetch_add(given_back, Ordering::Relaxed);
+        *self.heap.lock() = nerite_onnxruntime::heap_use();
     }
 
-    /// What the engines' allocator has from the system, and what of it is free.
+    /// What the engines' allocator had when a model was last unloaded. To ask it takes its locks for as long as it has free
+    /// pieces, so that it is not for scrapes to do.
     pub(crate) fn heap(&self) -> Option<HeapUse> {
-        nerite_onnxruntime::heap_use()
+        *self.heap.lock()
     }
 
     /// How many bytes less were resident, over all times.

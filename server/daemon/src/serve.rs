@@ -14,6 +14,7 @@ use nerite_core::Registry;
 use nerite_core::lifecycle::{LoadFailure, Manager, ManagerOptions};
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 
 use crate::access_log::AccessLog;
 use crate::control::Control;
@@ -21,7 +22,7 @@ use crate::frontend::grpc::Services;
 use crate::frontend::http;
 use crate::frontend::metrics::Metrics;
 use crate::inflight::Inflight;
-use crate::logging::LogControl;
+use crate::logging::{LAST_LINES, LogControl};
 use crate::memory;
 use crate::net::{Bound, Deadline, Endpoint, GrpcOptions, Stopped, serve_grpc, serve_http};
 use crate::readiness::Readiness;
@@ -60,9 +61,6 @@ pub fn serve(settings: &Settings, log: &Arc<LogControl>) -> anyhow::Result<Ended
     }
     ended
 }
-
-/// How long to wait at the end for whoever reads the access log.
-const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// What the endpoints write.
 struct Logs {
@@ -283,18 +281,23 @@ fn handler(
     move |request| std::future::ready(answer(&serving, &request))
 }
 
-/// The handler of an HTTP port whose answers take long enough to keep a thread of the network from requests.
+/// The handler of an HTTP port whose answers take long enough to keep a thread of the network from requests. One is made
+/// at a time, and none that nobody waits for any more.
 fn aside(
     serving: &Arc<Serving>,
     answer: fn(&Serving, &Request<Incoming>) -> Answer,
 ) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync + 'static {
-    let serving = Arc::clone(serving);
+    let (serving, turn) = (Arc::clone(serving), Arc::new(Semaphore::new(1)));
     move |request| {
-        let serving = Arc::clone(&serving);
+        let (serving, turn) = (Arc::clone(&serving), Arc::clone(&turn));
         Box::pin(async move {
-            let answered = tokio::task::spawn_blocking(move || answer(&serving, &request)).await;
-            answered.unwrap_or_else(|error| {
-                tracing::error!("a scrape was not answered: {error}");
+            let turn = turn.acquire_owned().await;
+            let work = move || {
+                let _turn = turn;
+                answer(&serving, &request)
+            };
+            tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+                tracing::error!("a request to the metrics port was not answered: {error}");
                 let mut failed = Answer::default();
                 *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 failed

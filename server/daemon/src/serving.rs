@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use nerite_core::Registry;
 use tokio::sync::watch;
@@ -21,8 +21,8 @@ use crate::settings::MetricsConfig;
 pub(crate) struct Serving {
     /// The server's name, for metadata.
     pub id: String,
-    /// When it was started.
-    pub started: Instant,
+    /// When it was started, by the clock that never goes back and by that on the wall.
+    pub started: (Instant, SystemTime),
     /// The models.
     pub registry: Arc<Registry>,
     /// What is in flight.
@@ -66,7 +66,7 @@ impl Serving {
         let stage = watch::Sender::new(Stage::Starting);
         Serving {
             id,
-            started: Instant::now(),
+            started: (Instant::now(), SystemTime::now()),
             registry,
             inflight,
             control: None,

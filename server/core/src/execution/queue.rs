@@ -5,7 +5,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::iter;
 use std::time::Instant;
 
 use slab::Slab;
@@ -128,15 +127,11 @@ impl<T> Queue<T> {
         self.rows
     }
 
-    /// When the oldest one came. Who is in time stands behind all that came before; who is overdue may not, where requests
-    /// bring time limits of their own.
+    /// When the oldest one came, as far as the heads of its lists tell, which are all that is looked at: of those that are
+    /// overdue, one that brought a short time limit of its own stands before older ones.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        let came = |key: usize| self.nodes[key].entry.enqueued;
-        let overdue = |level: &Level| {
-            iter::successors(level.overdue.first, |&key| self.nodes[key].after).map(came).min()
-        };
-        let of_level = |level: &Level| level.in_time.first.map(came).into_iter().chain(overdue(level)).min();
-        self.levels.iter().filter_map(of_level).min()
+        let heads = self.levels.iter().flat_map(|level| [level.in_time.first, level.overdue.first]);
+        heads.flatten().map(|key| self.nodes[key].entry.enqueued).min()
     }
 
     /// Lets one in, or gives it back if its level is full. So many of those in the queue are not counted.

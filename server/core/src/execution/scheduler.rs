@@ -12,9 +12,9 @@ use super::stall::{Found, Stall};
 use super::state::{Activity, Expired, State, Step};
 use super::{Dispatch, Executor, Machinery};
 use crate::admission::{QueueTerms, RequestPrefix};
+use crate::changes::Changes;
 use crate::model::ModelSpec;
 use crate::rate_limiter::Claim;
-use crate::registry::Changes;
 use crate::statistics::Statistics;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -123,7 +123,7 @@ impl Scheduler {
     /// No instance is left: nothing is taken any more, for that reason.
     pub(super) fn lose(&self, reason: &BackendError) {
         self.lost.store(true, Ordering::Relaxed);
-        self.tell();
+        self.notify();
         self.close(reason);
     }
 
@@ -209,14 +209,14 @@ impl Scheduler {
         }
     }
 
-    /// From now on, it is a change to be told of when instances come or cease to be such as can be counted on.
-    pub(crate) fn tell_soundness(&self, changes: &Changes) {
+    /// From now on, it is a change when instances come or cease to be such as can be counted on.
+    pub(crate) fn notify_of_soundness(&self, changes: &Changes) {
         self.changes.get_or_init(|| changes.clone());
     }
 
-    fn tell(&self) {
+    fn notify(&self) {
         if let Some(changes) = self.changes.get() {
-            changes.tell();
+            changes.notify();
         }
     }
 
@@ -229,7 +229,7 @@ impl Scheduler {
 
     /// Says in the log, and to who listens, that an instance is not stalled any more.
     pub(super) fn report_end(&self, stall: &Stall, now: Instant) {
-        self.tell();
+        self.notify();
         let Scheduler { name, version, .. } = self;
         let (instance, took) = (&stall.instance, now.saturating_duration_since(stall.since).as_secs_f64());
         tracing::info!(
@@ -238,7 +238,7 @@ impl Scheduler {
     }
 
     fn report(&self, stall: &Stall, now: Instant) {
-        self.tell();
+        self.notify();
         let Scheduler { name, version, .. } = self;
         let (instance, takes) = (&stall.instance, now.saturating_duration_since(stall.since).as_secs_f64());
         tracing::error!(

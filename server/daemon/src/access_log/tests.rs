@@ -19,7 +19,10 @@ fn start(sample: u32) -> (BufReader<PipeReader>, Arc<AccessLog>) {
     let log = Log { verbosity: 0, info: true, warning: true, error: true, format, file: None };
     let log = LogControl::new(&log, Outlet::new(tempfile::tempfile().unwrap()));
     let file = File::from(OwnedFd::from(writer));
-    (BufReader::new(reader), AccessLog::start(file, NonZeroU32::new(sample).unwrap(), &log).unwrap())
+    (
+        BufReader::new(reader),
+        AccessLog::start(To::File(file), NonZeroU32::new(sample).unwrap(), &log).unwrap(),
+    )
 }
 
 /// The fields of the next line.
@@ -46,7 +49,7 @@ fn a_request_says_how_it_ended_also_if_its_caller_gave_up() {
     let peer: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let begin = |request| log.begin(&request).unwrap();
     begin(Request::builder().extension(Peer(peer)).body(()).unwrap()).ended(None);
-    begin(Request::new(())).ended(Some(Status::not_found("no")));
+    begin(Request::new(())).ended(Some(&Status::not_found("no")));
     drop(begin(Request::new(())));
     drop(begin(Request::builder().extension(CallDeadline(Instant::now())).body(()).unwrap()));
     assert!(line(&mut reader).starts_with("peer=127.0.0.1:9 status=OK "));

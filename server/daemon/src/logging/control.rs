@@ -8,7 +8,7 @@ use tracing::subscriber::Interest;
 use tracing::{Level, Metadata};
 use tracing_subscriber::layer::{Context, Filter};
 
-use super::outlet::Outlet;
+use super::outlet::{Outlet, standard_error};
 use crate::settings::{Log, LogFormat};
 
 /// What is written, and how. Each severity can be turned off by itself, as in Triton.
@@ -100,6 +100,21 @@ impl LogControl {
     /// The file that is written, if it is not standard error.
     pub(crate) fn file(&self) -> Option<&PathBuf> {
         self.file.as_ref()
+    }
+
+    /// Where it is written to.
+    pub(crate) fn outlet(&self) -> &Arc<Outlet> {
+        &self.outlet
+    }
+
+    /// Writes a line to standard error, behind those of the log if it is there, and waits for that at most so long.
+    pub fn complain(&self, line: &str, limit: Duration) {
+        match (&self.file, standard_error()) {
+            (None, _) => self.outlet.write_last(line.as_bytes(), limit),
+            (Some(_), Ok(file)) => Outlet::new(file).write_last(line.as_bytes(), limit),
+            // It is closed; there is nowhere else to say it.
+            (Some(_), Err(_)) => {}
+        }
     }
 
     /// How many lines were dropped, since nobody read those before them.

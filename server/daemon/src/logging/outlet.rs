@@ -19,6 +19,8 @@ use super::backlog::Backlog;
 const ROOM: usize = 4 << 20;
 /// How many of them lines may take that tell of no error.
 const ROOM_WITHOUT_ERRORS: usize = ROOM / 4 * 3;
+/// How many lines of another kind may take.
+const ROOM_BESIDE: usize = ROOM / 2;
 /// What a pipe takes whole or not at all, and takes at once if it says that it takes anything.
 const WHOLE: usize = 4096;
 
@@ -63,12 +65,13 @@ impl Outlet {
         self.backlog.flush(limit)
     }
 
-    fn write(self: &Arc<Self>, line: &[u8], room: usize) -> io::Result<()> {
+    /// Writes a line, unless it has to wait and those that wait already have so many bytes.
+    fn write(self: &Arc<Self>, line: &[u8], room: usize) {
         if self.is_regular {
-            return (&self.file).write_all(line);
+            return self.count_loss((&self.file).write_all(line));
         }
         if self.backlog.when_idle(|| self.write_at_once(line)) {
-            return Ok(());
+            return;
         }
         self.thread.call_once(|| {
             let outlet = Arc::clone(self);
@@ -76,7 +79,24 @@ impl Outlet {
             let _ = thread::Builder::new().name("nerite-log".to_owned()).spawn(move || outlet.write_on());
         });
         self.backlog.push(line.to_vec(), line.len(), room);
-        Ok(())
+    }
+
+    /// Writes a line of another kind, which must not take the room of the log's own.
+    pub(crate) fn write_beside(self: &Arc<Self>, line: &[u8]) {
+        self.write(line, ROOM_BESIDE);
+    }
+
+    /// Writes a last line, which is worth all the room, and waits for it at most so long.
+    pub(super) fn write_last(self: &Arc<Self>, line: &[u8], limit: Duration) {
+        self.write(line, ROOM);
+        self.flush(limit);
+    }
+
+    /// A line that cannot be written is counted: there is nowhere to say it.
+    fn count_loss(&self, written: io::Result<()>) {
+        if written.is_err() {
+            self.backlog.lose(1);
+        }
     }
 
     /// Whether that could be done without waiting.
@@ -85,13 +105,15 @@ impl Outlet {
             return false;
         }
         match (&self.file).write(line) {
-            Ok(written) if written < line.len() => {
-                let _ = write_patiently(&self.file, &line[written..]);
+            Ok(written) => {
+                self.count_loss(write_patiently(&self.file, &line[written..]));
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            // What cannot be written at all is not kept either.
-            _ => true,
+            Err(error) => {
+                self.count_loss(Err(error));
+                true
+            }
         }
     }
 
@@ -100,7 +122,7 @@ impl Outlet {
         loop {
             self.backlog.take(&mut lines);
             for line in &lines {
-                let _ = write_patiently(&self.file, line);
+                self.count_loss(write_patiently(&self.file, line));
             }
             let dropped = self.dropped();
             if dropped > told {
@@ -153,7 +175,8 @@ impl<'a> MakeWriter<'a> for Lines {
 
 impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.outlet.write(line, self.room).map(|()| line.len())
+        self.outlet.write(line, self.room);
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -182,7 +205,7 @@ mod tests {
     fn a_line_is_in_the_pipe_as_soon_as_it_was_written() {
         let (mut reader, outlet) = pipe();
         for number in 0..1000 {
-            outlet.write(format!("line {number}\n").as_bytes(), 0).unwrap();
+            outlet.write(format!("line {number}\n").as_bytes(), 0);
             assert_eq!(line(&mut reader), format!("line {number}\n"));
         }
         assert_eq!(outlet.dropped(), 0);
@@ -193,11 +216,11 @@ mod tests {
         let (mut reader, outlet) = pipe();
         let text = "x".repeat(1000);
         for number in 0..10_000 {
-            outlet.write(format!("{number} {text}\n").as_bytes(), ROOM_WITHOUT_ERRORS).unwrap();
+            outlet.write(format!("{number} {text}\n").as_bytes(), ROOM_WITHOUT_ERRORS);
         }
         let dropped = outlet.dropped();
         assert!((1..9_900).contains(&dropped), "{dropped}");
-        outlet.write(b"an error has room\n", ROOM).unwrap();
+        outlet.write(b"an error has room\n", ROOM);
         assert_eq!(outlet.dropped(), dropped);
         assert!(!outlet.flush(Duration::from_millis(1)));
         for number in 0..10_000 - dropped {
@@ -205,7 +228,7 @@ mod tests {
         }
         assert_eq!(line(&mut reader), "an error has room\n");
         assert!(outlet.flush(Duration::from_secs(60)));
-        outlet.write(b"as before\n", 0).unwrap();
+        outlet.write(b"as before\n", 0);
         assert_eq!(line(&mut reader), "as before\n");
     }
 
@@ -213,15 +236,30 @@ mod tests {
     fn a_line_longer_than_a_pipe_takes_at_once_is_written_whole() {
         let (mut reader, outlet) = pipe();
         let long = format!("{}\n", "y".repeat(300_000));
-        outlet.write(long.as_bytes(), ROOM).unwrap();
+        outlet.write(long.as_bytes(), ROOM);
         assert_eq!(line(&mut reader), long);
     }
 
     #[test]
-    fn a_line_for_nobody_is_dropped_without_a_word() {
+    fn a_line_that_cannot_be_written_is_counted() {
         let (reader, outlet) = pipe();
         drop(reader);
-        outlet.write(b"hello\n", ROOM).unwrap();
+        outlet.write(b"hello\n", ROOM);
         assert!(outlet.flush(Duration::from_secs(60)));
+        assert_eq!(outlet.dropped(), 1);
+        let full = Outlet::new(OpenOptions::new().append(true).open("/dev/full").unwrap());
+        full.write(b"hello\n", ROOM);
+        assert_eq!(full.dropped(), 1);
+    }
+
+    #[test]
+    fn lines_of_another_kind_leave_room_for_the_logs_own() {
+        let (_reader, outlet) = pipe();
+        let line = [b'x'; 1000];
+        (0..10_000).for_each(|_| outlet.write_beside(&line));
+        let dropped = outlet.dropped();
+        assert!(dropped > 0);
+        outlet.write(&line, ROOM_WITHOUT_ERRORS);
+        assert_eq!(outlet.dropped(), dropped);
     }
 }

@@ -2,27 +2,29 @@
 //! and goes through the crate `tracing`.)
 //!
 //! ```text
-//! TraceSetting ──▶ Overrides ──▶ Book, one atomic swap
+//! TraceSetting ──▶ Overrides ──▶ Rules, one atomic swap
 //!                                 │ rule of the model
-//! request ──▶ Arrival ──▶ Sampler ──▶ Traced (a Record) ──▶ Collector ──▶ Sink: otlp | file
-//!             if on       no allocation                     bounded queue   a thread of its own
+//! request ──▶ Arrival ──▶ Sampler ──▶ Traced (a Record) ──▶ BatchProcessor ──▶ Exporter: otlp | file
+//!             if on       no allocation                     bounded queue      a thread of its own
 //! ```
 //!
 //! Nothing here ever waits on the way of a request: what finds the queue full is dropped and counted.
 
-mod book;
+mod batch_processor;
 mod clock;
-mod collector;
-mod context;
 mod file;
-mod json;
 mod otlp;
+mod overrides;
 mod record;
+mod rules;
 mod sampler;
 mod setting;
+mod traced;
+mod traceparent;
 mod tracer;
+mod triton_format;
 
-pub(crate) use context::trace_id;
-pub(crate) use record::{Arrival, Traced};
 pub(crate) use setting::{Change, Field};
+pub(crate) use traced::{Arrival, Traced};
+pub(crate) use traceparent::trace_id;
 pub(crate) use tracer::{Shown, Tracer};

@@ -3,5 +3,5 @@
 mod client;
 mod spans;
 
-pub(super) use client::OtlpSink;
+pub(super) use client::OtlpExporter;
 pub(super) use spans::SPANS;

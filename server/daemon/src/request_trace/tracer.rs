@@ -6,34 +6,38 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use http::HeaderMap;
+use http::Request;
 use nerite_backend::{SpanContext, TraceMark};
 use nerite_proto::inference::ModelInferRequest;
 use parking_lot::Mutex;
 use tonic::Code;
 
-use super::book::{Book, Overrides, Rule};
-use super::collector::{Collector, Limits};
-use super::file::FileSink;
-use super::otlp::{OtlpSink, SPANS};
-use super::record::{Arrival, Record, Traced, Waiting};
+use super::batch_processor::{BatchProcessor, Limits};
+use super::file::FileExporter;
+use super::otlp::{OtlpExporter, SPANS};
+use super::overrides::Overrides;
+use super::record::Record;
+use super::rules::{OpenTrace, Rules};
 use super::setting::{Change, Invalid, Setting};
-use super::{context, file};
+use super::traced::{Arrival, Traced};
+use super::{file, traceparent};
 use crate::settings::{Otlp, Trace, TraceLevel, TraceMode};
+use crate::shortened::shortened;
 
 /// How long traces that are left at the end are waited for at most: a receiver that hangs is not worth more.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Traces requests.
 pub(crate) struct Tracer {
+    /// Whether any rule is: what every call asks.
     on: AtomicBool,
     mode: TraceMode,
     file: Option<PathBuf>,
     otlp: Otlp,
-    book: ArcSwap<Book>,
+    rules: ArcSwap<Rules>,
     overrides: Mutex<Overrides>,
     begun: AtomicU64,
-    collector: Collector,
+    processor: BatchProcessor,
 }
 
 /// What is in force for a model, as clients see it.
@@ -54,11 +58,11 @@ impl Tracer {
         let Trace { mode, level, rate, count, file, log_frequency, otlp } = settings.clone();
         let defaults = Setting { level, rate, count, log_frequency };
         let overrides = Overrides::new(defaults, mode, file.is_some());
-        let book = overrides.first();
-        let collector = match mode {
+        let rules = overrides.first();
+        let processor = match mode {
             TraceMode::Triton => {
                 let path = file.clone().unwrap_or_default();
-                Collector::new(file::LIMITS, Box::new(move |_| Box::new(FileSink::new(path))))
+                BatchProcessor::new(file::LIMITS, Box::new(move |_| Box::new(FileExporter::new(path))))
             }
             TraceMode::OpenTelemetry => {
                 let traces = |spans: usize| (spans / SPANS).max(1);
@@ -68,18 +72,21 @@ impl Tracer {
                     delay: otlp.schedule_delay,
                 };
                 let otlp = otlp.clone();
-                Collector::new(limits, Box::new(move |closing| Box::new(OtlpSink::new(&otlp, closing))))
+                BatchProcessor::new(
+                    limits,
+                    Box::new(move |closing| Box::new(OtlpExporter::new(&otlp, closing))),
+                )
             }
         };
         Tracer {
-            on: AtomicBool::new(book.is_on()),
+            on: AtomicBool::new(rules.is_on()),
             mode,
             file,
             otlp,
-            book: ArcSwap::from_pointee(book),
+            rules: ArcSwap::from_pointee(rules),
             overrides: Mutex::new(overrides),
             begun: AtomicU64::new(0),
-            collector,
+            processor,
         }
     }
 
@@ -90,47 +97,47 @@ impl Tracer {
 
     /// How many traces were dropped.
     pub(crate) fn dropped(&self) -> u64 {
-        self.collector.dropped()
+        self.processor.dropped()
     }
 
-    /// A call has arrived. The headers are taken if its caller traces it: nobody may need them any more.
-    pub(crate) fn arrival(&self, headers: &mut HeaderMap) -> Arrival {
+    /// A call has arrived; nothing if no request can be traced. The headers are taken if its caller traces it: nobody may
+    /// need them any more.
+    pub(crate) fn arrival<B>(&self, request: &mut Request<B>) -> Option<Arrival> {
         if !self.on.load(Relaxed) {
-            return Arrival(None);
+            return None;
         }
         let parent = match self.mode {
             TraceMode::Triton => None,
-            TraceMode::OpenTelemetry => context::parent(headers),
+            TraceMode::OpenTelemetry => traceparent::parent(request.headers()),
         };
-        Arrival(Some(Waiting::new(parent, headers)))
+        Some(Arrival::new(parent, request))
     }
 
     /// Its message has been read and decoded, and it is traced or not.
-    pub(crate) fn begin(&self, arrival: Arrival, request: &ModelInferRequest) -> Traced<'_> {
-        let Some(waiting) = arrival.0 else { return Traced::default() };
-        let book = self.book.load();
-        let rule = book.rule(&request.model_name);
-        if !rule.on || !rule.sampler.takes(waiting.parent.map(|parent| parent.sampled)) {
-            return Traced::default();
+    pub(crate) fn begin(&self, arrival: Arrival, request: &ModelInferRequest) -> Traced {
+        let rules = self.rules.load();
+        let rule = rules.rule(&request.model_name);
+        match rule.take(arrival.parent.map(|parent| parent.sampled)) {
+            Some(trace) => Traced::new(&self.processor, Box::new(self.record(trace, arrival, request))),
+            None => Traced::default(),
         }
-        Traced::new(&self.collector, Box::new(self.record(rule, waiting, request)))
     }
 
-    fn record(&self, rule: &Arc<Rule>, waiting: Waiting, request: &ModelInferRequest) -> Record {
-        let Waiting { arrived, read, parent, headers } = waiting;
+    fn record(&self, trace: OpenTrace, arrival: Arrival, request: &ModelInferRequest) -> Record {
+        let Arrival { arrived, read, deadline, parent, headers } = arrival;
         let trace_id = parent.map_or_else(|| fastrand::u128(1..), |parent| parent.context.trace_id);
         let context = SpanContext { trace_id, span_id: fastrand::u64(1..) };
-        rule.open.fetch_add(1, Relaxed);
         Record {
-            rule: Arc::clone(rule),
+            trace,
             number: self.begun.fetch_add(1, Relaxed) + 1,
             mark: Arc::new(TraceMark::new(context)),
             exported: self.mode == TraceMode::OpenTelemetry,
             parent,
-            state: context::state(&headers),
-            model: request.model_name.clone(),
+            state: traceparent::state(&headers),
+            model: shortened(&request.model_name),
             version: None,
-            request_id: request.id.clone(),
+            request_id: shortened(&request.id),
+            deadline,
             arrived,
             read,
             queued: None,
@@ -147,16 +154,16 @@ impl Tracer {
     pub(crate) fn change(&self, model: &str, change: &Change) -> Result<(), Invalid> {
         let mut overrides = self.overrides.lock();
         overrides.change(model, change)?;
-        let book = overrides.book(&self.book.load(), model, change);
-        self.on.store(book.is_on(), Relaxed);
-        self.book.store(Arc::new(book));
+        let rules = overrides.rules(&self.rules.load(), model, change);
+        self.on.store(rules.is_on(), Relaxed);
+        self.rules.store(Arc::new(rules));
         Ok(())
     }
 
     /// What is in force for a model, or for all others if that is empty.
     pub(crate) fn shown(&self, model: &str) -> Shown<'_> {
-        let book = self.book.load();
-        let rule = book.rule(model);
+        let rules = self.rules.load();
+        let rule = rules.rule(model);
         Shown {
             mode: self.mode,
             level: rule.setting.level,
@@ -170,7 +177,7 @@ impl Tracer {
 
     /// Lets go of what has been traced, in at most `limit`. What comes later is dropped.
     pub(crate) async fn close(&self, limit: Duration) {
-        self.collector.close(limit.min(PATIENCE)).await;
+        self.processor.close(limit.min(PATIENCE)).await;
     }
 }
 

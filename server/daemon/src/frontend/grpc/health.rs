@@ -20,6 +20,9 @@ use crate::serving::Serving;
 /// of models, which are the services of the other names.
 pub(super) struct ServerHealth(pub(super) Arc<Serving>);
 
+/// Models are directories, whose names have no more bytes than that.
+const LONGEST_NAME: usize = 255;
+
 const SERVICES: [&str; 2] = ["", "inference.GRPCInferenceService"];
 
 /// How a service is now. A model serves when any of its versions does that can be counted on, whatever the server waits for
@@ -36,6 +39,16 @@ fn status_of(serving: &Serving, service: &str) -> ServingStatus {
     if is_serving && !serving.is_exiting() { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
+/// The name that is asked for. A stream keeps it for as long as it lasts, so it must not be as long as a client likes.
+fn service_of(request: Request<HealthCheckRequest>) -> Result<String, Status> {
+    let service = request.into_inner().service;
+    if service.len() > LONGEST_NAME {
+        let message = format!("the name of a service has at most {LONGEST_NAME} bytes");
+        return Err(status::invalid(message));
+    }
+    Ok(service)
+}
+
 fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse { status: status.into() }
 }
@@ -46,7 +59,7 @@ impl Health for ServerHealth {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        let service = request.into_inner().service;
+        let service = service_of(request)?;
         match status_of(&self.0, &service) {
             ServingStatus::ServiceUnknown => {
                 Err(status::status(Code::NotFound, format!("unknown service '{service}'")))
@@ -58,7 +71,7 @@ impl Health for ServerHealth {
     type WatchStream = Watching;
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Watching>, Status> {
-        Ok(Response::new(Watching::new(Arc::clone(&self.0), request.into_inner().service)))
+        Ok(Response::new(Watching::new(Arc::clone(&self.0), service_of(request)?)))
     }
 }
 
@@ -133,6 +146,15 @@ mod tests {
         assert_eq!(next(&mut watching), Poll::Ready(Some(ServingStatus::NotServing)));
         assert_eq!(next(&mut watching), Poll::Ready(None));
         assert_eq!(next(&mut watching), Poll::Ready(None));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_no_model_can_have_is_refused_and_not_kept() {
+        let health = ServerHealth(serving());
+        let request = |length| Request::new(HealthCheckRequest { service: "x".repeat(length) });
+        assert!(health.watch(request(LONGEST_NAME)).await.is_ok());
+        let refused = health.watch(request(LONGEST_NAME + 1)).await.err().map(|status| status.code());
+        assert_eq!(refused, Some(tonic::Code::InvalidArgument));
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod router;
 mod service;
 mod statistics;
 mod status;
-mod trace;
+mod trace_setting;
 mod until_exit;
 mod version;
 mod whole;

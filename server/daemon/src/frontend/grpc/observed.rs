@@ -1,28 +1,29 @@
-use http::{HeaderMap, Response};
+use http::Request;
 use nerite_backend::{Phases, Response as EngineResponse};
 use nerite_core::ModelVersion;
 use nerite_core::admission::Admitted;
 use nerite_proto::inference::{ModelInferRequest, ModelInferResponse};
 use prost::Message;
 use tonic::Status;
-use tonic::body::Body;
 
-use crate::access_log::Record;
+use crate::access_log::OpenEntry;
 use crate::request_trace::{Arrival, Traced, Tracer};
+use crate::serving::Serving;
 
 /// A request on its way as those see it who note it down: its trace, and its line in the access log. Where nobody does,
 /// each step costs a look. Dropped before its end, it was given up.
-pub(super) struct Observed<'a> {
-    tracer: &'a Tracer,
+pub(super) struct Observed {
     arrival: Option<Arrival>,
-    traced: Traced<'a>,
-    record: Option<Record>,
+    traced: Traced,
+    entry: Option<OpenEntry>,
 }
 
-impl<'a> Observed<'a> {
+impl Observed {
     /// It has arrived. Its headers may be taken.
-    pub(super) fn new(tracer: &'a Tracer, record: Option<Record>, headers: &mut HeaderMap) -> Self {
-        Self { tracer, arrival: Some(tracer.arrival(headers)), traced: Traced::default(), record }
+    pub(super) fn new<B>(serving: &Serving, request: &mut Request<B>) -> Self {
+        let entry = serving.access_log.as_ref().and_then(|log| log.begin(request));
+        let arrival = serving.tracer.arrival(request);
+        Self { arrival, traced: Traced::default(), entry }
     }
 
     /// Its message has come.
@@ -33,28 +34,28 @@ impl<'a> Observed<'a> {
     }
 
     /// Its message, of so many bytes, says this.
-    pub(super) fn decoded(&mut self, request: &ModelInferRequest, bytes: usize) {
+    pub(super) fn decoded(&mut self, tracer: &Tracer, request: &ModelInferRequest, bytes: usize) {
         if let Some(arrival) = self.arrival.take() {
-            self.traced = self.tracer.begin(arrival, request);
+            self.traced = tracer.begin(arrival, request);
         }
-        if let Some(record) = &mut self.record {
-            record.says(request, bytes);
-            self.traced.id().into_iter().for_each(|trace_id| record.traced(trace_id));
+        if let Some(entry) = &mut self.entry {
+            entry.says(request, bytes);
+            self.traced.id().into_iter().for_each(|trace_id| entry.traced(trace_id));
         }
     }
 
     /// It is for this version.
     pub(super) fn found(&mut self, model: &ModelVersion) {
         self.traced.found(model);
-        if let Some(record) = &mut self.record {
-            record.found(model.version);
+        if let Some(entry) = &mut self.entry {
+            entry.found(model.version);
         }
     }
 
     /// It is handed to the model's queue.
     pub(super) fn queued(&mut self, model: &ModelVersion, admitted: &mut Admitted) {
-        if let Some(record) = &mut self.record {
-            record.queued(admitted.rows);
+        if let Some(entry) = &mut self.entry {
+            entry.queued(admitted.rows);
         }
         self.traced.queued(model, admitted);
     }
@@ -67,24 +68,28 @@ impl<'a> Observed<'a> {
         phases: impl Fn() -> Option<Phases>,
     ) {
         self.traced.executed(model, response, &phases);
-        if let Some(record) = &mut self.record {
-            record.executed(phases());
+        if let Some(entry) = &mut self.entry {
+            entry.executed(phases());
         }
     }
 
     /// Its answer is to be sent.
     pub(super) fn answered(&mut self, answer: &ModelInferResponse) {
-        if let Some(record) = &mut self.record {
-            record.answered(answer.encoded_len());
+        if let Some(entry) = &mut self.entry {
+            entry.answered(answer.encoded_len());
         }
     }
 
-    /// It ends with this. An answer has its status behind it, a failure in the headers.
-    pub(super) fn ended(self, response: &Response<Body>) {
-        let failure = || Status::from_header_map(response.headers());
-        self.traced.ended(failure);
-        if let Some(record) = self.record {
-            record.ended(failure());
+    /// It ends with an answer, or with that failure.
+    pub(super) fn ended(self, failure: impl FnOnce() -> Option<Status>) {
+        let Self { traced, entry, .. } = self;
+        if entry.is_none() && !traced.is_traced() {
+            return;
+        }
+        let failure = failure();
+        traced.ended(failure.as_ref());
+        if let Some(entry) = entry {
+            entry.ended(failure.as_ref());
         }
     }
 }

@@ -18,6 +18,7 @@ use tower_service::Service;
 use super::health::ServerHealth;
 use super::infer::{self, CallOptions};
 use super::metered::Metered;
+use super::observed::Observed;
 use super::service::InferenceService;
 use super::until_exit::UntilExit;
 use super::whole::Whole;
@@ -79,22 +80,22 @@ where
 
     /// Takes a share of what may be in flight, which the call has until its answer has been taken or its future is dropped.
     fn call(&mut self, request: Request<B>) -> Answered {
-        let request = request.map(|body| UntilExit::new(body, &self.serving));
+        let mut request = request.map(|body| UntilExit::new(body, &self.serving));
         let inflight = &self.serving.inflight;
         if request.uri().path() == MODEL_INFER {
-            let record = self.serving.access_log.as_ref().and_then(|log| log.begin(&request));
+            let observed = Observed::new(&self.serving, &mut request);
             let share = match inflight.request() {
                 Ok(share) => share,
                 Err(full) => {
                     let status = status::of_full(&full);
-                    if let Some(record) = record {
-                        record.ended(Some(status.clone()));
-                    }
+                    observed.ended(|| Some(status.clone()));
                     return answered(status);
                 }
             };
             let (serving, options) = (Arc::clone(&self.serving), self.options);
-            return Box::pin(async move { Ok(infer::call(&serving, request, share, options, record).await) });
+            return Box::pin(
+                async move { Ok(infer::call(&serving, request, share, options, observed).await) },
+            );
         }
         // The body of such a call is gone when its message has been read.
         let share = Arc::new(inflight.call());

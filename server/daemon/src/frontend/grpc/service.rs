@@ -4,7 +4,7 @@ use nerite_proto::inference::grpc_inference_service_server::GrpcInferenceService
 use nerite_proto::inference::*;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{log_settings, metadata, parameters, repository, statistics, status, trace, version};
+use super::{log_settings, metadata, parameters, repository, statistics, status, trace_setting, version};
 use crate::serving::Serving;
 
 /// `inference.GRPCInferenceService` over the registry.
@@ -141,7 +141,7 @@ impl GrpcInferenceService for InferenceService {
     }
 
     async fn trace_setting(&self, request: Request<TraceSettingRequest>) -> Answer<TraceSettingResponse> {
-        trace::setting(self.serving()?, request.get_ref()).map(Response::new)
+        trace_setting::settings(self.serving()?, request.get_ref()).map(Response::new)
     }
 
     async fn log_settings(&self, request: Request<LogSettingsRequest>) -> Answer<LogSettingsResponse> {

@@ -104,14 +104,3 @@ fn metrics_md_is_made_of_the_list_of_metrics() {
     let found = fs::read_to_string(path).unwrap_or_default();
     assert!(found == document(), "METRICS.md is out of date: NERITE_WRITE_METRICS=1 writes it anew");
 }
-
-#[test]
-fn the_list_names_every_metric_that_a_scrape_writes_and_none_twice() {
-    let names: Vec<&str> = all().iter().map(|family| family.name).collect();
-    let source = include_str!("families.rs");
-    let written: Vec<&str> =
-        source.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    for name in written.iter().filter(|name| !name.is_empty()) {
-        assert_eq!(names.iter().filter(|listed| listed == &name).count(), 1, "{name}");
-    }
-}

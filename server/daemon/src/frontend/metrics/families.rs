@@ -247,12 +247,12 @@ pub(super) const INLINE: Family = Family {
     ..COUNT
 };
 pub(super) const RERUNS: Family = Family {
-    name: "nerite_inference_rerun_count",
+    name: "nerite_inference_reruns_total",
     help: "Number of requests run again by themselves because their batch had failed",
     ..COUNT
 };
 pub(super) const OLDEST: Family = Family {
-    name: "nerite_queue_oldest_age_seconds",
+    name: "nerite_inference_queue_oldest_age_seconds",
     unit: "seconds",
     help: "For how long the oldest of the waiting requests has waited",
     ..GAUGE
@@ -262,7 +262,7 @@ pub(super) const INSTANCES: Family =
 pub(super) const BUSY: Family =
     Family { name: "nerite_instances_busy", help: "Number of instances that execute", ..GAUGE };
 pub(super) const STALLED: Family = Family {
-    name: "nerite_stalled_instances",
+    name: "nerite_instances_stalled",
     help: "Number of instances that have been executing for longer than --instance-stall-secs",
     ..GAUGE
 };
@@ -303,7 +303,7 @@ pub(super) const INFLIGHT_BYTES: Family = Family {
     ..SERVER_BYTES
 };
 pub(super) const GIVEN_BACK: Family = Family {
-    name: "nerite_memory_given_back_bytes",
+    name: "nerite_memory_given_back_bytes_total",
     unit: "bytes",
     help: "Number of bytes that were given back to the system after models were unloaded",
     ..SERVER_COUNT
@@ -315,12 +315,12 @@ pub(super) const HEAP: Family = Family {
 };
 pub(super) const ENGINE_HEAP_USED: Family = Family {
     name: "nerite_engine_heap_used_bytes",
-    help: "Memory of the allocator of the engines (the C library's) that is in use, in bytes",
+    help: "Memory of the allocator of the engines (the C library's) that was in use when a model was last unloaded, in bytes",
     ..SERVER_BYTES
 };
 pub(super) const ENGINE_HEAP_FREE: Family = Family {
     name: "nerite_engine_heap_free_bytes",
-    help: "Memory of the allocator of the engines that is free and was not given back to the system, in bytes",
+    help: "Memory of the allocator of the engines that was free then and not given back to the system, in bytes",
     ..SERVER_BYTES
 };
 pub(super) const TRACES: Family = Family {
@@ -334,12 +334,12 @@ pub(super) const TRACES_DROPPED: Family = Family {
     ..SERVER_COUNT
 };
 pub(super) const LOG_DROPPED: Family = Family {
-    name: "nerite_log_dropped_total",
+    name: "nerite_log_lines_dropped_total",
     help: "Number of lines of the log that were dropped, since nobody read those before them",
     ..SERVER_COUNT
 };
 pub(super) const ACCESS_LOG_DROPPED: Family = Family {
-    name: "nerite_access_log_dropped_total",
+    name: "nerite_access_log_lines_dropped_total",
     help: "Number of lines of the access log that were dropped, since they could not be written as fast",
     ..SERVER_COUNT
 };

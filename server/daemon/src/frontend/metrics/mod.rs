@@ -17,9 +17,9 @@ mod tests;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use nerite_backend::Code;
 use nerite_core::execution::DispatchReason;
-use nerite_core::registry::CODES;
-use nerite_core::statistics::{BOUNDS, BUCKETS, FailureReason, Phase};
+use nerite_core::statistics::{BOUNDS, BUCKETS, FailureReason, Phase, Statistics};
 
 use crate::memory;
 use crate::serving::Serving;
@@ -97,7 +97,13 @@ impl Scrape<'_> {
         }
         let count = |number: u64| Value::Number(number);
         self.each(&families::SUCCESS, rows, |row| count(row.statistics().success.count()));
-        self.failures(rows);
+        self.by_reason(
+            &families::FAILURES,
+            rows,
+            &FailureReason::ALL,
+            FailureReason::label,
+            Statistics::failures,
+        );
         self.each(&families::INFERENCES, rows, |row| count(row.statistics().inferences()));
         self.each(&families::EXECUTIONS, rows, |row| count(row.statistics().executions()));
         for (family, phase) in families::DURATIONS.iter().zip(Phase::ALL) {
@@ -114,7 +120,13 @@ impl Scrape<'_> {
             self.phase(family, phase, rows);
         }
         self.batch_sizes(rows);
-        self.batches(rows);
+        self.by_reason(
+            &families::BATCHES,
+            rows,
+            &DispatchReason::ALL,
+            DispatchReason::label,
+            Statistics::dispatches,
+        );
         self.each(&families::INLINE, rows, |row| count(row.statistics().inline()));
         self.each(&families::RERUNS, rows, |row| count(row.statistics().reruns()));
         self.each(&families::OLDEST, rows, |row| nanos(row.activity.oldest));
@@ -134,26 +146,21 @@ impl Scrape<'_> {
         }
     }
 
-    fn failures(&mut self, rows: &[Row]) {
-        let family = &families::FAILURES;
+    /// A family with one number for each version and reason.
+    fn by_reason<R: Copy>(
+        &mut self,
+        family: &Family,
+        rows: &[Row],
+        reasons: &[R],
+        label: impl Fn(R) -> &'static str,
+        count: impl Fn(&Statistics, R) -> u64,
+    ) {
         self.out.family(family);
-        let reasons = FailureReason::ALL.map(|reason| (reason, between("reason", reason.label())));
+        let labels: Vec<String> = reasons.iter().map(|&reason| between("reason", label(reason))).collect();
         for row in rows {
-            for (reason, label) in &reasons {
-                let failures = Value::Number(row.statistics().failures(*reason));
-                self.out.series(family.name, &[row.before_version(), label, row.of_version()], failures);
-            }
-        }
-    }
-
-    fn batches(&mut self, rows: &[Row]) {
-        let family = &families::BATCHES;
-        self.out.family(family);
-        let reasons = DispatchReason::ALL.map(|reason| (reason, between("reason", reason.label())));
-        for row in rows {
-            for (reason, label) in &reasons {
-                let batches = Value::Number(row.statistics().dispatches(*reason));
-                self.out.series(family.name, &[row.before_version(), label, row.of_version()], batches);
+            for (&reason, label) in reasons.iter().zip(&labels) {
+                let count = Value::Number(count(row.statistics(), reason));
+                self.out.series(family.name, &[row.before_version(), label, row.of_version()], count);
             }
         }
     }
@@ -247,9 +254,9 @@ impl Scrape<'_> {
         self.one(&families::LOADED, Some(Value::Number(loads.loaded())));
         let family = &families::LOAD_FAILURES;
         self.out.family(family);
-        for (code, reason) in CODES {
+        for code in Code::ALL {
             let failed = Value::Number(loads.failed(code));
-            self.out.series(family.name, &[&label("reason", reason)], failed);
+            self.out.series(family.name, &[&label("reason", code.label())], failed);
         }
         self.one(&families::UNLOADED, Some(Value::Number(loads.unloaded())));
         self.one(&families::INFLIGHT_REQUESTS, Some(size(serving.inflight.requests())));

@@ -33,7 +33,7 @@ fn series_have_the_same_names_in_both_formats() {
     assert!(open.ends_with("\n# EOF\n") && !text.contains("# EOF"));
     assert!(text.contains("# TYPE nerite_model_loads_total counter\n"), "{text}");
     assert!(open.contains("# TYPE nerite_model_loads counter\n"), "{open}");
-    assert!(open.contains("# TYPE nerite_memory_given_back_bytes unknown\n"), "{open}");
+    assert!(open.contains("# TYPE nerite_memory_given_back_bytes counter\n"), "{open}");
     assert!(open.contains("# UNIT process_cpu_seconds seconds\n"), "{open}");
 }
 

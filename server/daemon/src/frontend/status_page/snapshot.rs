@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use nerite_core::ModelVersion;
-use nerite_core::registry::Status;
+use nerite_core::registry::{ModelEntry, PublicState, Status};
 use nerite_core::statistics::{BOUNDS, BUCKETS, FailureReason, Phase};
 use serde::Serialize;
 
@@ -11,14 +11,12 @@ use crate::memory;
 use crate::serving::{Serving, Stage};
 
 /// What the server and its models are at, and what they have done so far: whoever looks twice knows rates and quantiles of
-/// the time between. Times are in microseconds.
+/// the time between. A field's unit is the end of its name.
 #[derive(Debug, Serialize)]
 pub(super) struct Snapshot {
-    /// When this was so, in milliseconds since 1970.
-    at: u64,
     server: Server,
     /// The upper bounds of the buckets of every duration; one bucket more is above them all.
-    bounds: [u64; BOUNDS.len()],
+    bounds_us: [u64; BOUNDS.len()],
     /// By name.
     models: Vec<Model>,
 }
@@ -28,8 +26,10 @@ struct Server {
     id: String,
     version: &'static str,
     state: &'static str,
-    /// For how long it has been, in seconds.
-    uptime: u64,
+    /// When it was started, since 1970: another start has another.
+    started_ms: u64,
+    /// For how long it has been. Never goes back.
+    uptime_ms: u64,
     inflight_requests: usize,
     inflight_bytes: usize,
     resident_bytes: Option<u64>,
@@ -38,15 +38,17 @@ struct Server {
 #[derive(Debug, Serialize)]
 struct Model {
     name: String,
-    /// By number. Empty if nothing is known of the model but its name.
+    /// By number.
     versions: Vec<Version>,
 }
 
 #[derive(Debug, Serialize)]
 struct Version {
-    /// `None` if the model never came to versions.
+    /// `None` if the model has not come to versions.
     version: Option<u64>,
     state: &'static str,
+    /// Whether it is not served because somebody wished that.
+    is_unloaded: bool,
     /// Why it is not served, and what to do about it; empty if it is.
     reason: String,
     /// Of what serves.
@@ -57,7 +59,7 @@ struct Version {
 #[derive(Debug, Serialize)]
 struct Work {
     waiting: usize,
-    oldest: u64,
+    oldest_us: u64,
     instances: usize,
     busy: usize,
     stalled: usize,
@@ -72,25 +74,16 @@ struct Work {
     latency: [u64; BUCKETS],
     /// The same of their time in the queue.
     queue: [u64; BUCKETS],
-    load: u64,
+    load_us: u64,
 }
 
 impl Snapshot {
     pub(super) fn of(serving: &Serving) -> Snapshot {
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let models = serving.registry.entries().into_iter().map(|(name, entry)| {
-            let version = |(number, status): (Option<u64>, Status)| {
-                let ready = number.and_then(|number| entry.ready.get(&number));
-                let (state, reason) = (status.state.name(), status.reason);
-                Version { version: number, state, reason, work: ready.map(|version| Work::of(version)) }
-            };
-            Model { name: name.to_string(), versions: states(&entry).into_iter().map(version).collect() }
-        });
+        let models = serving.registry.entries().into_iter();
         Snapshot {
-            at: at.as_millis() as u64,
             server: Server::of(serving),
-            bounds: BOUNDS.map(|nanos| nanos / 1_000),
-            models: models.collect(),
+            bounds_us: BOUNDS.map(|nanos| nanos / 1_000),
+            models: models.map(|(name, entry)| Model::of(name.to_string(), &entry)).collect(),
         }
     }
 }
@@ -103,15 +96,36 @@ impl Server {
             Stage::Running => "NOT READY",
             Stage::Exiting => "EXITING",
         };
+        let (started, started_at) = serving.started;
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Server {
             id: serving.id.clone(),
             version: env!("CARGO_PKG_VERSION"),
             state,
-            uptime: serving.started.elapsed().as_secs(),
+            started_ms: millis(started_at.duration_since(UNIX_EPOCH).unwrap_or_default()),
+            uptime_ms: millis(started.elapsed()),
             inflight_requests: serving.inflight.requests(),
             inflight_bytes: serving.inflight.bytes(),
             resident_bytes: memory::resident(),
         }
+    }
+}
+
+impl Model {
+    fn of(name: String, entry: &ModelEntry) -> Model {
+        let mut states = states(entry);
+        if states.is_empty() {
+            // Its name was announced, and its directory has not been read.
+            states.push((None, Status { state: PublicState::Loading, reason: String::new() }));
+        }
+        let version = |(number, status): (Option<u64>, Status)| Version {
+            version: number,
+            state: status.state.name(),
+            is_unloaded: status.is_unloaded(),
+            reason: status.reason,
+            work: number.and_then(|number| entry.ready.get(&number)).map(|version| Work::of(version)),
+        };
+        Model { name, versions: states.into_iter().map(version).collect() }
     }
 }
 
@@ -122,7 +136,7 @@ impl Work {
         let batches = statistics.batches().into_iter().map(|(rows, batch)| (rows, batch.executions));
         Work {
             waiting: activity.pending,
-            oldest: activity.oldest.as_micros() as u64,
+            oldest_us: activity.oldest.as_micros() as u64,
             instances: activity.instances,
             busy: activity.busy,
             stalled: version.stalls().len(),
@@ -133,7 +147,7 @@ impl Work {
             batches: batches.collect(),
             latency: statistics.timed(Phase::Request).buckets(),
             queue: statistics.timed(Phase::Queue).buckets(),
-            load: version.load_duration.as_micros() as u64,
+            load_us: version.load_duration.as_micros() as u64,
         }
     }
 }

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 
+use super::super::batch_processor::{Exporter, Finished};
 use super::super::clock::Clock;
-use super::super::collector::{Finished, Sink};
 use super::spans;
 use crate::settings::Otlp;
 
@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// Sends traces to a receiver, a batch at a time. While it waits for an answer the queue fills, and then overflows.
-pub(in super::super) struct OtlpSink {
+pub(in super::super) struct OtlpExporter {
     resource: Resource,
     closing: watch::Receiver<bool>,
     connection: Option<(Runtime, TraceServiceClient<Channel>)>,
@@ -33,13 +33,13 @@ pub(in super::super) struct OtlpSink {
     failing: bool,
 }
 
-impl OtlpSink {
-    pub(in super::super) fn new(settings: &Otlp, closing: watch::Receiver<bool>) -> OtlpSink {
+impl OtlpExporter {
+    pub(in super::super) fn new(settings: &Otlp, closing: watch::Receiver<bool>) -> OtlpExporter {
         let attributes = settings.resource.iter().map(|(key, value)| spans::text(key, value)).collect();
         let resource = Resource { attributes, ..Resource::default() };
         let connection = connect(&settings.url)
             .inspect_err(|error| tracing::error!("traces cannot be sent to {}: {error}", settings.url));
-        OtlpSink { resource, closing, connection: connection.ok(), failing: false }
+        OtlpExporter { resource, closing, connection: connection.ok(), failing: false }
     }
 }
 
@@ -58,9 +58,9 @@ fn request(resource: &Resource, records: &[Finished]) -> ExportTraceServiceReque
     }
 }
 
-impl Sink for OtlpSink {
+impl Exporter for OtlpExporter {
     fn take(&mut self, records: Vec<Finished>, dropped: &AtomicU64) {
-        let OtlpSink { resource, closing, connection, .. } = self;
+        let OtlpExporter { resource, closing, connection, .. } = self;
         // Made anew for each attempt, since a copy would be needed for the first already.
         let request = || request(resource, &records);
         let sent = match connection {

@@ -9,6 +9,7 @@
 //! └─ encode                                        from the engine's answer to bytes
 //! ```
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
 use nerite_backend::SpanContext;
@@ -101,13 +102,20 @@ impl Maker<'_> {
     }
 
     fn child(&self, parent: SpanContext, name: &str, start: Instant, end: Instant) -> Span {
-        let context = SpanContext { trace_id: parent.trace_id, span_id: fastrand::u64(1..) };
+        let context = SpanContext { trace_id: parent.trace_id, span_id: self.span_id(name) };
         Span {
             kind: SpanKind::Internal.into(),
             parent_span_id: parent.span_id.to_be_bytes().to_vec(),
             flags: SAMPLED | KNOWN_IF_REMOTE,
             ..self.span(context, name, start, end)
         }
+    }
+
+    /// The same whenever the record is sent: a receiver that has it already can tell.
+    fn span_id(&self, name: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.record.mark.context().span_id, name).hash(&mut hasher);
+        hasher.finish().max(1)
     }
 
     fn span(&self, context: SpanContext, name: &str, start: Instant, end: Instant) -> Span {

@@ -1,32 +1,11 @@
-//! Which rule a model's requests are traced by.
+//! What clients change of the rules.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::sampler::Sampler;
-use super::setting::{Change, Invalid, Overlay, Setting};
+use super::rules::{Rule, Rules};
+use super::setting::{Change, Field, Invalid, Overlay, Setting};
 use crate::settings::TraceMode;
-
-/// By which requests are traced. One that has been sampled goes on under the rule that took it.
-#[derive(Debug)]
-pub(super) struct Rule {
-    /// The model whose own it is; empty for that of all others.
-    pub(super) model: String,
-    pub(super) setting: Setting,
-    pub(super) sampler: Sampler,
-    /// Whether anything is traced by it at all.
-    pub(super) on: bool,
-    /// Traces that have begun and are not written yet.
-    pub(super) open: AtomicUsize,
-}
-
-/// All rules.
-#[derive(Debug)]
-pub(super) struct Book {
-    general: Arc<Rule>,
-    models: HashMap<String, Arc<Rule>>,
-}
 
 /// What clients have set, and what is in force where they have not.
 #[derive(Debug)]
@@ -38,31 +17,6 @@ pub(super) struct Overrides {
     models: BTreeMap<String, Overlay>,
 }
 
-impl Rule {
-    fn new(model: &str, setting: Setting, count: Option<u32>, on: bool) -> Arc<Rule> {
-        let sampler = Sampler::new(setting.rate, count);
-        Arc::new(Rule { model: model.to_owned(), setting, sampler, on, open: AtomicUsize::new(0) })
-    }
-
-    /// A trace by it has been written or given up. Whether it was the last there will be.
-    pub(super) fn close_one(&self) -> bool {
-        self.open.fetch_sub(1, Ordering::AcqRel) == 1 && self.sampler.left() == Some(0)
-    }
-}
-
-impl Book {
-    /// The rule for a model's requests.
-    pub(super) fn rule(&self, model: &str) -> &Arc<Rule> {
-        let own = if self.models.is_empty() { None } else { self.models.get(model) };
-        own.unwrap_or(&self.general)
-    }
-
-    /// Whether any request at all may be traced.
-    pub(super) fn is_on(&self) -> bool {
-        self.general.on || self.models.values().any(|rule| rule.on)
-    }
-}
-
 impl Overrides {
     /// None yet.
     pub(super) fn new(defaults: Setting, mode: TraceMode, has_file: bool) -> Overrides {
@@ -70,8 +24,8 @@ impl Overrides {
     }
 
     /// The rules of the beginning.
-    pub(super) fn first(&self) -> Book {
-        Book { general: self.rule("", self.defaults, None), models: HashMap::new() }
+    pub(super) fn first(&self) -> Rules {
+        Rules { general: self.rule("", self.defaults, None), models: HashMap::new() }
     }
 
     /// Changes the settings of a model, or of all others if that is empty. Nothing is changed that could not be in force.
@@ -96,9 +50,9 @@ impl Overrides {
 
     /// The rules that are in force from now on. Those that are as they were go on counting, and a limit that is as it was
     /// goes on being used up, unless this change sets it.
-    pub(super) fn book(&self, old: &Book, changed: &str, change: &Change) -> Book {
+    pub(super) fn rules(&self, old: &Rules, changed: &str, change: &Change) -> Rules {
         let general = self.general.over(&self.defaults);
-        let sets_count = change.count != super::setting::Field::Keep;
+        let sets_count = change.count != Field::Keep;
         let next = |model: &str, setting: Setting, old: Option<&Arc<Rule>>| {
             let Some(old) = old else { return self.rule(model, setting, None) };
             let sets_count = sets_count && model == changed;
@@ -112,7 +66,7 @@ impl Overrides {
             (model.clone(), next(model, overlay.over(&general), old.models.get(model)))
         };
         let models = self.models.iter().map(own).collect();
-        Book { general: next("", general, Some(&old.general)), models }
+        Rules { general: next("", general, Some(&old.general)), models }
     }
 
     /// A rule that takes `left` more, or as many as its setting says.
@@ -126,7 +80,6 @@ impl Overrides {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::setting::Field;
     use super::*;
     use crate::settings::TraceLevel;
 
@@ -170,10 +123,10 @@ mod tests {
             history in prop::collection::vec(("|a|b", change()), 0..20)
         ) {
             let mut overrides = Overrides::new(DEFAULTS, TraceMode::Triton, true);
-            let mut book = overrides.first();
+            let mut rules = overrides.first();
             for (model, change) in &history {
                 overrides.change(model, change).unwrap();
-                book = overrides.book(&book, model, change);
+                rules = overrides.rules(&rules, model, change);
             }
             for model in ["a", "b", "c", ""] {
                 let setting = Setting {
@@ -182,10 +135,10 @@ mod tests {
                     count: expected(&history, model, |c| c.count, DEFAULTS.count),
                     log_frequency: expected(&history, model, |c| c.log_frequency, DEFAULTS.log_frequency),
                 };
-                let rule = book.rule(model);
+                let rule = rules.rule(model);
                 prop_assert_eq!((rule.setting, rule.on), (setting, !setting.level.is_off()));
             }
-            prop_assert_eq!(book.is_on(), ["a", "b", ""].iter().any(|model| book.rule(model).on));
+            prop_assert_eq!(rules.is_on(), ["a", "b", ""].iter().any(|model| rules.rule(model).on));
         }
     }
 
@@ -202,9 +155,9 @@ mod tests {
             (TraceMode::OpenTelemetry, false, tensors, Some(Invalid::TensorsToReceiver)),
         ] {
             let mut overrides = Overrides::new(DEFAULTS, mode, has_file);
-            let book = overrides.first();
+            let rules = overrides.first();
             assert_eq!(overrides.change("m", &change).err(), error, "{mode:?} {change:?}");
-            assert_eq!(overrides.book(&book, "m", &change).rule("m").on, error.is_none());
+            assert_eq!(overrides.rules(&rules, "m", &change).rule("m").on, error.is_none());
         }
     }
 
@@ -212,14 +165,14 @@ mod tests {
     fn a_limit_goes_on_being_used_up_unless_it_is_set_anew() {
         let setting = Setting { level: TIMESTAMPS, rate: 1, count: Some(3), ..DEFAULTS };
         let mut overrides = Overrides::new(setting, TraceMode::Triton, true);
-        let book = overrides.first();
-        assert!(book.rule("m").sampler.takes(None));
+        let rules = overrides.first();
+        assert!(rules.rule("m").sampler.takes(None));
         let slower = Change { rate: Field::Set(2), ..Change::default() };
         overrides.change("", &slower).unwrap();
-        let book = overrides.book(&book, "", &slower);
-        assert_eq!(book.rule("m").sampler.left(), Some(2));
+        let rules = overrides.rules(&rules, "", &slower);
+        assert_eq!(rules.rule("m").sampler.left(), Some(2));
         let anew = Change { count: Field::Set(Some(3)), ..Change::default() };
         overrides.change("", &anew).unwrap();
-        assert_eq!(overrides.book(&book, "", &anew).rule("m").sampler.left(), Some(3));
+        assert_eq!(overrides.rules(&rules, "", &anew).rule("m").sampler.left(), Some(3));
     }
 }

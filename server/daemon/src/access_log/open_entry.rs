@@ -10,12 +10,10 @@ use super::entry::Entry;
 use super::{AccessLog, ROOM};
 use crate::net::{CallDeadline, Peer};
 use crate::request_trace;
-
-/// How much is kept of a name that a client has chosen, in bytes.
-const LONGEST: usize = 480;
+use crate::shortened::shortened;
 
 /// What is known of a request that is to have a line. One that is dropped tells of a caller that gave up.
-pub(crate) struct Record {
+pub(crate) struct OpenEntry {
     log: Arc<AccessLog>,
     /// Taken when it is told.
     entry: Option<Box<Entry>>,
@@ -24,8 +22,8 @@ pub(crate) struct Record {
     deadline: Option<Instant>,
 }
 
-impl Record {
-    pub(super) fn new<B>(log: Arc<AccessLog>, request: &Request<B>) -> Record {
+impl OpenEntry {
+    pub(super) fn new<B>(log: Arc<AccessLog>, request: &Request<B>) -> OpenEntry {
         let extensions = request.extensions();
         let entry = Entry {
             ended: SystemTime::UNIX_EPOCH,
@@ -43,7 +41,7 @@ impl Record {
             trace_id: request_trace::trace_id(request.headers()),
         };
         let (began, deadline) = (Instant::now(), CallDeadline::of(extensions));
-        Record { log, entry: Some(Box::new(entry)), began, queued: began, deadline }
+        OpenEntry { log, entry: Some(Box::new(entry)), began, queued: began, deadline }
     }
 
     /// What the request says, in so many bytes.
@@ -86,7 +84,7 @@ impl Record {
     }
 
     /// It ends with an answer, or with that failure.
-    pub(crate) fn ended(mut self, failure: Option<Status>) {
+    pub(crate) fn ended(mut self, failure: Option<&Status>) {
         self.tell(failure.map_or(Code::Ok, |status| status.code()));
     }
 
@@ -108,26 +106,9 @@ impl Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for OpenEntry {
     fn drop(&mut self) {
         let is_late = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
         self.tell(if is_late { Code::DeadlineExceeded } else { Code::Cancelled });
-    }
-}
-
-/// What is kept waits for whoever reads the log, so it must not be as large as a client likes.
-fn shortened(name: &str) -> String {
-    name[..name.floor_char_boundary(LONGEST)].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_name_is_cut_between_characters() {
-        assert_eq!(shortened("short"), "short");
-        assert_eq!(shortened(&"é".repeat(1000)).len(), LONGEST);
-        assert_eq!(shortened(&"€".repeat(1000)).len(), LONGEST / 3 * 3);
     }
 }

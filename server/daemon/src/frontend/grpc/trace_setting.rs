@@ -23,7 +23,7 @@ const MODE: &str = "trace_mode";
 const NO_LIMIT: i32 = -1;
 
 /// Changes what the request names, all of it or nothing, and tells what is in force then.
-pub(super) fn setting(
+pub(super) fn settings(
     serving: &Serving,
     request: &TraceSettingRequest,
 ) -> Result<TraceSettingResponse, Status> {

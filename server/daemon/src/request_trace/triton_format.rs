@@ -18,7 +18,7 @@ pub(super) fn write(text: &mut String, record: &Record, clock: &Clock) {
         head["request_id"] = Value::from(record.request_id.as_str());
     }
     let _ = write!(text, "{head}");
-    if record.rule.setting.level.timestamps {
+    if record.trace.rule().setting.level.timestamps {
         for (name, at) in timestamps(record) {
             let ns = clock.nanos(at);
             let _ = write!(text, ",{{\"id\":{id},\"timestamps\":[{{\"name\":\"{name}\",\"ns\":{ns}}}]}}");

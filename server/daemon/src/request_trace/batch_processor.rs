@@ -18,27 +18,31 @@ const MOST_BYTES: usize = 64 << 20;
 pub(super) type Finished = Box<Record>;
 
 /// What becomes of traces.
-pub(super) trait Sink {
+pub(super) trait Exporter {
     /// Takes some, on a thread of its own, and may take its time. Counts what it has to give up.
     fn take(&mut self, records: Vec<Finished>, dropped: &AtomicU64);
 }
 
-/// Makes the sink, on the thread that it will live on. It is told when there is no time any more to try again.
-pub(super) type MakeSink = dyn FnOnce(watch::Receiver<bool>) -> Box<dyn Sink> + Send;
+/// Makes the exporter, on the thread that it will live on. It is told when there is no time any more to try again.
+pub(super) type MakeExporter = dyn FnOnce(watch::Receiver<bool>) -> Box<dyn Exporter> + Send;
 
 /// How much waits, and how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// How many traces may wait; more are dropped.
     pub(super) waiting: usize,
-    /// How many the sink takes at a time.
+    /// How many the exporter takes at a time.
     pub(super) batch: usize,
     /// How long a trace waits for others at most.
     pub(super) delay: Duration,
 }
 
-/// Takes finished traces from whoever has one and hands them to its sink. Its thread starts with the first.
-pub(super) struct Collector(Arc<Shared>);
+/// Takes finished traces from whoever has one and hands them to its exporter. Its thread starts with the first. A clone is
+/// the same one.
+///
+/// It has what the log's [`Backlog`](crate::logging::Backlog) has not: a limit in bytes, batches of a size, and an end.
+#[derive(Clone)]
+pub(super) struct BatchProcessor(Arc<Shared>);
 
 struct Shared {
     limits: Limits,
@@ -56,16 +60,16 @@ struct State {
 }
 
 enum Thread {
-    NotStarted(Box<MakeSink>),
+    NotStarted(Box<MakeExporter>),
     Running,
     /// It takes what waits, and then ends.
-    Closing,
+    Ending,
 }
 
-impl Collector {
-    pub(super) fn new(limits: Limits, sink: Box<MakeSink>) -> Collector {
-        let state = State { waiting: VecDeque::new(), bytes: 0, thread: Thread::NotStarted(sink) };
-        Collector(Arc::new(Shared {
+impl BatchProcessor {
+    pub(super) fn new(limits: Limits, exporter: Box<MakeExporter>) -> BatchProcessor {
+        let state = State { waiting: VecDeque::new(), bytes: 0, thread: Thread::NotStarted(exporter) };
+        BatchProcessor(Arc::new(Shared {
             limits,
             state: Mutex::new(state),
             wake: Condvar::new(),
@@ -80,16 +84,14 @@ impl Collector {
         self.0.dropped.load(Relaxed)
     }
 
-    /// Takes a trace, or drops it if too many wait. The request that it is of has ended now.
-    pub(super) fn take(&self, mut record: Finished) {
-        record.ended = Instant::now();
+    /// Takes a trace, or drops it if too many wait.
+    pub(super) fn take(&self, record: Finished) {
         let shared = &*self.0;
         let mut state = shared.state.lock();
         let bytes = record.bytes();
         let full = state.waiting.len() >= shared.limits.waiting || state.bytes + bytes > MOST_BYTES;
-        if full || matches!(state.thread, Thread::Closing) {
+        if full || matches!(state.thread, Thread::Ending) {
             drop(state);
-            record.rule.close_one();
             shared.dropped.fetch_add(1, Relaxed);
             return;
         }
@@ -107,21 +109,23 @@ impl Collector {
     }
 
     fn start(&self, state: &mut State) {
-        let Thread::NotStarted(sink) = std::mem::replace(&mut state.thread, Thread::Running) else { return };
+        let Thread::NotStarted(exporter) = std::mem::replace(&mut state.thread, Thread::Running) else {
+            return;
+        };
         let shared = Arc::clone(&self.0);
-        let run = move || shared.run(sink);
+        let run = move || shared.run(exporter);
         if let Err(error) = thread::Builder::new().name("nerite-trace".into()).spawn(run) {
             tracing::error!("requests are not traced: no thread can be started: {error}");
-            state.thread = Thread::Closing;
+            state.thread = Thread::Ending;
             self.0.dropped.fetch_add(state.waiting.len() as u64, Relaxed);
             state.waiting.clear();
             self.0.done.notify_one();
         }
     }
 
-    /// Lets the sink take what waits, for so long at most, and takes nothing more.
+    /// Lets the exporter take what waits, for so long at most, and takes nothing more.
     pub(super) async fn close(&self, limit: Duration) {
-        let before = std::mem::replace(&mut self.0.state.lock().thread, Thread::Closing);
+        let before = std::mem::replace(&mut self.0.state.lock().thread, Thread::Ending);
         if matches!(before, Thread::NotStarted(_)) {
             return;
         }
@@ -134,12 +138,12 @@ impl Collector {
 }
 
 impl Shared {
-    fn run(&self, sink: Box<MakeSink>) {
-        let mut sink = sink(self.closing.subscribe());
+    fn run(&self, exporter: Box<MakeExporter>) {
+        let mut exporter = exporter(self.closing.subscribe());
         while let Some(records) = self.next() {
-            sink.take(records, &self.dropped);
+            exporter.take(records, &self.dropped);
         }
-        drop(sink);
+        drop(exporter);
         self.done.notify_one();
     }
 
@@ -165,6 +169,6 @@ impl Shared {
 
 impl State {
     fn is_closing(&self) -> bool {
-        matches!(self.thread, Thread::Closing)
+        matches!(self.thread, Thread::Ending)
     }
 }
