@@ -66,6 +66,8 @@ impl Status {
 pub struct ModelEntry {
     /// The versions that are served.
     pub ready: BTreeMap<u64, Arc<ModelVersion>>,
+    /// Whether it is to be loaded and its configuration has not been read yet.
+    pub is_opening: bool,
     /// What became of each version.
     pub versions: BTreeMap<u64, Status>,
     /// Why the last load of the model never came to versions, if so.
@@ -75,8 +77,11 @@ pub struct ModelEntry {
 impl ModelEntry {
     /// What became of the model itself, if it never came to versions.
     pub fn model_status(&self) -> Option<Status> {
-        let error = self.failure.as_ref()?;
-        Some(Status { state: PublicState::Unavailable, reason: error.to_string() })
+        match &self.failure {
+            _ if self.is_opening => Some(Status { state: PublicState::Loading, reason: String::new() }),
+            Some(error) => Some(Status { state: PublicState::Unavailable, reason: error.to_string() }),
+            None => None,
+        }
     }
 }
 

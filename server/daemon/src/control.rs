@@ -1,12 +1,14 @@
 //! What clients may have done to the models.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use nerite_backend::Code;
 use nerite_core::lifecycle::{LoadFailure, Manager, Overrides};
 use nerite_core::model::OpenError;
 use nerite_core::repository::{Found, find, names};
+use parking_lot::Mutex;
 
 use crate::settings::ControlMode;
 
@@ -15,8 +17,28 @@ pub(crate) struct Control {
     manager: Manager,
     mode: ControlMode,
     repositories: Arc<[PathBuf]>,
-    /// Held from the look at a model's files until the manager is told of it.
-    turn: tokio::sync::Mutex<()>,
+    turns: Turns,
+}
+
+/// The right to look at a model, held from the look at its files until the manager is told of it.
+type Turn = tokio::sync::Mutex<()>;
+
+/// The turns of the models that somebody looks at.
+#[derive(Default)]
+struct Turns(Mutex<HashMap<String, Weak<Turn>>>);
+
+impl Turns {
+    /// The turn of a model. A directory that does not answer holds up those who want that model, and no others.
+    fn of(&self, model: &str) -> Arc<Turn> {
+        let mut turns = self.0.lock();
+        if let Some(turn) = turns.get(model).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Turn::default());
+        turns.insert(model.to_owned(), Arc::downgrade(&turn));
+        turn
+    }
 }
 
 /// Why a client does not get what it asks for.
@@ -51,7 +73,7 @@ impl ControlError {
 impl Control {
     /// Control of the models of these repositories.
     pub(crate) fn new(manager: Manager, mode: ControlMode, repositories: &[PathBuf]) -> Control {
-        Control { manager, mode, repositories: repositories.into(), turn: tokio::sync::Mutex::default() }
+        Control { manager, mode, repositories: repositories.into(), turns: Turns::default() }
     }
 
     /// Loads a model, or loads it anew where it has changed, and returns when it is served.
@@ -60,7 +82,8 @@ impl Control {
         check_name(&model)?;
         overrides.check(&model).map_err(|error| ControlError::Invalid(error.message))?;
         // Who looks first is heard first: what was seen earlier must not take the place of what was seen later.
-        let turn = self.turn.lock().await;
+        let turn = self.turns.of(&model);
+        let turn = turn.lock().await;
         let repositories = Arc::clone(&self.repositories);
         let name = model.clone();
         let looked = tokio::task::spawn_blocking(move || {
@@ -125,4 +148,25 @@ fn check_name(name: &str) -> Result<(), ControlError> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn those_who_want_the_same_model_wait_for_each_other_and_for_nobody_else() {
+        let turns = Turns::default();
+        let first = turns.of("a");
+        let held = first.try_lock().unwrap();
+        assert!(turns.of("a").try_lock().is_err());
+        assert!(turns.of("b").try_lock().is_ok());
+        drop(held);
+        assert!(turns.of("a").try_lock().is_ok());
+        drop(first);
+        let last = turns.of("c");
+        assert_eq!((turns.0.lock().len(), Arc::strong_count(&last)), (1, 1), "of the others nothing is kept");
+    }
 }

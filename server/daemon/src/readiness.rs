@@ -31,6 +31,17 @@ impl Readiness {
         matches!(self, Readiness::Models(_))
     }
 
+    /// Says in the log which of the models that it depends on are not there to be loaded.
+    pub(crate) fn warn_of_unknown(&self, is_known: impl Fn(&str) -> bool) {
+        let Readiness::Models(names) = self else { return };
+        for name in names.iter().filter(|name| !is_known(name)) {
+            tracing::warn!(
+                "--ready-models names '{name}', which is not among the models to be loaded: the server is not ready until it \
+                 is served"
+            );
+        }
+    }
+
     /// Whether the models are as they have to be.
     pub(crate) fn is_met(&self, registry: &Registry) -> bool {
         match self {

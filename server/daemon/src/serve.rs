@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use nerite_core::Registry;
-use nerite_core::lifecycle::{LoadFailure, Manager, ManagerOptions};
+use nerite_core::lifecycle::{LoadFailure, Manager, ManagerOptions, remove_leftovers};
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -27,10 +27,10 @@ use crate::memory;
 use crate::net::{Bound, Deadline, Endpoint, GrpcOptions, Stopped, serve_grpc, serve_http};
 use crate::readiness::Readiness;
 use crate::reclaim::Reclaim;
-use crate::repositories::{initial, watch};
+use crate::repositories::{Initial, initial, watch};
 use crate::request_trace::Tracer;
 use crate::serving::{Serving, Stage};
-use crate::settings::{Compression, Limits, Listener, Settings};
+use crate::settings::{Compression, ControlMode, Limits, Listener, Repository, Settings};
 use crate::wiring;
 
 /// How serving ended.
@@ -41,6 +41,9 @@ pub enum Ended {
     /// The time to drain was over before that.
     CutShort,
 }
+
+/// After so long it is said that the repositories are still being looked at.
+const LOOKS_LONG: Duration = Duration::from_secs(10);
 
 /// What each step of the exit has, even when its time is over: it takes no time unless something hangs.
 const AT_LEAST: Duration = Duration::from_millis(100);
@@ -117,7 +120,14 @@ impl BoundPorts {
         let serving = Arc::new(serving(settings, registry, &manager, reclaim, logs));
         let endpoints = Endpoints::open(self, settings, &serving)?;
 
-        let found = initial(&settings.repository)?;
+        if settings.repository.control_mode == ControlMode::Explicit {
+            tokio::task::spawn_blocking(remove_leftovers);
+        }
+        let found = tokio::select! {
+            found = look(&settings.repository) => found?,
+            () = signals.any() => return Ok(endpoints.drain(&serving, &manager, limit).await),
+        };
+        serving.readiness.warn_of_unknown(|name| found.wanted.iter().any(|(wanted, _)| wanted == name));
         let loading = manager.want(found.wanted);
         // From now on, so that whoever mends a model whose load hangs need not wait for it.
         let _watcher = watch(&settings.repository, found.sightings, &manager);
@@ -138,6 +148,24 @@ impl BoundPorts {
         signals.any().await;
         Ok(endpoints.drain(&serving, &manager, limit).await)
     }
+}
+
+/// Looks at the repositories, on a thread that nobody waits for if a file system does not answer.
+async fn look(repository: &Repository) -> anyhow::Result<Initial> {
+    let repository = repository.clone();
+    let mut looking = tokio::task::spawn_blocking(move || initial(&repository));
+    let found = match tokio::time::timeout(LOOKS_LONG, &mut looking).await {
+        Ok(found) => found,
+        Err(_) => {
+            tracing::warn!(
+                "the model repositories have been looked at for {} s: one may be on a file system that does not answer, or \
+                 a link may lead to very many files",
+                LOOKS_LONG.as_secs()
+            );
+            looking.await
+        }
+    };
+    Ok(found??)
 }
 
 /// The one owner of all models' lives.

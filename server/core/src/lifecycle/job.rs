@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use nerite_backend::{Cancel, Model};
@@ -86,6 +87,15 @@ pub(super) enum Outcome {
         version: u64,
         outcome: Result<TrackedVersion, LoadError>,
     },
+}
+
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Job::Open(job) => write!(f, "reading the configuration of '{}'", job.name),
+            Job::Load(job) => write!(f, "loading '{}' version {}", job.model.name(), job.version),
+        }
+    }
 }
 
 impl Job {

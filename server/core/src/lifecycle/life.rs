@@ -159,6 +159,11 @@ impl<V: Loaded> ModelLife<V> {
         Some((attempt.source.clone(), attempt.cancel.clone()))
     }
 
+    /// Whether its configuration is still to be read, so that nothing is known of its versions.
+    pub(super) fn is_opening(&self) -> bool {
+        self.attempt.as_ref().is_some_and(|attempt| attempt.versions.is_none())
+    }
+
     /// Whether nothing is served, loaded or let go of.
     pub(super) fn is_over(&self) -> bool {
         self.serving.is_empty() && self.attempt.is_none() && self.draining.is_empty()

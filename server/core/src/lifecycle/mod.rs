@@ -26,5 +26,5 @@ pub use event::{Wanted, as_seen};
 pub use failure::LoadFailure;
 pub use loader::{Loader, OpenedModel, VersionOutcome};
 pub use manager::{Manager, ManagerOptions};
-pub use overrides::Overrides;
+pub use overrides::{Overrides, remove_leftovers};
 pub use source::Source;

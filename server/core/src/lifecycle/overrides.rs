@@ -1,14 +1,22 @@
 use std::any::Any;
-use std::fs;
+use std::env;
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
 use super::Source;
 use crate::model::LoadError;
 use crate::repository::{Found, find};
+
+/// What the names of the directories begin with in which given files are kept.
+const PREFIX: &str = "nerite-model-";
+
+/// A directory is new for so long.
+const NEW: Duration = Duration::from_secs(60);
 
 /// What whoever asks for a load gives in place of what is in the repository.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +90,10 @@ impl Overrides {
     }
 
     fn write(self, model: &str) -> io::Result<Source> {
-        let root = tempfile::Builder::new().prefix("nerite-model-").tempdir()?;
+        let root = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+        // For as long as this process lives, however it ends.
+        let lock = File::open(root.path())?;
+        lock.try_lock()?;
         let directory = root.path().join(model);
         for (path, content) in &self.files {
             let path = directory.join(path);
@@ -92,7 +103,7 @@ impl Overrides {
         let Found::Model(directory) = find(&[root.path().to_owned()], model) else {
             return Err(io::Error::other("they cannot be found there any more"));
         };
-        let keep: Arc<dyn Any + Send + Sync> = Arc::new(root);
+        let keep: Arc<dyn Any + Send + Sync> = Arc::new((root, lock));
         Ok(Source::kept(directory, self.config, keep))
     }
 }
@@ -103,9 +114,44 @@ fn is_inside(path: &Path) -> bool {
     path.components().next().is_some() && path.components().all(is_plain)
 }
 
+/// Removes what daemons have left behind that were killed while models were served whose files had been given to them.
+pub fn remove_leftovers() {
+    let Ok(entries) = fs::read_dir(env::temp_dir()) else { return };
+    for entry in
+        entries.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+    {
+        // One that has just been made may not have been locked yet.
+        let is_old = |metadata: Metadata| {
+            metadata.is_dir() && metadata.modified().is_ok_and(|at| at + NEW < SystemTime::now())
+        };
+        if !entry.metadata().is_ok_and(is_old) {
+            continue;
+        }
+        // Whoever lives holds the lock.
+        let is_left = File::open(entry.path()).is_ok_and(|directory| directory.try_lock().is_ok());
+        if is_left && fs::remove_dir_all(entry.path()).is_ok() {
+            tracing::info!("removed '{}', which a daemon that was killed has left", entry.path().display());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_daemon_left_is_removed_and_what_a_living_one_has_is_not() {
+        let directory = || tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap();
+        let (left, new, held) = (directory(), directory(), directory());
+        let lock = File::open(held.path()).unwrap();
+        lock.try_lock().unwrap();
+        for old in [&left, &held] {
+            fs::write(old.path().join("file"), "weights").unwrap();
+            File::open(old.path()).unwrap().set_modified(SystemTime::now() - 2 * NEW).unwrap();
+        }
+        remove_leftovers();
+        assert_eq!([&left, &new, &held].map(|directory| directory.path().exists()), [false, true, true]);
+    }
 
     fn overrides(paths: &[&str]) -> Overrides {
         let files = paths.iter().map(|path| (PathBuf::from(path), Bytes::from_static(b"x"))).collect();

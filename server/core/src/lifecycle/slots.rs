@@ -1,6 +1,6 @@
 //! How many loads may be under way at once, decided. Pure.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How many loads may hang before others have to wait for them.
@@ -19,6 +19,8 @@ pub(super) struct Slots<J> {
     resting: Vec<(Instant, J)>,
     /// Since when each is taken.
     taken: BTreeMap<SlotId, Instant>,
+    /// Those of them that are known to be overdue.
+    overdue: BTreeSet<SlotId>,
     next: SlotId,
 }
 
@@ -31,6 +33,7 @@ impl<J> Slots<J> {
             waiting: VecDeque::new(),
             resting: Vec::new(),
             taken: BTreeMap::new(),
+            overdue: BTreeSet::new(),
             next: 0,
         }
     }
@@ -69,12 +72,22 @@ impl<J> Slots<J> {
     /// A job is done.
     pub(super) fn free(&mut self, slot: SlotId) {
         self.taken.remove(&slot);
+        self.overdue.remove(&slot);
     }
 
-    /// When to take again, if no job is done before: a slot for which a job waits ceases to count, or one has rested.
+    /// The slots that count no more since the last time that this was asked.
+    pub(super) fn newly_overdue(&mut self, now: Instant) -> Vec<SlotId> {
+        let late =
+            self.taken.iter().filter(|&(_, &since)| since + self.patience <= now).map(|(&slot, _)| slot);
+        let new: Vec<SlotId> = late.filter(|slot| !self.overdue.contains(slot)).collect();
+        self.overdue.extend(&new);
+        new
+    }
+
+    /// When to take again, if no job is done before: a slot ceases to count, or a job has rested.
     pub(super) fn look_again(&self, now: Instant) -> Option<Instant> {
         let ceases = self.taken.values().map(|&since| since + self.patience);
-        let freed = ceases.filter(|&at| now < at && !self.waiting.is_empty());
+        let freed = ceases.filter(|&at| now < at);
         freed.chain(self.resting.iter().map(|&(at, _)| at)).min()
     }
 }
@@ -99,7 +112,8 @@ mod tests {
         slots.free(1);
         slots.free(2);
         assert_eq!(taken(&mut slots, now), [3]);
-        assert_eq!(slots.look_again(now), None, "nothing waits");
+        slots.free(3);
+        assert_eq!(slots.look_again(now), None, "nothing is under way");
     }
 
     #[test]
@@ -108,8 +122,14 @@ mod tests {
         (0..3).for_each(|job| slots.push(job));
         assert_eq!(taken(&mut slots, now), [0]);
         let later = slots.look_again(now).expect("two wait");
-        assert_eq!(taken(&mut slots, later - Duration::from_millis(1)), []);
+        let before = later - Duration::from_millis(1);
+        assert_eq!((taken(&mut slots, before), slots.newly_overdue(before)), (vec![], vec![]));
         assert_eq!(taken(&mut slots, later), [1], "one at a time all the same");
+        assert_eq!(
+            [slots.newly_overdue(later), slots.newly_overdue(later)],
+            [vec![0], vec![]],
+            "it is told once"
+        );
         slots.free(1);
         assert_eq!(taken(&mut slots, later), [2]);
     }
@@ -124,6 +144,7 @@ mod tests {
         assert_eq!(taken(&mut slots, later), []);
         slots.free(0);
         assert_eq!(taken(&mut slots, later), [0]);
+        slots.free(1);
         assert_eq!(slots.look_again(later), None);
     }
 

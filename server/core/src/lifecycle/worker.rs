@@ -34,8 +34,8 @@ pub(super) struct Worker {
     events: mpsc::Sender<Event>,
     models: BTreeMap<String, Known>,
     slots: Slots<Job>,
-    /// The threads that load, by the job that each does.
-    busy: BTreeMap<SlotId, LoadThread>,
+    /// The threads that load, by the job that each does, with what that is.
+    busy: BTreeMap<SlotId, (LoadThread, String)>,
     /// Those without a job, for a moment.
     idle: Vec<LoadThread>,
     next: Serial,
@@ -103,7 +103,19 @@ impl Worker {
             {
                 return;
             }
+            self.tell_of_overdue_jobs();
             self.start_jobs();
+        }
+    }
+
+    /// Whoever looks for the reason why a model is not there finds what may hang.
+    fn tell_of_overdue_jobs(&mut self) {
+        for slot in self.slots.newly_overdue(Instant::now()) {
+            let Some((_, what)) = self.busy.get(&slot) else { continue };
+            tracing::warn!(
+                "{what} takes longer than {} s and may hang: it keeps no others waiting any more; an unload gives it up",
+                self.options.patience.as_secs()
+            );
         }
     }
 
@@ -116,7 +128,7 @@ impl Worker {
             }
             Event::Done { slot, outcome } => {
                 self.slots.free(slot);
-                self.idle.extend(self.busy.remove(&slot));
+                self.idle.extend(self.busy.remove(&slot).map(|(thread, _)| thread));
                 self.job_done(*outcome);
             }
             Event::Gone { name, serial } => self.gone(&name, serial),
@@ -320,6 +332,7 @@ impl Worker {
         let ready = life.serving().iter().map(|(&version, loaded)| (version, Arc::clone(&loaded.version)));
         let entry = ModelEntry {
             ready: ready.collect(),
+            is_opening: life.is_opening(),
             versions: life.statuses(),
             failure: life.failure().cloned(),
         };
@@ -358,11 +371,12 @@ impl Worker {
     fn start_jobs(&mut self) {
         while let Some((slot, job)) = self.slots.take(Instant::now()) {
             let thread = self.idle.pop().map_or_else(|| self.start_thread(), Ok);
+            let what = job.to_string();
             match thread {
                 Ok(thread) => {
                     // It takes jobs for as long as it can be given some.
                     let _ = thread.send((slot, job));
-                    self.busy.insert(slot, thread);
+                    self.busy.insert(slot, (thread, what));
                 }
                 Err(error) => {
                     tracing::error!("cannot start a thread to load models with: {error}");

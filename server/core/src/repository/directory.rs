@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Sighting;
-use super::fingerprint::{Fingerprint, Walk, digest_of, is_hidden, listing};
+use super::fingerprint::{Fingerprint, MAX_ENTRIES, Walk, digest_of, is_hidden, listing};
 
 /// A model's directory in a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,7 +158,7 @@ fn look_at(name: &str, path: PathBuf) -> Found {
         Ok(Some(model)) => Found::Model(model),
         Ok(None) => Found::Absent,
         Err(error) => Found::Refused(format!(
-            "its directory cannot be read: {error}; let the server's user read and search it"
+            "its directory cannot be read: {error}; let the server's user read and search it, and a link lead to a model"
         )),
     }
 }
@@ -167,16 +167,22 @@ fn look_at(name: &str, path: PathBuf) -> Found {
 fn model_directory(name: &str, path: PathBuf) -> io::Result<Option<ModelDirectory>> {
     let Some(metadata) = directory_metadata(&path)? else { return Ok(None) };
     let mut model = ModelDirectory { name: name.to_owned(), path, ..ModelDirectory::default() };
-    let mut shared = Walk::new(&model.path);
+    let mut left = MAX_ENTRIES;
+    let mut shared = Walk::new(&model.path, left);
     shared.enter(&metadata);
     for entry in listing(&model.path)? {
+        if left == 0 || shared.left() == 0 {
+            return Err(io::Error::other(format!(
+                "there are more than {MAX_ENTRIES} files and directories in it"
+            )));
+        }
         if !entry.is_directory() {
             shared.take(&entry);
             continue;
         }
         match entry.name.to_str().map(|name| (version_number(name), name)) {
             Some((Some(version), name)) => {
-                let digest = digest_of(&model.path.join(name), &entry.metadata);
+                let digest = digest_of(&model.path.join(name), &entry.metadata, &mut left);
                 model.fingerprint.versions.insert(version, digest);
                 continue;
             }
@@ -358,6 +364,19 @@ mod tests {
         for name in ["", ".", "..", ".hidden", "a/1", "a/", "a\0", "plain", "x", "\u{fffd}", long.as_str()] {
             assert_eq!(find(&[root.path().to_owned()], name), Found::Absent, "{name}");
         }
+    }
+
+    #[test]
+    fn what_has_more_files_than_any_model_is_refused_and_not_looked_at_to_the_end() {
+        let root = repository(&["m/1", "m/2", "m/3", "small/1"]);
+        for version in 1..=3 {
+            for file in 0..=MAX_ENTRIES / 2 {
+                fs::File::create(root.path().join(format!("m/{version}/{file}"))).unwrap();
+            }
+        }
+        let scanned = scan(&[root.path().to_owned()]).unwrap();
+        assert!(scanned.refused["m"].contains("more than 100000 files"), "{:?}", scanned.refused);
+        assert_eq!(scanned.models.keys().collect::<Vec<_>>(), ["small"]);
     }
 
     #[test]

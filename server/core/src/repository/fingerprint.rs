@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// How deep a look goes below a directory. What lies deeper is not told apart.
 pub(super) const MAX_DEPTH: usize = 32;
 
-/// How many files and directories a look takes in below a directory; a link may lead to a whole file system.
+/// How many files and directories a look takes in of a model; a link may lead to a whole file system.
 pub(super) const MAX_ENTRIES: usize = 100_000;
 
 /// What a model's files were like at a look. Two looks that give the same found the same files: a file written to,
@@ -32,13 +32,14 @@ pub struct Digest(u64);
 ///
 /// For a version's directory this is what [`Fingerprint::versions`] holds.
 pub fn digest(path: &Path) -> Digest {
-    digest_of(path, &fs::metadata(path))
+    digest_of(path, &fs::metadata(path), &mut { MAX_ENTRIES })
 }
 
-/// As [`digest`], where the system was asked about the directory already.
-pub(super) fn digest_of(path: &Path, metadata: &io::Result<Metadata>) -> Digest {
-    let mut walk = Walk::new(path);
+/// As [`digest`], where the system was asked about the directory already. What is looked at is taken from `left`.
+pub(super) fn digest_of(path: &Path, metadata: &io::Result<Metadata>, left: &mut usize) -> Digest {
+    let mut walk = Walk::new(path, *left);
     walk.here(metadata);
+    *left = walk.left;
     walk.digest()
 }
 
@@ -93,9 +94,14 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// A walk that begins at this directory.
-    pub(super) fn new(path: &Path) -> Walk {
-        Walk { hasher: DefaultHasher::new(), path: path.to_owned(), inside: Vec::new(), left: MAX_ENTRIES }
+    /// A walk that begins at this directory and takes in so many files and directories at most.
+    pub(super) fn new(path: &Path, left: usize) -> Walk {
+        Walk { hasher: DefaultHasher::new(), path: path.to_owned(), inside: Vec::new(), left }
+    }
+
+    /// How many more it takes in.
+    pub(super) fn left(&self) -> usize {
+        self.left
     }
 
     /// Takes in the directory itself; what is in it is for [`Walk::take`].

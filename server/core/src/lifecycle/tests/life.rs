@@ -54,6 +54,21 @@ fn served() -> ModelLife<Number> {
     life
 }
 
+#[test]
+fn a_model_is_opening_until_its_configuration_was_read_whatever_is_served_of_it() {
+    let mut life: ModelLife<Number> = ModelLife::default();
+    assert!(!life.is_opening());
+    life.want(source(&[1]), 1);
+    assert!(life.is_opening());
+    life.opened(1, [(1, provenance(1))].into_iter()).unwrap();
+    assert!(!life.is_opening());
+    let mut reloaded = served();
+    reloaded.want(source(&[1, 2]), 2);
+    assert!(reloaded.is_opening());
+    reloaded.give_up();
+    assert!(!reloaded.is_opening());
+}
+
 fn states(life: &ModelLife<Number>) -> Vec<(u64, PublicState)> {
     life.statuses().into_iter().map(|(version, status)| (version, status.state)).collect()
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use nerite_core::ModelVersion;
-use nerite_core::registry::{ModelEntry, PublicState, Status};
+use nerite_core::registry::{ModelEntry, Status};
 use nerite_core::statistics::{BOUNDS, BUCKETS, FailureReason, Phase};
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ struct Server {
 #[derive(Debug, Serialize)]
 struct Model {
     name: String,
-    /// By number.
+    /// By number. None of what was not loaded, for whatever reason, since it was announced.
     versions: Vec<Version>,
 }
 
@@ -113,11 +113,6 @@ impl Server {
 
 impl Model {
     fn of(name: String, entry: &ModelEntry) -> Model {
-        let mut states = states(entry);
-        if states.is_empty() {
-            // Its name was announced, and its directory has not been read.
-            states.push((None, Status { state: PublicState::Loading, reason: String::new() }));
-        }
         let version = |(number, status): (Option<u64>, Status)| Version {
             version: number,
             state: status.state.name(),
@@ -125,7 +120,7 @@ impl Model {
             reason: status.reason,
             work: number.and_then(|number| entry.ready.get(&number)).map(|version| Work::of(version)),
         };
-        Model { name, versions: states.into_iter().map(version).collect() }
+        Model { name, versions: states(entry).into_iter().map(version).collect() }
     }
 }
 
