@@ -52,7 +52,7 @@ impl Backend for OnnxRuntime {
         let threads = environment.threads.of_session(&parameters, is_small);
         let stamp = Stamp::of(&file)?;
         let mut options = SessionOptions::new(artifact.model, artifact.graph_level, &parameters, threads)?;
-        let weights = Weights::read(&file, &mut options, cancel)?;
+        let weights = Weights::read(&file, &mut options, self.options.memory, cancel)?;
         let options = Arc::new(options);
         let opened = {
             let _watch = options.watch(cancel);

@@ -4,7 +4,7 @@
 //! The process has one environment with one thread pool, which every session uses unless its model asks for threads of
 //! its own, or is too small for more than the caller's. A model version has one session, shared by all of its instances.
 //!
-//! A file's way: `model_file` → `parameters` → `threads` → `session_options` → `weights` → `session`; a request's: `compute` → `value` → `run`
+//! A file's way: `model_file` → `parameters` → `threads` → `session_options` → `weights` (`room`) → `session`; a request's: `compute` → `value` → `run`
 //! → `output`. Everything `unsafe` is in `environment`, `exit`, `logging`, `memory`, `output`, `run`, `run_options`, `session`,
 //! `session_options`, `status`, `telemetry` and `value`.
 
@@ -22,6 +22,7 @@ mod output;
 mod parameters;
 mod protobuf;
 mod reason;
+mod room;
 mod run;
 mod run_options;
 mod session;

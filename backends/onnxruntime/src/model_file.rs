@@ -99,6 +99,11 @@ impl Stamp {
         }
     }
 
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Fails if the file of that name is another now, or has changed.
     pub(crate) fn verify(&self, file: &Path) -> Result<(), BackendError> {
         match std::fs::metadata(file) {

@@ -12,10 +12,18 @@ pub struct Options {
     /// How many operators may run at once in a model whose `execution_mode` is parallel; 0 for as many as the process
     /// may use CPUs.
     pub inter_op_threads: u16,
+    /// How much memory the process may use, in bytes, if that is known: a model that does not fit is refused.
+    pub memory: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { library: None, global_thread_pool: true, intra_op_threads: 0, inter_op_threads: 0 }
+        Options {
+            library: None,
+            global_thread_pool: true,
+            intra_op_threads: 0,
+            inter_op_threads: 0,
+            memory: None,
+        }
     }
 }

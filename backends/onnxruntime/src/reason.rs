@@ -5,6 +5,7 @@ use std::path::Path;
 use nerite_backend::{BackendError, Code};
 
 use crate::model_file;
+use crate::room;
 use crate::status::OrtError;
 
 /// What is wrong with a file that ONNX Runtime refused, or with those beside it, in our words where they say more than its own.
@@ -55,7 +56,9 @@ const TRUNCATED: &str = "a file with weights is truncated: copy it again";
 const EXPORT: &str = "correct the model and export it anew";
 
 /// The first that fits counts.
-const REMEDIES: [Remedy; 13] = [
+const REMEDIES: [Remedy; 15] = [
+    remedy("bad_alloc", Code::Unavailable, room::MORE_MEMORY),
+    remedy("Failed to allocate memory", Code::Unavailable, room::MORE_MEMORY),
     remedy("under development and support for this is limited", Code::Unsupported, NEWER_ONNX_RUNTIME),
     remedy("Unsupported model IR version", Code::Unsupported, NEWER_ONNX_RUNTIME),
     remedy("is not a registered function/op", Code::Unsupported, OTHER_OPERATORS),
@@ -70,3 +73,27 @@ const REMEDIES: [Remedy; 13] = [
     remedy("locale", Code::Unsupported, "install that locale, or export the model with another"),
     remedy("nvalid model", Code::InvalidArgument, EXPORT),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_onnx_runtime_does_not_get_is_told_with_a_remedy() {
+        for words in
+            ["Exception during initialization: std::bad_alloc", "Failed to allocate memory for 64 bytes"]
+        {
+            // ORT_RUNTIME_EXCEPTION
+            let error = OrtError { code: 6, message: words.to_owned() };
+            let told = explain(Path::new("model.onnx"), std::iter::once(Path::new("w.bin")), &error);
+            assert_eq!(told.code, Code::Unavailable);
+            assert_eq!(
+                told.message,
+                format!(
+                    "onnx runtime error 6: {words}: give the process more memory, or serve fewer or smaller models \
+                     ('model.onnx', 'w.bin')"
+                )
+            );
+        }
+    }
+}

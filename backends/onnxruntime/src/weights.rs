@@ -17,6 +17,7 @@ use nerite_backend::{BackendError, Cancel, Code};
 
 use crate::external::{self, External};
 use crate::model_file::{self, Flaw, Stamp};
+use crate::room;
 use crate::session_options::SessionOptions;
 
 /// How much is read at once; between two parts a load can be cancelled.
@@ -29,11 +30,12 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// Reads what the model in that file keeps in others, for the session that is made with these options. A file that is
-    /// not a model has nothing there.
+    /// Reads what the model in that file keeps in others, for the session that is made with these options, unless all of
+    /// it is more than the process may use of memory. A file that is not a model has nothing there.
     pub(crate) fn read(
         model: &Path,
         options: &mut SessionOptions,
+        may_use: Option<u64>,
         cancel: &Cancel,
     ) -> Result<Weights, BackendError> {
         let tensors = match external::find(model) {
@@ -60,6 +62,8 @@ impl Weights {
             tensors.iter().filter(|tensor| !tensor.is_inner).map(|tensor| tensor.location.as_str()).collect();
         given.sort_unstable();
         given.dedup();
+        let beside = given.iter().fold(0u64, |sum, location| sum.saturating_add(files[location].len));
+        room::check(model, Stamp::of(model)?.len(), beside, may_use)?;
         let mut contents = Vec::with_capacity(given.len());
         for location in given {
             contents.push((c_string(location)?, files[location].read(cancel)?));
@@ -158,14 +162,21 @@ impl Beside {
     }
 
     fn read(&self, cancel: &Cancel) -> Result<Vec<u8>, BackendError> {
-        let mut bytes = vec![0; usize::try_from(self.len).map_err(|_| self.truncated(self.len))?];
-        for (number, part) in bytes.chunks_mut(PART).enumerate() {
+        let refused = || room::refused(&self.path, self.len);
+        let len = usize::try_from(self.len).map_err(|_| refused())?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| refused())?;
+        while bytes.len() < len {
             if cancel.is_cancelled() {
                 return Err(BackendError::load_cancelled());
             }
-            self.file.read_exact_at(part, (number * PART) as u64).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => self.truncated(self.len),
-                _ => model_file::unreadable(&self.path, &error),
+            let begin = bytes.len();
+            bytes.resize(len.min(begin + PART), 0);
+            self.file.read_exact_at(&mut bytes[begin..], begin as u64).map_err(|error| {
+                match error.kind() {
+                    io::ErrorKind::UnexpectedEof => self.truncated(self.len),
+                    _ => model_file::unreadable(&self.path, &error),
+                }
             })?;
         }
         Ok(bytes)
@@ -204,5 +215,30 @@ fn unavailable(model: &Path, path: &Path, error: &io::Error) -> BackendError {
                 model_file::remedy(error)
             ),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_no_memory_can_hold_is_refused_before_it_is_read() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let metadata = file.as_file().metadata().expect("its metadata");
+        let beside = Beside {
+            path: file.path().to_path_buf(),
+            file: file.reopen().expect("the file"),
+            stamp: Stamp::new(&metadata),
+            // More than any address space has.
+            len: 1 << 62,
+        };
+        let error = beside.read(&Cancel::default()).expect_err("it is refused");
+        assert_eq!(error.code, Code::Unavailable);
+        assert!(error.message.starts_with("there is no memory for the 4194304.0 TiB of"), "{error}");
+        assert!(
+            error.message.ends_with("give the process more memory, or serve fewer or smaller models"),
+            "{error}"
+        );
     }
 }

@@ -253,6 +253,59 @@ fn weights_that_cannot_be_read_are_refused_with_a_remedy() {
     }
 }
 
+/// `y = x + v + w`, with each in a file of its own.
+fn sum_of_two() -> Vec<u8> {
+    Graph {
+        nodes: vec![node("Add", &["x", "v"], &["h"], &[]), node("Add", &["h", "w"], &["y"], &[])],
+        initializers: vec![
+            external_initializer("v", element::FLOAT, &[2], "v.bin"),
+            external_initializer("w", element::FLOAT, &[2], "w.bin"),
+        ],
+        inputs: vec![onnx::tensor("x", element::FLOAT, &[2])],
+        outputs: vec![onnx::tensor("y", element::FLOAT, &[2])],
+    }
+    .model()
+}
+
+#[test]
+fn a_model_that_does_not_fit_into_memory_is_refused_before_it_is_read() {
+    let version = Version { memory: Some(3 << 30), ..Version::new(&sum_of_two()) };
+    for name in ["v.bin", "w.bin"] {
+        version.write(name, &[0; 8]);
+        OpenOptions::new()
+            .write(true)
+            .open(version.directory.path().join(name))
+            .unwrap()
+            .set_len(1 << 30)
+            .unwrap();
+    }
+    let start = Instant::now();
+    let error = version.refused();
+    assert!(start.elapsed().as_secs() < 10, "it was read");
+    assert_eq!(error.code, Code::Unavailable);
+    for part in [
+        "model.onnx' does not fit into memory: it has ",
+        "2.0 GiB of weights in files beside it",
+        "takes 4.0 GiB, and the process may use 3.0 GiB",
+        "give the process more memory, or serve fewer or smaller models",
+    ] {
+        assert!(error.message.contains(part), "no {part} in: {error}");
+    }
+    for name in ["v.bin", "w.bin"] {
+        version.write(name, &[0; 8]);
+    }
+    version.load().unwrap();
+    // The weights in the model's own file count as well.
+    let large = Graph {
+        nodes: vec![node("Add", &["x", "w"], &["y"], &[])],
+        initializers: vec![onnx::initializer("w", element::FLOAT, &[1 << 20], &vec![0; 4 << 20])],
+        inputs: vec![onnx::tensor("x", element::FLOAT, &[1])],
+        outputs: vec![onnx::tensor("y", element::FLOAT, &[1 << 20])],
+    };
+    let refused = |memory| Version { memory: Some(memory), ..Version::new(&large.model()) }.load().is_err();
+    assert!(refused(8 << 20) && !refused(9 << 20));
+}
+
 #[test]
 fn weights_may_be_links_beside_what_the_model_links_to() {
     let version = Version::empty();

@@ -12,6 +12,7 @@ use nerite_model_config::ModelConfigs;
 use nerite_onnxruntime::OnnxRuntime;
 use tokio::runtime::Handle;
 
+use crate::memory;
 use crate::settings::{Backends, Repository, Scheduling};
 
 /// A loader with every engine that this daemon has. Its models may be executed on the threads of `network`, if there is one.
@@ -49,5 +50,6 @@ fn onnxruntime_options(backends: &Backends) -> nerite_onnxruntime::Options {
         global_thread_pool: settings.global_thread_pool.unwrap_or(true),
         intra_op_threads: settings.intra_op_threads.map_or(0, NonZeroU16::get),
         inter_op_threads: settings.inter_op_threads.map_or(0, NonZeroU16::get),
+        memory: memory::available(),
     }
 }

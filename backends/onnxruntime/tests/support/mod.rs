@@ -30,7 +30,12 @@ pub(crate) fn library() -> PathBuf {
 }
 
 pub(crate) fn backend() -> OnnxRuntime {
-    OnnxRuntime::new(Options { library: Some(library()), ..Options::default() })
+    backend_with(None)
+}
+
+/// One whose process may use so much memory.
+fn backend_with(memory: Option<u64>) -> OnnxRuntime {
+    OnnxRuntime::new(Options { library: Some(library()), memory, ..Options::default() })
 }
 
 /// A version's directory with a model in it.
@@ -39,12 +44,14 @@ pub(crate) struct Version {
     pub(crate) filename: Option<&'static str>,
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) graph_level: i32,
+    /// How much memory the process may use.
+    pub(crate) memory: Option<u64>,
 }
 
 impl Version {
     pub(crate) fn empty() -> Version {
         let directory = tempfile::tempdir().unwrap();
-        Version { directory, filename: None, parameters: BTreeMap::new(), graph_level: 0 }
+        Version { directory, filename: None, parameters: BTreeMap::new(), graph_level: 0, memory: None }
     }
 
     pub(crate) fn new(model: &[u8]) -> Version {
@@ -73,7 +80,7 @@ impl Version {
             parameters: &self.parameters,
             graph_level: self.graph_level,
         };
-        backend().load(&artifact, cancel)
+        backend_with(self.memory).load(&artifact, cancel)
     }
 
     pub(crate) fn load(&self) -> Result<Arc<dyn Model>, BackendError> {
