@@ -11,6 +11,7 @@ from damage import (
     classifier,
     configured,
     external,
+    grown,
     instead,
     loop,
     model,
@@ -27,6 +28,7 @@ LARGE = models.slow(1).SerializeToString()
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 PAGE = b"<!DOCTYPE html>\n<html><body>404: Not Found</body></html>\n"
 LETTER = b"This is a letter, not a model.\n" * 100
+TERABYTE = 1 << 40
 NO_VERSION = (
     r"at least one version must be available under the version policy of model '{name}'; its directory has no version: "
 )
@@ -49,7 +51,14 @@ FILES = {
         model(LARGE[:-1]), r"model\.onnx' is truncated: \d+ bytes or more are missing", r"copy it again"
     ),
     "file_cut_between_fields": Way(model(WHOLE[:2]), r"Protobuf|protobuf|No graph|Missing", r"copy it again"),
-    "file_of_zeros": Way(model(bytes(len(WHOLE))), r"model\.onnx' is not an ONNX model", r"put the model's file there"),
+    "file_of_zeros": Way(
+        model(bytes(len(WHOLE))), r"model\.onnx' holds zeros from byte 0 on, as where a copy broke off", r"copy it again"
+    ),
+    "file_preallocated": Way(
+        together(model(WHOLE), grown("1/model.onnx", TERABYTE)),
+        rf"model\.onnx' holds zeros from byte {len(WHOLE)} on, as where a copy broke off",
+        r"copy it again",
+    ),
     "file_garbage": Way(model(LETTER), r"model\.onnx' is not an ONNX model", r"put the model's file there"),
     "file_a_page": Way(model(PAGE), r"is not an ONNX model but an HTML or XML page", r"download the file itself"),
     "file_a_pointer": Way(model(LFS), r"is a Git LFS pointer and not the file itself", r"run `git lfs pull`"),
@@ -106,6 +115,11 @@ FILES = {
         external("weights.bin", bytes(10)),
         r"weights\.bin' is truncated: the model keeps weights in it up to byte 64, and it has 10",
         r"copy it again",
+    ),
+    "weights_larger_than_memory": Way(
+        together(external("weights.bin", bytes(64)), grown("1/weights.bin", TERABYTE)),
+        r"model\.onnx' does not fit into memory: it has .*, and 1\.0 TiB of weights in files beside it",
+        r"give the process more memory, or serve fewer or smaller models",
     ),
     "weights_empty": Way(
         external("weights.bin", b""), r"weights\.bin' is empty, and the model keeps weights in it", r"copy it again"

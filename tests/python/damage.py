@@ -73,6 +73,11 @@ def instead(path, make):
     return damage
 
 
+def grown(path, size):
+    """Has zeros after a file's end that take no space on the disk."""
+    return lambda folder: os.truncate(folder / path, size)
+
+
 def unreadable(path):
     """Takes away all rights to a file or directory."""
     return lambda folder: (folder / path).chmod(0)

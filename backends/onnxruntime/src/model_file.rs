@@ -1,7 +1,7 @@
 //! A model's file: where it is, and what is wrong with one that ONNX Runtime cannot read.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -136,6 +136,12 @@ pub(crate) enum Flaw {
         /// How much its last field lacks at least.
         missing: u64,
     },
+    /// There is nothing but zeros where a field ought to begin.
+    #[error("holds zeros from byte {at} on, as where a copy broke off or has not come yet: copy it again")]
+    Zeros {
+        /// Where they begin.
+        at: u64,
+    },
     /// It does not look like a `ModelProto` at all.
     #[error("is not an ONNX model: put the model's file there")]
     NotOnnx,
@@ -156,6 +162,13 @@ pub(crate) fn flaw(file: &Path) -> Option<Flaw> {
     scan(BufReader::new(file), len).ok()?.err()
 }
 
+/// Whether the rest of the file is zeros, as far as is worth looking.
+fn is_zeros(file: impl BufRead) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    file.take(4096).read_to_end(&mut bytes)?;
+    Ok(bytes.iter().all(|&byte| byte == 0))
+}
+
 /// Whether the file holds what Git has in the place of a large one.
 pub(crate) fn is_lfs_pointer(file: &File) -> bool {
     const BEGINNING: &[u8] = b"version https://git-lfs";
@@ -170,9 +183,14 @@ const LENGTH_DELIMITED: [u64; 10] = [2, 3, 4, 6, 7, 8, 14, 20, 25, 26];
 fn scan(file: impl BufRead + Seek, len: u64) -> io::Result<Result<(), Flaw>> {
     let mut reader = Reader::new(file);
     while reader.position() < len {
+        let at = reader.position();
         let Some(key) = reader.number()? else {
             return Ok(Err(Flaw::Truncated { missing: 1 }));
         };
+        if key == 0 {
+            let is_zeros = is_zeros(reader.into_rest())?;
+            return Ok(Err(if is_zeros { Flaw::Zeros { at } } else { Flaw::NotOnnx }));
+        }
         let (field, wire_type) = (key >> 3, key & 7);
         let is_known = match wire_type {
             0 => NUMBERS.contains(&field),
@@ -214,9 +232,14 @@ mod tests {
         assert_eq!(scan_all(&MODEL), None);
         assert_eq!(scan_all(&MODEL[..5]), Some(Flaw::Truncated { missing: 2 }));
         assert_eq!(scan_all(&MODEL[..1]), Some(Flaw::Truncated { missing: 1 }));
-        for garbage in
-            [&b"<html>"[..], b"\x89PNG\r\n", b"\0\0\0", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"]
-        {
+        assert_eq!(scan_all(&[0; 10_000]), Some(Flaw::Zeros { at: 0 }));
+        assert_eq!(scan_all(&[&MODEL[..], &[0; 3]].concat()), Some(Flaw::Zeros { at: 7 }));
+        for garbage in [
+            &b"<html>"[..],
+            b"\x89PNG\r\n",
+            b"\0asm\x01\0\0\0",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
             assert_eq!(scan_all(garbage), Some(Flaw::NotOnnx), "{garbage:?}");
         }
     }

@@ -25,6 +25,11 @@ impl<R: BufRead + Seek> Reader<R> {
         Reader { file, position: 0 }
     }
 
+    /// What is left of the file.
+    pub(crate) fn into_rest(self) -> R {
+        self.file
+    }
+
     /// How many bytes were read or passed over.
     pub(crate) fn position(&self) -> u64 {
         self.position
@@ -36,6 +41,10 @@ impl<R: BufRead + Seek> Reader<R> {
             return Ok(None);
         }
         let key = self.number_within(end)?;
+        // No field has this number. Taken for one, a file of zeros would be read to its end, two bytes at a time.
+        if key >> 3 == 0 {
+            return Err(malformed());
+        }
         let value = match key & 7 {
             0 => Value::Number(self.number_within(end)?),
             1 => Value::Fixed(8),
@@ -144,7 +153,9 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_an_error() {
-        for bytes in [&b"\x08"[..], b"\x0b", b"\x12\x05ab", b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"] {
+        for bytes in
+            [&b"\x08"[..], b"\0\0", b"\x0b", b"\x12\x05ab", b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"]
+        {
             assert!(reader(bytes).field(bytes.len() as u64).is_err(), "{bytes:?}");
         }
         // The message ends within a number that the file goes on with.

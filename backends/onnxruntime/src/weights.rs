@@ -40,7 +40,12 @@ impl Weights {
     ) -> Result<Weights, BackendError> {
         let tensors = match external::find(model) {
             Ok(tensors) => tensors,
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => match model_file::flaw(model) {
+                Some(flaw @ Flaw::Zeros { .. }) => {
+                    return Err(BackendError::invalid(format!("'{}' {flaw}", model.display())));
+                }
+                _ => Vec::new(),
+            },
             Err(error) => return Err(model_file::unreadable(model, &error)),
         };
         let mut files: BTreeMap<&str, Beside> = BTreeMap::new();

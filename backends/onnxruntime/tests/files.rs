@@ -253,6 +253,20 @@ fn weights_that_cannot_be_read_are_refused_with_a_remedy() {
     }
 }
 
+#[test]
+fn a_file_of_zeros_is_refused_without_being_read_to_its_end() {
+    for (model, from) in [(vec![], "from byte 0 on"), (two_steps("Add"), "zeros from byte")] {
+        let version = Version::new(&model);
+        version.write("weights.bin", &weights(1));
+        let file = OpenOptions::new().write(true).open(version.directory.path().join("model.onnx")).unwrap();
+        // Some hours' worth of bytes.
+        file.set_len(1 << 40).unwrap();
+        let error = version.refused();
+        assert_eq!(error.code, Code::InvalidArgument);
+        assert!(error.message.contains(from) && error.message.ends_with("copy it again"), "{error}");
+    }
+}
+
 /// `y = x + v + w`, with each in a file of its own.
 fn sum_of_two() -> Vec<u8> {
     Graph {
