@@ -123,6 +123,15 @@ impl Beside {
         if leaves {
             return refuse("which may lead out of the model's directory");
         }
+        let is_hidden =
+            |part| matches!(part, Component::Normal(name) if name.as_encoded_bytes().starts_with(b"."));
+        if relative.components().any(is_hidden) {
+            return Err(BackendError::invalid(format!(
+                "'{}' keeps weights in '{location}', and what has a name that begins with a dot is passed over when the \
+                 server looks for changes: rename it, and export the model with the new location",
+                model.display()
+            )));
+        }
         let directory = model.parent().unwrap_or(Path::new("."));
         let path = directory.join(relative);
         let failed = |error: io::Error| unavailable(model, &path, &error);

@@ -200,6 +200,8 @@ fn weights_that_cannot_be_read_are_refused_with_a_remedy() {
         (&[("location", "../w.bin")], Code::InvalidArgument, &["lead out of the model's directory"]),
         (&[("location", "folder/../w.bin")], Code::InvalidArgument, &["lead out of the model's directory"]),
         (&[("location", "outside")], Code::InvalidArgument, &["a link that leads out", "beside the model"]),
+        (&[("location", ".w.bin")], Code::InvalidArgument, &["begins with a dot", "rename it"]),
+        (&[("location", "folder/.w/w.bin")], Code::InvalidArgument, &["begins with a dot", "rename it"]),
         (&[("location", "")], Code::InvalidArgument, &["a location without a name"]),
         (&[("offset", "0")], Code::InvalidArgument, &["a location without a name"]),
         (

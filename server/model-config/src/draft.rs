@@ -108,6 +108,13 @@ fn check_directory_name(config: &ModelConfig, model: &ModelDirectory) -> Result<
 
 fn check_filename(config: &ModelConfig) -> Result<(), LoadError> {
     let filename = &config.default_model_filename;
+    if files::is_hidden(Path::new(filename)) {
+        return Err(LoadError::invalid(format!(
+            "model file path '{filename}' in model '{}' cannot be served: what has a name that begins with a dot is \
+             passed over when the server looks for changes; rename it, and set default_model_filename to the new path",
+            config.name
+        )));
+    }
     if !files::escapes(Path::new(filename)) {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use nerite_backend::Code;
 use nerite_core::model::LoadError;
 use nerite_proto::inference::{ModelConfig, ModelOutput};
 
-use crate::files::{escapes, read_bounded};
+use crate::files::{escapes, is_hidden, read_bounded};
 
 /// The largest file of labels, in bytes.
 const MAX_LABELS_SIZE: usize = 64 << 20;
@@ -31,6 +31,13 @@ pub(crate) fn read(
                 output.name, config.name
             ),
         ));
+    }
+    if is_hidden(Path::new(&output.label_filename)) {
+        return Err(LoadError::invalid(format!(
+            "label file path '{shown}' for output '{}' in model '{}' cannot be used: what has a name that begins with a \
+             dot is passed over when the server looks for changes; rename it, and set label_filename to the new path",
+            output.name, config.name
+        )));
     }
     let failed = |error| {
         LoadError::internal(format!(

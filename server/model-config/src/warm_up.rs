@@ -78,6 +78,12 @@ fn warm_up_input(name: &str, input: &Input, folder: &Path) -> Result<WarmUpInput
                      give its path from there"
                 ));
             }
+            if files::is_hidden(path) {
+                return Err(format!(
+                    "has input_data_file '{file}', and what has a name that begins with a dot is passed over when the \
+                     server looks for changes; rename it, and set input_data_file to the new path"
+                ));
+            }
             WarmUpData::File(folder.join(path))
         }
         None => return Err("has no data; set one of zero_data, random_data and input_data_file".to_owned()),

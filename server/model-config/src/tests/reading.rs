@@ -172,7 +172,7 @@ fn what_is_published_says_every_default() {
 fn labels_are_the_lines_of_a_file_in_the_models_directory() {
     let output = "output { name: \"y\" data_type: TYPE_FP32 dims: 3 label_filename: \"LABELS\" }";
     let model = declaration(&[tensor("x", DType::F32, &[2])], &[tensor("y", DType::F32, &[3])]);
-    let table: [(&str, Result<&[&str], &str>); 6] = [
+    let table: [(&str, Result<&[&str], &str>); 7] = [
         ("labels.txt", Ok(&["cat", "", "dog"])),
         ("./1/../labels.txt", Ok(&["cat", "", "dog"])),
         ("windows.txt", Ok(&["cat", "dog"])),
@@ -185,6 +185,14 @@ fn labels_are_the_lines_of_a_file_in_the_models_directory() {
         ),
         ("bad.txt", Err("label file REPO/m/bad.txt is not valid UTF-8 in line 2; save it as UTF-8")),
         (
+            ".labels.txt",
+            Err(
+                "label file path 'REPO/m/.labels.txt' for output 'y' in model 'm' cannot be used: what has a name that \
+                 begins with a dot is passed over when the server looks for changes; rename it, and set label_filename to \
+                 the new path",
+            ),
+        ),
+        (
             "../m/labels.txt",
             Err(
                 "label file path 'REPO/m/../m/labels.txt' for output 'y' in model 'm' is outside model directory; put \
@@ -196,6 +204,7 @@ fn labels_are_the_lines_of_a_file_in_the_models_directory() {
         let repository = Repository::configured(&output.replace("LABELS", file));
         let directory = repository.0.path().join("m");
         std::fs::write(directory.join("labels.txt"), "cat\n\ndog\n").unwrap();
+        std::fs::write(directory.join(".labels.txt"), "cat\n").unwrap();
         std::fs::write(directory.join("windows.txt"), "cat\r\ndog").unwrap();
         std::fs::write(directory.join("bad.txt"), b"cat\n\xff").unwrap();
         match (repository.served(&model), expected) {

@@ -44,6 +44,22 @@ fn a_configuration_is_for_its_directory_and_one_backend() {
 }
 
 #[test]
+fn a_models_file_whose_changes_would_not_be_seen_is_refused() {
+    for filename in [".model.onnx", "./.a/model.onnx", "a/.model.onnx"] {
+        let error = Repository::configured(&format!("default_model_filename: \"{filename}\" backend: \"b\""))
+            .refusal();
+        assert_eq!(error.code, Code::InvalidArgument);
+        assert_eq!(
+            error.message,
+            format!(
+                "model file path '{filename}' in model 'm' cannot be served: what has a name that begins with a dot is \
+                 passed over when the server looks for changes; rename it, and set default_model_filename to the new path"
+            )
+        );
+    }
+}
+
+#[test]
 fn dynamic_batching_is_consistent() {
     refused(&[
         (

@@ -77,6 +77,12 @@ fn a_sample_that_is_wrong_says_how_and_what_to_do() {
             format!("has input_data_file '/etc/passwd', {outside}"),
         ),
         (&format!("{x} input_data_file: \"\""), format!("has input_data_file '', {outside}")),
+        (
+            &format!("{x} input_data_file: \"a/.b\""),
+            "has input_data_file 'a/.b', and what has a name that begins with a dot is passed over when the server looks \
+             for changes; rename it, and set input_data_file to the new path"
+                .to_owned(),
+        ),
         (&format!("{x} input_data_file: \".\""), format!("has input_data_file '.', {outside}")),
     ];
     for (input, expected) in table {
