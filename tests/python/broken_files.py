@@ -59,6 +59,14 @@ FILES = {
         rf"model\.onnx' holds zeros from byte {len(WHOLE)} on, as where a copy broke off",
         r"copy it again",
     ),
+    "file_hidden": Way(
+        together(
+            instead("1/.model.onnx", lambda path: path.write_bytes(WHOLE)),
+            configured(extra='default_model_filename: ".model.onnx"'),
+        ),
+        r"model file path '\.model\.onnx' in model '{name}' cannot be served: what has a name that begins with a dot is",
+        r"rename it, and set default_model_filename",
+    ),
     "file_garbage": Way(model(LETTER), r"model\.onnx' is not an ONNX model", r"put the model's file there"),
     "file_a_page": Way(model(PAGE), r"is not an ONNX model but an HTML or XML page", r"download the file itself"),
     "file_a_pointer": Way(model(LFS), r"is a Git LFS pointer and not the file itself", r"run `git lfs pull`"),
@@ -121,6 +129,11 @@ FILES = {
         r"model\.onnx' does not fit into memory: it has .*, and 1\.0 TiB of weights in files beside it",
         r"give the process more memory, or serve fewer or smaller models",
     ),
+    "weights_hidden": Way(
+        external(".weights.bin", bytes(64)),
+        r"keeps weights in '\.weights\.bin', and what has a name that begins with a dot is passed over",
+        r"rename it, and export the model",
+    ),
     "weights_empty": Way(
         external("weights.bin", b""), r"weights\.bin' is empty, and the model keeps weights in it", r"copy it again"
     ),
@@ -162,6 +175,21 @@ DIRECTORIES = {
     "version_spaced": Way(versions(" 1"), NO_VERSION + "' 1' is none", NAME_IT),
     "version_other_digits": Way(versions("١"), NO_VERSION + "'١' is none", NAME_IT),
     "versions_misspelt": Way(versions("v1", "01"), NO_VERSION + "'01', 'v1' are none", NAME_IT),
+    "version_v1_unconfigured": Way(
+        together(versions("v1"), lambda folder: remove(folder / "config.pbtxt")),
+        r"Could not determine backend for model '{name}'.*; its directory has no version: 'v1' is none",
+        NAME_IT,
+    ),
+    "version_a_pipe_unconfigured": Way(
+        together(instead("1", os.mkfifo), lambda folder: remove(folder / "config.pbtxt")),
+        r"Could not determine backend for model '{name}'.*: '1' is neither a directory nor a link to one",
+        r"put a folder with the model's files there",
+    ),
+    "version_none_unconfigured": Way(
+        together(lambda folder: remove(folder / "1"), lambda folder: remove(folder / "config.pbtxt")),
+        r"Could not determine backend for model '{name}'.*; its directory has no version",
+        r"put the model's files into a folder '1' in it",
+    ),
     "version_a_file": Way(
         instead("1", Path.touch),
         NO_VERSION + r"'1' is neither a directory nor a link to one",

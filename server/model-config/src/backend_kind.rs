@@ -75,18 +75,24 @@ pub(crate) fn fill_in(config: &mut ModelConfig, model: &ModelDirectory) -> Resul
     }
     if config.backend.is_empty() && config.platform.is_empty() && config.default_model_filename.is_empty() {
         let Some((_, backend)) = model.name.split_once('.').filter(|(_, backend)| !backend.is_empty()) else {
-            return Err(LoadError::invalid(format!(
-                "Invalid model name: Could not determine backend for model '{}' with no backend in model \
-                 configuration. Expected model name of the form 'model.<backend_name>', or a model file (model.onnx \
-                 for ONNX \
-                 Runtime) in its first version directory.",
-                model.name
-            )));
+            return Err(no_backend(model));
         };
         config.backend = backend.to_owned();
         config.default_model_filename = format!("model.{backend}");
     }
     Ok(())
+}
+
+fn no_backend(model: &ModelDirectory) -> LoadError {
+    let more = match model.why_no_version() {
+        Some(why) => format!("; {why}"),
+        None => ", or a model file (model.onnx for ONNX Runtime) in its first version directory.".to_owned(),
+    };
+    LoadError::invalid(format!(
+        "Invalid model name: Could not determine backend for model '{}' with no backend in model configuration. \
+         Expected model name of the form 'model.<backend_name>'{more}",
+        model.name
+    ))
 }
 
 /// Refuses a configuration without a backend, and one whose backend and platform do not belong together.

@@ -9,40 +9,53 @@ const LISTED: usize = 10;
 
 /// Why a policy that selects none of a model's versions serves nothing, and what to do about it. It looks at the disk.
 pub(super) fn no_version(directory: &ModelDirectory, policy: &VersionPolicy) -> LoadError {
-    let ModelDirectory { name, versions, ignored, .. } = directory;
-    let in_the_way = if versions.is_empty() { no_directories(&directory.path) } else { Vec::new() };
-    let remedy = match policy {
-        _ if !in_the_way.is_empty() => format!(
-            "its directory has no version: {} {}; put a folder with the model's files there",
-            listed(in_the_way.iter().map(|name| format!("'{name}'"))),
-            if in_the_way.len() == 1 {
-                "is neither a directory nor a link to one"
-            } else {
-                "are neither directories nor links to any"
-            },
-        ),
-        _ if versions.is_empty() && ignored.is_empty() => {
-            "its directory has no version; put the model's files into a folder '1' in it".to_owned()
-        }
-        _ if versions.is_empty() => format!(
-            "its directory has no version: {} {}; name the folder of a version by a whole number without leading \
-             zeros, \
-             such as 1",
-            listed(ignored.iter().map(|folder| format!("'{folder}'"))),
-            if ignored.len() == 1 { "is none" } else { "are none" },
-        ),
-        VersionPolicy::Specific(wanted) => format!(
+    let ModelDirectory { name, versions, .. } = directory;
+    let remedy = match (directory.why_no_version(), policy) {
+        (Some(why), _) => why,
+        (None, VersionPolicy::Specific(wanted)) => format!(
             "its version_policy names {}, and its directory has {}; change version_policy, or add the folder of a \
              version \
              that it names",
             if wanted.is_empty() { "none".to_owned() } else { listed(wanted.iter().map(u64::to_string)) },
             listed(versions.iter().map(u64::to_string)),
         ),
-        _ => "change version_policy".to_owned(),
+        (None, _) => "change version_policy".to_owned(),
     };
     LoadError::invalid(format!(
         "at least one version must be available under the version policy of model '{name}'; {remedy}"
     ))
+}
+
+impl ModelDirectory {
+    /// Why it has no version, and what to do about it; nothing if it has one. It looks at the disk.
+    pub fn why_no_version(&self) -> Option<String> {
+        let ModelDirectory { versions, ignored, .. } = self;
+        if !versions.is_empty() {
+            return None;
+        }
+        let in_the_way = no_directories(&self.path);
+        Some(match (&in_the_way[..], &ignored[..]) {
+            ([], []) => {
+                "its directory has no version; put the model's files into a folder '1' in it".to_owned()
+            }
+            ([], _) => format!(
+                "its directory has no version: {} {}; name the folder of a version by a whole number without leading \
+                 zeros, \
+                 such as 1",
+                listed(ignored.iter().map(|folder| format!("'{folder}'"))),
+                if ignored.len() == 1 { "is none" } else { "are none" },
+            ),
+            _ => format!(
+                "its directory has no version: {} {}; put a folder with the model's files there",
+                listed(in_the_way.iter().map(|name| format!("'{name}'"))),
+                if in_the_way.len() == 1 {
+                    "is neither a directory nor a link to one"
+                } else {
+                    "are neither directories nor links to any"
+                },
+            ),
+        })
+    }
 }
 
 /// What is named like a version in a model's directory, and is none.

@@ -69,6 +69,35 @@ fn a_models_name_may_say_its_backend() {
 }
 
 #[test]
+fn a_model_without_a_version_whose_backend_is_not_known_is_told_what_is_wrong_with_its_folders() {
+    let name_it = "name the folder of a version by a whole number without leading zeros, such as 1";
+    for (files, told) in [
+        (&[("m/v1/model.onnx", "")][..], format!(": 'v1' is none; {name_it}")),
+        (&[("m/+1/model.onnx", ""), ("m/00/model.onnx", "")], format!(": '+1', '00' are none; {name_it}")),
+        (
+            &[("m/18446744073709551616/model.onnx", "")],
+            format!(": '18446744073709551616' is none; {name_it}"),
+        ),
+        (&[("m/", "")], "; put the model's files into a folder '1' in it".to_owned()),
+        (
+            &[("m/1", "")],
+            ": '1' is neither a directory nor a link to one; put a folder with the model's files there"
+                .to_owned(),
+        ),
+    ] {
+        let error = Repository::new(files).refusal();
+        assert_eq!(error.code, Code::InvalidArgument);
+        assert_eq!(
+            error.message,
+            format!(
+                "Invalid model name: Could not determine backend for model 'm' with no backend in model configuration. \
+                 Expected model name of the form 'model.<backend_name>'; its directory has no version{told}"
+            )
+        );
+    }
+}
+
+#[test]
 fn a_named_configuration_is_read_where_there_is_one() {
     let repository = Repository::new(&[
         ("m/config.pbtxt", "max_batch_size: 1"),
