@@ -237,6 +237,11 @@ CONFIGURATIONS = {
         r"label file {folder}/labels\.txt is not valid UTF-8 in line 2",
         r"save it as UTF-8",
     ),
+    "labels_hidden": Way(
+        output0(more='label_filename: ".labels.txt"'),
+        r"label file path .* for output 'OUTPUT0' in model '{name}' cannot be used: what has a name that begins with a dot",
+        r"rename it, and set label_filename",
+    ),
     "labels_outside": Way(
         output0(more='label_filename: "../labels.txt"'),
         r"label file path .* for output 'OUTPUT0' in model '{name}' is outside model directory",
@@ -255,6 +260,11 @@ CONFIGURATIONS = {
     "policy_of_other_versions": Way(
         configured(extra="version_policy { specific { versions: [ 2, 3 ] } }"),
         r"its version_policy names 2, 3, and its directory has 1",
+        r"change version_policy, or add the folder",
+    ),
+    "policy_of_a_negative_version": Way(
+        configured(extra="version_policy { specific { versions: [ -1 ] } }"),
+        r"its version_policy names -1, and its directory has 1",
         r"change version_policy, or add the folder",
     ),
     "policy_of_no_version": Way(

@@ -31,9 +31,7 @@ pub(crate) fn version_policy(config: &ModelConfig) -> VersionPolicy {
         None => VersionPolicy::default(),
         Some(PolicyChoice::Latest(latest)) => VersionPolicy::Latest(latest.num_versions),
         Some(PolicyChoice::All(_)) => VersionPolicy::All,
-        Some(PolicyChoice::Specific(specific)) => VersionPolicy::Specific(
-            specific.versions.iter().filter_map(|&version| u64::try_from(version).ok()).collect(),
-        ),
+        Some(PolicyChoice::Specific(specific)) => VersionPolicy::Specific(specific.versions.clone()),
     }
 }
 

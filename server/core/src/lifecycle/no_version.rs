@@ -16,7 +16,7 @@ pub(super) fn no_version(directory: &ModelDirectory, policy: &VersionPolicy) -> 
             "its version_policy names {}, and its directory has {}; change version_policy, or add the folder of a \
              version \
              that it names",
-            if wanted.is_empty() { "none".to_owned() } else { listed(wanted.iter().map(u64::to_string)) },
+            if wanted.is_empty() { "none".to_owned() } else { listed(wanted.iter().map(i64::to_string)) },
             listed(versions.iter().map(u64::to_string)),
         ),
         (None, _) => "change version_policy".to_owned(),
@@ -115,6 +115,12 @@ mod tests {
                 names(&["v2"]),
                 specific(vec![2, 4]),
                 format!("its version_policy names 2, 4, and its directory has 1, 3; {rest}"),
+            ),
+            (
+                vec![1],
+                names(&[]),
+                specific(vec![-1]),
+                format!("its version_policy names -1, and its directory has 1; {rest}"),
             ),
             (
                 (1..=12).collect(),

@@ -5,8 +5,8 @@ pub enum VersionPolicy {
     Latest(u32),
     /// Every one.
     All,
-    /// These, as far as they are there.
-    Specific(Vec<u64>),
+    /// These, as far as they are there; below zero there is none.
+    Specific(Vec<i64>),
 }
 
 impl Default for VersionPolicy {
@@ -27,21 +27,27 @@ impl VersionPolicy {
             }
             VersionPolicy::All => versions,
             VersionPolicy::Specific(wanted) => {
-                versions.retain(|version| wanted.contains(version));
+                versions.retain(|&version| wanted.iter().any(|&wanted| is(wanted, version)));
                 versions
             }
         }
     }
 
     /// The versions that it names and that are not available.
-    pub(crate) fn absent(&self, available: &[u64]) -> Vec<u64> {
+    pub(crate) fn absent(&self, available: &[u64]) -> Vec<i64> {
         match self {
             VersionPolicy::Latest(_) | VersionPolicy::All => Vec::new(),
             VersionPolicy::Specific(wanted) => {
-                wanted.iter().copied().filter(|version| !available.contains(version)).collect()
+                let is_there = |wanted| available.iter().any(|&version| is(wanted, version));
+                wanted.iter().copied().filter(|&version| !is_there(version)).collect()
             }
         }
     }
+}
+
+/// Whether this version is the one that is named.
+fn is(named: i64, version: u64) -> bool {
+    u64::try_from(named) == Ok(version)
 }
 
 #[cfg(test)]
@@ -54,13 +60,13 @@ mod tests {
         assert_eq!(VersionPolicy::Latest(2).select(&available), [3, 20]);
         assert_eq!(VersionPolicy::Latest(9).select(&available), [1, 2, 3, 20]);
         assert_eq!(VersionPolicy::All.select(&available), [1, 2, 3, 20]);
-        assert_eq!(VersionPolicy::Specific(vec![2, 4, 3]).select(&available), [2, 3]);
+        assert_eq!(VersionPolicy::Specific(vec![2, 4, 3, -1]).select(&available), [2, 3]);
         assert_eq!(VersionPolicy::default().select(&[]), []);
     }
 
     #[test]
     fn only_what_is_named_can_be_absent() {
-        assert_eq!(VersionPolicy::Specific(vec![2, 4, 3]).absent(&[3, 1]), [2, 4]);
+        assert_eq!(VersionPolicy::Specific(vec![2, 4, 3, -1]).absent(&[3, 1]), [2, 4, -1]);
         for policy in [VersionPolicy::All, VersionPolicy::Latest(9)] {
             assert_eq!(policy.absent(&[3]), []);
         }

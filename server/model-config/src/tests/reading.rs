@@ -173,7 +173,7 @@ fn version_policies_have_their_defaults() {
         ("version_policy { latest { } }", VersionPolicy::Latest(1)),
         ("version_policy { latest { num_versions: 3 } }", VersionPolicy::Latest(3)),
         ("version_policy { all { } }", VersionPolicy::All),
-        ("version_policy { specific { versions: [ 2, -1 ] } }", VersionPolicy::Specific(vec![2])),
+        ("version_policy { specific { versions: [ 2, -1 ] } }", VersionPolicy::Specific(vec![2, -1])),
     ];
     for (config, policy) in table {
         assert_eq!(plan(&Repository::configured(config), "m").version_policy, policy, "{config}");
