@@ -43,6 +43,12 @@ impl Overrides {
                 path.display()
             )));
         }
+        if let Some((path, remedy)) = self.files.iter().find_map(|(path, _)| Some((path, unusable(path)?))) {
+            return Err(LoadError::invalid(format!(
+                "load parameter 'file:{}' of model '{model}' names no file: {remedy}",
+                path.display()
+            )));
+        }
         let mut paths: Vec<&Path> = self.files.iter().map(|(path, _)| path.as_path()).collect();
         // What is below a path comes right after it.
         paths.sort_unstable();
@@ -81,9 +87,12 @@ impl Overrides {
         }
         let source = self.write(model);
         source.map_err(|error| {
+            let remedy = match error.kind() {
+                io::ErrorKind::InvalidFilename => "give them shorter paths, and the model a shorter name",
+                _ => "free some space there, or name another directory by TMPDIR",
+            };
             LoadError::internal(format!(
-                "the files given for model '{model}' cannot be stored in '{}': {error}; free some space there, or name \
-                 another directory by TMPDIR",
+                "the files given for model '{model}' cannot be stored in '{}': {error}; {remedy}",
                 std::env::temp_dir().display()
             ))
         })
@@ -135,6 +144,16 @@ pub fn remove_leftovers() {
     }
 }
 
+/// What to do about a path that no file can have.
+fn unusable(path: &Path) -> Option<&'static str> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.contains(&0) {
+        return Some("give it a path without NUL");
+    }
+    let is_directory = bytes.ends_with(b"/") || bytes.ends_with(b"/.");
+    is_directory.then_some("give it a path that ends with a file's name, like 'file:1/model.onnx'")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +193,20 @@ mod tests {
         for path in ["../1/model.onnx", "/etc/passwd", "1/../../x", "1/./../x", "", "..", "1/../1/x"] {
             let error = overrides(&["1/fine", path]).apply("m", Found::Absent).unwrap_err();
             assert!(error.message.contains("leads out of the directory of model 'm'"), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_no_file_can_have_is_refused_with_its_own_remedy() {
+        for (path, told) in [
+            ("1/mo\0del", "of model 'm' names no file: give it a path without NUL"),
+            ("1/model.onnx/", "of model 'm' names no file: give it a path that ends with a file's name"),
+            ("1/model.onnx/.", "of model 'm' names no file: give it a path that ends with a file's name"),
+            (&format!("1/{}", "n".repeat(5000)), "give them shorter paths, and the model a shorter name"),
+        ] {
+            let error = overrides(&["1/fine", path]).apply("m", Found::Absent).unwrap_err();
+            assert!(error.message.contains(told), "{path}: {error}");
+            assert!(!error.message.contains("free some space"), "{path}: {error}");
         }
     }
 
