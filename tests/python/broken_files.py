@@ -67,6 +67,11 @@ FILES = {
         r"model file path '\.model\.onnx' in model '{name}' cannot be served: what has a name that begins with a dot is",
         r"rename it, and set default_model_filename",
     ),
+    "file_named_with_nul": Way(
+        configured(extra=r'default_model_filename: "mo\000del.onnx"'),
+        r"model file path \"mo\\0del\.onnx\" in model '{name}' cannot be served: no file's name has a NUL",
+        r"set default_model_filename to the name of the file that is there",
+    ),
     "file_garbage": Way(model(LETTER), r"model\.onnx' is not an ONNX model", r"put the model's file there"),
     "file_a_page": Way(model(PAGE), r"is not an ONNX model but an HTML or XML page", r"download the file itself"),
     "file_a_pointer": Way(model(LFS), r"is a Git LFS pointer and not the file itself", r"run `git lfs pull`"),

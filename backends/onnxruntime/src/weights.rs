@@ -123,6 +123,12 @@ impl Beside {
         if leaves {
             return refuse("which may lead out of the model's directory");
         }
+        if location.contains('\0') {
+            return Err(BackendError::invalid(format!(
+                "'{}' keeps weights in {location:?}, and no file's name has a NUL: export the model with another location",
+                model.display()
+            )));
+        }
         let is_hidden =
             |part| matches!(part, Component::Normal(name) if name.as_encoded_bytes().starts_with(b"."));
         if relative.components().any(is_hidden) {

@@ -202,6 +202,11 @@ fn weights_that_cannot_be_read_are_refused_with_a_remedy() {
         (&[("location", "outside")], Code::InvalidArgument, &["a link that leads out", "beside the model"]),
         (&[("location", ".w.bin")], Code::InvalidArgument, &["begins with a dot", "rename it"]),
         (&[("location", "folder/.w/w.bin")], Code::InvalidArgument, &["begins with a dot", "rename it"]),
+        (
+            &[("location", "w\0.bin")],
+            Code::InvalidArgument,
+            &["\"w\\0.bin\"", "has a NUL", "another location"],
+        ),
         (&[("location", "")], Code::InvalidArgument, &["a location without a name"]),
         (&[("offset", "0")], Code::InvalidArgument, &["a location without a name"]),
         (

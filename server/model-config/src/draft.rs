@@ -108,6 +108,13 @@ fn check_directory_name(config: &ModelConfig, model: &ModelDirectory) -> Result<
 
 fn check_filename(config: &ModelConfig) -> Result<(), LoadError> {
     let filename = &config.default_model_filename;
+    if filename.contains('\0') {
+        return Err(LoadError::invalid(format!(
+            "model file path {filename:?} in model '{}' cannot be served: no file's name has a NUL; set \
+             default_model_filename to the name of the file that is there",
+            config.name
+        )));
+    }
     if files::is_hidden(Path::new(filename)) {
         return Err(LoadError::invalid(format!(
             "model file path '{filename}' in model '{}' cannot be served: what has a name that begins with a dot is \

@@ -44,6 +44,16 @@ fn a_configuration_is_for_its_directory_and_one_backend() {
 }
 
 #[test]
+fn a_models_file_that_no_file_system_has_is_refused() {
+    let error = Repository::configured("default_model_filename: \"mo\\000del\" backend: \"b\"").refusal();
+    assert_eq!(
+        error.message,
+        "model file path \"mo\\0del\" in model 'm' cannot be served: no file's name has a NUL; set \
+         default_model_filename to the name of the file that is there"
+    );
+}
+
+#[test]
 fn a_models_file_whose_changes_would_not_be_seen_is_refused() {
     for filename in [".model.onnx", "./.a/model.onnx", "a/.model.onnx"] {
         let error = Repository::configured(&format!("default_model_filename: \"{filename}\" backend: \"b\""))
