@@ -194,7 +194,7 @@ async fn requests_that_fail_are_traced_with_their_status() -> anyhow::Result<()>
         codes.push(code);
     }
     codes.sort();
-    assert_eq!(codes, ["4", "3", "5"], "deadline exceeded, invalid argument, not found");
+    assert_eq!(codes, ["3", "4", "5"], "invalid argument, deadline exceeded, not found");
     Ok(())
 }
 
