@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// The inference requests in flight and the bytes of all calls in flight, each with its limit.
 ///
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub(crate) struct Inflight {
     requests: Counter,
     bytes: Counter,
+    refused: AtomicU64,
 }
 
 /// A limit that was reached. The first sentence of the text is Triton's, which clients look for; a request's id is not
@@ -34,18 +35,28 @@ pub(crate) enum Full {
 impl Inflight {
     /// Nothing yet, with these limits.
     pub(crate) fn new(requests: Option<NonZeroUsize>, bytes: Option<NonZeroUsize>) -> Inflight {
-        Inflight { requests: Counter::new(requests), bytes: Counter::new(bytes) }
+        Inflight { requests: Counter::new(requests), bytes: Counter::new(bytes), refused: AtomicU64::new(0) }
     }
 
     /// The share of an inference request, unless there are too many.
     pub(crate) fn request(self: &Arc<Self>) -> Result<Share, Full> {
-        self.requests.add(1).map_err(Full::Requests)?;
+        self.requests.add(1).map_err(|limit| self.refuse(Full::Requests(limit)))?;
         Ok(Share { inflight: Arc::clone(self), requests: 1, bytes: AtomicUsize::new(0) })
     }
 
     /// The share of a call that is none.
     pub(crate) fn call(self: &Arc<Self>) -> Share {
         Share { inflight: Arc::clone(self), requests: 0, bytes: AtomicUsize::new(0) }
+    }
+
+    /// How many calls were ended since there was no room for them, or for all that they brought.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    fn refuse(&self, full: Full) -> Full {
+        self.refused.fetch_add(1, Relaxed);
+        full
     }
 
     /// How many inference requests are in flight.
@@ -70,7 +81,8 @@ pub(crate) struct Share {
 impl Share {
     /// Adds bytes that have come, unless they are too many.
     pub(crate) fn add(&self, bytes: usize) -> Result<(), Full> {
-        self.inflight.bytes.add(bytes).map_err(Full::Bytes)?;
+        let refuse = |limit| self.inflight.refuse(Full::Bytes(limit));
+        self.inflight.bytes.add(bytes).map_err(refuse)?;
         self.bytes.fetch_add(bytes, Relaxed);
         Ok(())
     }
@@ -128,7 +140,7 @@ mod tests {
         let inflight = limited(2, 0);
         let (one, _two) = (inflight.request().unwrap(), inflight.request().unwrap());
         let full = inflight.request().unwrap_err();
-        assert_eq!(full, Full::Requests(2));
+        assert_eq!((full, inflight.refused()), (Full::Requests(2), 1));
         let text = full.to_string();
         assert!(text.starts_with("[request id: <id_unknown>] Exceeds maximum queue size. "), "{text}");
         assert!(text.contains("--max-inflight-requests"), "{text}");

@@ -302,6 +302,12 @@ pub(super) const INFLIGHT_BYTES: Family = Family {
     help: "Number of bytes that the bodies of the gRPC calls in flight have brought",
     ..SERVER_BYTES
 };
+pub(super) const INFLIGHT_REFUSED: Family = Family {
+    name: "nerite_inflight_refused_total",
+    help: "Number of calls that were answered UNAVAILABLE since --max-inflight-requests or --max-inflight-bytes was reached; \
+           which model they were for is mostly not known, so that no other metric counts them",
+    ..SERVER_COUNT
+};
 pub(super) const GIVEN_BACK: Family = Family {
     name: "nerite_memory_given_back_bytes_total",
     unit: "bytes",
@@ -315,7 +321,7 @@ pub(super) const HEAP: Family = Family {
 };
 pub(super) const ENGINE_HEAP_USED: Family = Family {
     name: "nerite_engine_heap_used_bytes",
-    help: "Memory of the allocator of the engines (the C library's) that was in use when a model was last unloaded, in bytes",
+    help: "Memory of the allocator of the engines (the C library's) that was in use when a model was last unloaded, if one was, in bytes",
     ..SERVER_BYTES
 };
 pub(super) const ENGINE_HEAP_FREE: Family = Family {
@@ -340,7 +346,7 @@ pub(super) const LOG_DROPPED: Family = Family {
 };
 pub(super) const ACCESS_LOG_DROPPED: Family = Family {
     name: "nerite_access_log_lines_dropped_total",
-    help: "Number of lines of the access log that were dropped, since they could not be written as fast",
+    help: "Number of lines of the access log, if there is one, that were dropped, since they could not be written as fast",
     ..SERVER_COUNT
 };
 pub(super) const BUILD: Family = Family {

@@ -261,6 +261,7 @@ impl Scrape<'_> {
         self.one(&families::UNLOADED, Some(Value::Number(loads.unloaded())));
         self.one(&families::INFLIGHT_REQUESTS, Some(size(serving.inflight.requests())));
         self.one(&families::INFLIGHT_BYTES, Some(size(serving.inflight.bytes())));
+        self.one(&families::INFLIGHT_REFUSED, Some(Value::Number(serving.inflight.refused())));
         self.one(&families::GIVEN_BACK, Some(Value::Number(serving.reclaim.bytes())));
         self.one(&families::HEAP, memory::committed().map(Value::Number));
         let engines = serving.reclaim.heap();
