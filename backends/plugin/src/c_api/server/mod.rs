@@ -1,0 +1,3 @@
+//! Functions named `TRITONSERVER_`.
+
+pub(crate) mod error;

@@ -1,0 +1,68 @@
+//! What every function of the C API does with what comes in from C, and with what goes wrong.
+
+use std::ffi::{CStr, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nerite_backend::BackendError;
+use nerite_plugin_abi as abi;
+
+use crate::c_api::server::error;
+
+/// Does what a function of the C API is to do. What goes wrong becomes an error that the plugin owns; so does a panic,
+/// which must not unwind into C.
+pub(crate) fn answer(body: impl FnOnce() -> Result<(), BackendError>) -> *mut abi::Error {
+    // Objects that a panic may leave half changed are behind locks that do not poison, and sound in any state.
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => std::ptr::null_mut(),
+        Ok(Err(problem)) => error::export(problem),
+        Err(_) => error::export(BackendError::internal("the server panicked in a function of its API")),
+    }
+}
+
+/// The same for a function that returns a value, which is `otherwise` where something goes wrong.
+pub(crate) fn value<T>(otherwise: T, body: impl FnOnce() -> Result<T, BackendError>) -> T {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(value)) => value,
+        Ok(Err(problem)) => {
+            tracing::error!("a plugin misused the server's API: {problem}");
+            otherwise
+        }
+        Err(_) => otherwise,
+    }
+}
+
+/// Stores what a function returns through a pointer named `name`.
+///
+/// # Safety
+/// `place` is null, or the plugin's and may be written.
+pub(crate) unsafe fn store<T>(place: *mut T, name: &str, value: T) -> Result<(), BackendError> {
+    if place.is_null() {
+        return Err(BackendError::invalid(format!("{name} is NULL, where a result is to be stored")));
+    }
+    // SAFETY: not null, so by the caller's word it may be written.
+    unsafe { place.write(value) };
+    Ok(())
+}
+
+/// The same where the plugin may say by a null pointer that it does not want to know.
+///
+/// # Safety
+/// As for [`store`].
+pub(crate) unsafe fn store_if_asked<T>(place: *mut T, value: T) {
+    if !place.is_null() {
+        // SAFETY: not null, so by the caller's word it may be written.
+        unsafe { place.write(value) };
+    }
+}
+
+/// A text that a plugin passes. Bytes that are not UTF-8 are replaced: names and messages are for people and logs.
+///
+/// # Safety
+/// `text` is null, or points to bytes that end with a NUL and do not change meanwhile.
+pub(crate) unsafe fn text(text: *const c_char, name: &str) -> Result<String, BackendError> {
+    if text.is_null() {
+        return Err(BackendError::invalid(format!("{name} is NULL, where a text is needed")));
+    }
+    // SAFETY: not null, so by the caller's word it ends with a NUL.
+    Ok(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+}

@@ -1,0 +1,14 @@
+//! Plugins: shared libraries that speak Triton's backend C API, as engines of this server.
+//!
+//! ```text
+//! search ─▶ elf, stand_in ─▶ library ─▶ backend ─▶ model ─▶ instance      the server calls the plugin
+//!                                                              │
+//!                       c_api (over handles) ◀─────────────────┘          the plugin calls the server
+//! ```
+
+// The C API is unsafe on both its sides; each block says why it holds.
+#![allow(unsafe_code)]
+
+mod c_api;
+mod guard;
+mod handle;
