@@ -2,11 +2,13 @@
 
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
 
 use nerite_backend::BackendError;
 use nerite_plugin_abi as abi;
 
 use crate::c_api::server::error;
+use crate::handle::{self, Object};
 
 /// Does what a function of the C API is to do. What goes wrong becomes an error that the plugin owns; so does a panic,
 /// which must not unwind into C.
@@ -53,6 +55,43 @@ pub(crate) unsafe fn store_if_asked<T>(place: *mut T, value: T) {
         // SAFETY: not null, so by the caller's word it may be written.
         unsafe { place.write(value) };
     }
+}
+
+/// Stores the handle of a new object, which is the plugin's from then on.
+///
+/// # Safety
+/// As for [`store`].
+pub(crate) unsafe fn hand_out<T: Object>(
+    place: *mut *mut T::C,
+    name: &str,
+    object: T,
+) -> Result<(), BackendError> {
+    if place.is_null() {
+        return Err(BackendError::invalid(format!("{name} is NULL, where a result is to be stored")));
+    }
+    // SAFETY: by the caller's word.
+    unsafe { store(place, name, handle::export(object)?) }
+}
+
+/// Bytes that a plugin passes; none may be where there are none.
+///
+/// # Safety
+/// `base` is null, or points to so many bytes that do not change while they are used.
+pub(crate) unsafe fn bytes<'a>(
+    base: *const u8,
+    byte_size: usize,
+    name: &str,
+) -> Result<&'a [u8], BackendError> {
+    if byte_size == 0 {
+        return Ok(&[]);
+    }
+    if base.is_null() || byte_size > isize::MAX as usize {
+        return Err(BackendError::invalid(format!(
+            "{name} is NULL or of no size that memory has, where bytes are needed"
+        )));
+    }
+    // SAFETY: not null and of a possible size, so by the caller's word there are so many.
+    Ok(unsafe { slice::from_raw_parts(base, byte_size) })
 }
 
 /// A text that a plugin passes. Bytes that are not UTF-8 are replaced: names and messages are for people and logs.

@@ -117,7 +117,8 @@ pub(crate) fn find<T: Object>(handle: *mut T::C) -> Result<Found<T>, BackendErro
     T::table().0.get(key).ok_or_else(|| bad::<T>(handle))
 }
 
-/// Takes the object that a handle stands for, which is worth nothing from then on.
+/// Takes the object that a handle stands for, which is worth nothing from then on. It waits, busily, for every [`Found`] of
+/// the object to be dropped: a thread must not hold one when it takes, nor while it calls a plugin, which may.
 pub(crate) fn take<T: Object>(handle: *mut T::C) -> Result<T, BackendError> {
     let (key, _) = decode(handle, T::KIND).ok_or_else(|| bad::<T>(handle))?;
     T::table().0.take(key).ok_or_else(|| bad::<T>(handle))

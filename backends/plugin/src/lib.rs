@@ -12,3 +12,6 @@
 mod c_api;
 mod guard;
 mod handle;
+mod pointer;
+
+pub use c_api::server::server::set_host;
