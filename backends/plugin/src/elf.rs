@@ -18,8 +18,14 @@ pub(crate) struct Elf {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BadLibrary {
     /// It cannot be read.
-    #[error("cannot be read: {0}; make it a file that the server may read")]
+    #[error("cannot be read: {0}; let the server's user read it")]
     Unreadable(#[from] io::Error),
+    /// It has another kind of thing in its place.
+    #[error("is {0} and not a file; put the library's file there")]
+    NoFile(&'static str),
+    /// It has no bytes.
+    #[error("is empty; copy or build it again")]
+    Empty,
     /// It is the pointer that Git LFS leaves in a file's place.
     #[error("is a pointer of Git LFS and not the file itself; fetch it with git lfs pull")]
     LfsPointer,
@@ -36,7 +42,7 @@ pub(crate) enum BadLibrary {
     #[error("is {0} and not a shared library; build it with cc -shared -fPIC")]
     NotShared(&'static str),
     /// Its tables do not hold together.
-    #[error("is damaged or cut short: {0}; copy or build it again")]
+    #[error("is truncated or damaged: {0}; copy or build it again")]
     Damaged(&'static str),
 }
 
@@ -59,14 +65,28 @@ pub(crate) const MACHINE: u16 = 183;
 impl Elf {
     /// Reads what the file says.
     pub(crate) fn read(path: &Path) -> Result<Elf, BadLibrary> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(BadLibrary::NotElf);
+        // Before it is opened: a pipe would be waited for.
+        let metadata = path.metadata()?;
+        if !metadata.is_file() {
+            return Err(BadLibrary::NoFile(if metadata.is_dir() {
+                "a directory"
+            } else {
+                "a pipe or a device"
+            }));
         }
+        if metadata.len() == 0 {
+            return Err(BadLibrary::Empty);
+        }
+        let file = File::open(path)?;
         let mut header = [0; 64];
         let length = fill(&file, &mut header)?;
         check_header(&header[..length])?;
         let segments = segments(&file, &header)?;
+        // The loader would map what is not there, and the process would end at the first look at it.
+        let whole = |segment: &Segment| segment.end().is_some_and(|end| end <= metadata.len());
+        if !segments.iter().filter(|segment| segment.kind == LOAD).all(whole) {
+            return Err(BadLibrary::Damaged("it ends before its segments do"));
+        }
         let dynamic = segments
             .iter()
             .find(|segment| segment.kind == DYNAMIC)
@@ -139,6 +159,13 @@ struct Segment {
     offset: u64,
     address: u64,
     size: u64,
+}
+
+impl Segment {
+    /// Where in the file it ends.
+    fn end(&self) -> Option<u64> {
+        self.offset.checked_add(self.size)
+    }
 }
 
 fn segments(file: &File, header: &[u8; 64]) -> Result<Vec<Segment>, BadLibrary> {
@@ -225,11 +252,11 @@ mod tests {
 
     #[test]
     fn what_is_no_library_for_this_machine_is_told_what_it_is() {
-        refused(b"", "not a shared library");
+        refused(b"", "is empty");
         refused(b"#!/bin/sh\n", "not a shared library");
         refused(b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull");
         refused(&stand_in::image("libx.so")[..20], "ends within its header");
-        refused(&stand_in::image("libx.so")[..100], "cut short");
+        refused(&stand_in::image("libx.so")[..100], "truncated");
         refused(&changed(4, 1), "32-bit");
         refused(&changed(5, 2), "big-endian");
         refused(&changed(18, 243), "another processor (riscv)");

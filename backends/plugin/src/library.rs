@@ -77,7 +77,7 @@ impl Library {
         // documentation says so.
         let loaded = unsafe { Loaded::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
         // Never closed, whatever comes of it.
-        let loaded = Box::leak(Box::new(loaded.map_err(|problem| unloadable(&path, &problem.to_string()))?));
+        let loaded = Box::leak(Box::new(loaded.map_err(|problem| unloadable(&path, &reason(&problem)))?));
 
         let execute = symbol(loaded, entry::MODEL_INSTANCE_EXECUTE).ok_or_else(|| {
             unusable(
@@ -122,6 +122,12 @@ fn symbol<F: Copy>(library: &'static Loaded, name: &CStr) -> Option<F> {
 
 fn unusable(path: &Path, problem: &dyn std::fmt::Display) -> BackendError {
     BackendError::invalid(format!("backend library '{}' {problem}", path.display()))
+}
+
+/// What the loader says, which libloading keeps as a cause.
+fn reason(problem: &libloading::Error) -> String {
+    let cause = std::error::Error::source(problem).map(ToString::to_string);
+    cause.unwrap_or_else(|| problem.to_string())
 }
 
 /// What the loader says, and what to do about it.

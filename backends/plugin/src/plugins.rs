@@ -57,7 +57,10 @@ impl Plugins {
     /// The backend whose library lies at that path.
     fn backend(&self, name: &str, path: &Path) -> Result<Arc<Backend>, BackendError> {
         let path = fs::canonicalize(path).map_err(|problem| {
-            BackendError::internal(format!("backend library '{}' cannot be found: {problem}", path.display()))
+            BackendError::internal(format!(
+                "backend library '{}' cannot be found: {problem}; it is a link that leads nowhere: correct the link",
+                path.display()
+            ))
         })?;
         let place = Arc::clone(self.loaded.lock().entry(path.clone()).or_default());
         let mut place = place.lock();

@@ -33,7 +33,9 @@ pub(crate) fn find(
     }
     let own = backends.join(backend);
     let places = [artifact.directory, artifact.repository, own.as_path()];
-    places.iter().map(|place| place.join(&name)).find(|path| path.is_file()).ok_or_else(|| {
+    // What is there and is no file is found, and told of.
+    let found = places.iter().map(|place| place.join(&name)).find(|path| path.symlink_metadata().is_ok());
+    found.ok_or_else(|| {
         let [version, model, own] = places.map(Path::display);
         let remedy = if runtime.is_some() { "Correct the runtime, or put the file" } else { "Put it" };
         BackendError::invalid(format!(
