@@ -60,6 +60,12 @@ def config(backend, *arguments, **keywords):
     return models.config(*arguments, **keywords).replace('"onnxruntime"', f'"{backend}"')
 
 
+def parameters(**values):
+    """The field `parameters` of a configuration."""
+    entry = 'parameters {{ key: "{}" value {{ string_value: "{}" }} }}\n'
+    return "".join(entry.format(key, value) for key, value in values.items())
+
+
 class Bad(NamedTuple):
     """One way for a library to be bad."""
 

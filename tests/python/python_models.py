@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import models
+from plugins import parameters
 
 SERVED = Path(__file__).parent / "served"
 VECTORS = [("INPUT0", "FP32", [16]), ("INPUT1", "FP32", [16])]
@@ -28,12 +29,6 @@ class TritonPythonModel:
     "leaving": "import os\n\nos._exit(3)\n",
     "killing": "import os, signal\n\nos.kill(os.getpid(), signal.SIGKILL)\n",
 }
-
-
-def parameters(**values):
-    """The field `parameters` of a configuration."""
-    entry = 'parameters {{ key: "{}" value {{ string_value: "{}" }} }}\n'
-    return "".join(entry.format(key, value) for key, value in values.items())
 
 
 def group(count):

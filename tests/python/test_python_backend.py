@@ -13,6 +13,7 @@ import accounts
 import kill_stubs
 import models
 import numpy as np
+import plugins
 import pytest
 import python_backend
 import python_models
@@ -472,6 +473,55 @@ def test_a_reload_serves_the_new_source(world, load):
     assert world.infer("changing", INPUT0=one)["OUTPUT0"].tolist() == [2, 2, 2, 2]
     world.until(lambda: len(world.stubs("changing")) == 1, "end the old stub")
     assert world.stubs("changing") != [old]
+
+
+REFUSING = """
+import json
+import os
+
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        journal = json.loads(args["model_config"])["parameters"]["journal"]["string_value"]
+        if os.path.exists(journal):
+            raise RuntimeError("the device is gone")
+
+    def execute(self, requests):
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", one.inputs()[0].as_numpy())]) for one in requests]
+"""
+
+
+def test_a_model_that_cannot_be_mended_is_not_ready_and_says_why_until_it_can(world, load):
+    vector = [("INPUT0", "FP32", [1])], [("OUTPUT0", "FP32", [1])]
+    more = plugins.parameters(journal=world.journal)
+    load(python_models.add, "refusing", REFUSING, *vector, extra=more)
+    version = {"model": "refusing", "version": "1"}
+    restarts = world.daemon.metric("nerite_instance_restarts_total", **version)
+    world.journal.write_text("")
+    (process,) = world.stubs("refusing")
+    os.kill(process, signal.SIGKILL)
+
+    def answers():
+        try:
+            return world.infer("refusing", INPUT0=np.ones(1, np.float32))["OUTPUT0"].tolist() == [1]
+        except triton.InferenceServerException:
+            return False
+
+    def is_told():
+        assert not answers()
+        ((_, state, reason),) = world.rows("refusing")
+        return state == "UNAVAILABLE" and "the device is gone" in reason
+
+    world.until(is_told, "say why the model cannot be mended")
+    assert not world.client.is_model_ready("refusing")
+    assert world.daemon.metric("nerite_instances_mending", **version) == 1
+    world.journal.unlink()
+    world.until(answers, "mend the model")
+    assert world.client.is_model_ready("refusing") and world.rows("refusing") == [("1", "READY", "")]
+    assert world.daemon.metric("nerite_instance_restarts_total", **version) == restarts + 1
+    assert world.daemon.metric("nerite_instances_mending", **version) == 0
 
 
 def test_while_one_instance_is_mended_its_sibling_serves(world, load):
