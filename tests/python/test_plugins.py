@@ -1,4 +1,4 @@
-"""Backends as shared libraries: the samples answer, and whatever a library does wrong is told and hinders no other model."""
+"""Backends as shared libraries: the samples answer, and whatever is wrong with a library is told and hinders nobody."""
 
 import re
 import shutil
