@@ -111,8 +111,8 @@ BAD = {
     "missing": Bad(lambda path: None, r"libtriton_missing\.so", r"--backend-directory"),
     "text": Bad(content(b"Dear Sir or Madam,\n" * 100), r"not a shared library|invalid ELF header", r"\bput|copy|build"),
     "empty": Bad(content(b""), r"empty|file too short", r"copy|build"),
-    "text": Bad(
-        content(b"Dear Sir or Madam,\n" * 100), r"not a shared library|invalid ELF header", r"\bput|copy|build"
+    "page": Bad(
+        content(b"<!DOCTYPE html>\n<html></html>\n" * 9), r"not a shared library|ELF", r"put|copy|build|download"
     ),
     "beginning": Bad(changed(lambda data: data[:40]), r"truncated|file too short", r"copy|build"),
     "half": Bad(changed(lambda data: data[: len(data) // 2]), r"truncated|too short|cannot read|beyond", r"copy|build"),
