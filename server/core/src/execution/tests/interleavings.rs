@@ -9,7 +9,8 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use nerite_backend::{
-    BackendError, Batch, Code, DType, Declaration, Instance, InstanceSpec, Model, Phases, Request, Response,
+    BackendError, Batch, Code, DType, Declaration, Instance, InstanceKind, InstanceSpec, Model, Phases,
+    Request, Response,
 };
 use parking_lot::Mutex;
 use shuttle::thread;
@@ -115,7 +116,8 @@ impl World {
         let statistics = Arc::new(Statistics::default());
         let executors = (0..INSTANCES).map(|_| {
             let executions = Arc::clone(&statistics) as _;
-            let spec = InstanceSpec { name: String::new(), batching: true, executions };
+            let spec =
+                InstanceSpec { name: String::new(), kind: InstanceKind::Cpu, batching: true, executions };
             let resources = vec![ResourceDemand { name: "r".to_owned(), count: 1, global: true }];
             let wanted = RateLimit { resources, priority: 1 };
             let claim = at_once.map(|_| limiter.claim(&wanted, 0).expect("within the limit"));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use nerite_backend::InstanceKind;
+
 use super::{one_by_one, send};
 use crate::execution::{Machinery, MachineryOptions};
 use crate::mock::{Handle, plan, serve_with, until, wait};
@@ -91,7 +93,12 @@ fn an_instance_that_waits_for_its_turn_keeps_no_free_one_from_being_called() {
     let resources = vec![ResourceDemand { name: "R".to_owned(), count: 1, global: true }];
     let mut plan: LoadPlan = plan(1);
     plan.instances[0].rate_limit = Some(RateLimit { resources, priority: 1 });
-    plan.instances.push(InstanceGroup { name: "free".to_owned(), count: 1, rate_limit: None });
+    plan.instances.push(InstanceGroup {
+        name: "free".to_owned(),
+        kind: InstanceKind::Cpu,
+        count: 1,
+        rate_limit: None,
+    });
     let (version, handle) = serve_with(one_by_one(), plan, Arc::clone(&machinery));
     let first = send(&version, "first", 1);
     let execution = handle.next();

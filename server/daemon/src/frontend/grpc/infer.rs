@@ -122,10 +122,11 @@ fn decode(
             "ModelInfer RPC doesn't support models with decoupled transaction policy",
         ));
     }
-    let Parameters { priority, timeout, custom: parameters } = parameters::parse(request.parameters)?;
+    let Parameters { sequence, priority, timeout, custom: parameters } =
+        parameters::parse(request.parameters)?;
     let terms = QueueTerms { priority, timeout, deadline };
     let inputs = inputs::inputs(&spec.name, request.inputs, request.raw_input_contents)?;
     let wanted = request.outputs.iter().map(Wanted::parse).collect::<Result<Vec<_>, _>>()?;
     let outputs = request.outputs.into_iter().map(|output| InferOutput { name: output.name }).collect();
-    Ok((InferRequest { id: request.id, inputs, outputs, terms, parameters }, wanted))
+    Ok((InferRequest { id: request.id, inputs, outputs, sequence, terms, parameters }, wanted))
 }

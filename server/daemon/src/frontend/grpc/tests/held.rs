@@ -77,7 +77,8 @@ impl Backend for Engine {
             shape: Shape::new(&[-1]),
             optional: false,
         };
-        let declaration = Declaration { inputs: vec![tensor("X")], outputs: vec![tensor("Y")] };
+        let declaration =
+            Declaration { inputs: vec![tensor("X")], outputs: vec![tensor("Y")], ..Declaration::default() };
         Ok(Arc::new(HeldModel { declaration, batches: self.0.clone() }))
     }
 }
