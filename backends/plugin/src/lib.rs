@@ -12,6 +12,8 @@
 mod c_api;
 mod guard;
 mod handle;
+mod metrics;
 mod pointer;
 
 pub use c_api::server::server::set_host;
+pub use metrics::metrics;
