@@ -21,6 +21,7 @@ mod declaration;
 mod dtype;
 mod error;
 mod host;
+pub mod metrics;
 mod request;
 mod responder;
 mod shape;
