@@ -13,9 +13,22 @@ pub trait Host: Send + Sync {
     /// Whether the model may answer a request any number of times.
     fn is_decoupled(&self, model: &str, version: Option<u64>) -> Result<bool, BackendError>;
 
+    /// How many rows a request of the model may have; 0 for a model that does not batch.
+    fn max_batch_size(&self, model: &str, version: Option<u64>) -> Result<u32, BackendError>;
+
+    /// Whether the server is ready, as clients hear it.
+    fn is_ready(&self) -> bool;
+
+    /// Whether the server itself has a metric of that name, or one whose series are called so.
+    fn has_metric(&self, name: &str) -> bool;
+
+    /// Has something done soon, on a thread where it may block.
+    fn aside(&self, work: Box<dyn FnOnce() + Send>);
+
     /// Has another model, or the same, answer a request. It returns at once; `on_answer` is called for each response, on
-    /// any thread, one after another, and for the last time with [`InferAnswer::last`] set. An error means that it never
-    /// will be.
+    /// any thread on which it may block, one after another, and for the last time with [`InferAnswer::last`] set. The
+    /// next response of a decoupled model is not read before it has returned. If it is dropped before the last response,
+    /// none will come. An error means that it never will be called.
     fn infer(&self, call: InferCall, on_answer: OnAnswer) -> Result<(), BackendError>;
 
     /// Loads a model, as a client may; returns when it can be called. `parameters` are those of a client's call.

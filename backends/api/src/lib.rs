@@ -22,6 +22,7 @@ mod dtype;
 mod error;
 mod hidden;
 mod host;
+pub mod metrics;
 mod request;
 mod responder;
 mod shape;

@@ -128,6 +128,11 @@ pub(crate) fn take<T: Object>(handle: *mut T::C) -> Result<T, BackendError> {
     T::table().0.take(key).ok_or_else(|| bad::<T>(handle))
 }
 
+/// Gives up the object that a handle stands for; null stands for none, as in C.
+pub(crate) fn delete<T: Object>(handle: *mut T::C) -> Result<(), BackendError> {
+    if handle.is_null() { Ok(()) } else { take::<T>(handle).map(drop) }
+}
+
 /// A handle to a part of the object that `whole` stands for. It is good for as long as that is.
 pub(crate) fn part<T: Object, P>(whole: *mut T::C, kind: Kind, part: usize) -> Option<*mut P> {
     let (key, _) = decode(whole, T::KIND)?;

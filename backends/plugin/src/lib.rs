@@ -20,6 +20,7 @@ mod handle;
 mod held;
 mod instance;
 mod library;
+mod metrics;
 mod misuse;
 mod model;
 mod plugins;
@@ -28,4 +29,5 @@ mod search;
 mod stand_in;
 
 pub use c_api::server::server::set_host;
+pub use metrics::metrics;
 pub use plugins::{Options, Plugins, Setting};

@@ -23,7 +23,7 @@ pub(crate) struct Attributes {
     pub(crate) byte_size: usize,
     pub(crate) memory_type: MemoryType,
     pub(crate) memory_type_id: i64,
-    cuda_ipc_handle: Kept<c_void>,
+    pub(crate) cuda_ipc_handle: Kept<c_void>,
 }
 
 impl Default for Attributes {
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn TRITONSERVER_BufferAttributesNew(
 pub unsafe extern "C" fn TRITONSERVER_BufferAttributesDelete(
     attributes: *mut abi::BufferAttributes,
 ) -> *mut abi::Error {
-    guard::answer(|| handle::take::<BufferAttributes>(attributes).map(drop))
+    guard::answer(|| handle::delete::<BufferAttributes>(attributes))
 }
 
 /// Says which memory of its type it is.

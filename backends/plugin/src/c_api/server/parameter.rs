@@ -151,9 +151,7 @@ pub unsafe extern "C" fn TRITONSERVER_ParameterBytesNew(
 /// None is needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONSERVER_ParameterDelete(parameter: *mut abi::Parameter) {
-    if !parameter.is_null() {
-        guard::value((), || handle::take::<Parameter>(parameter).map(drop));
-    }
+    guard::value((), || handle::delete::<Parameter>(parameter));
 }
 
 #[cfg(test)]
