@@ -9,6 +9,7 @@ mod host;
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use host::{Calls, Request, read};
 use nerite_plugin::entry::{self, abi};
 use nerite_plugin::{
     Batch, CorrelationId, Error, ErrorCode, Instance, InstanceContext, MetricFamily, MetricKind, Model,
-    ModelContext, Parameter, Result,
+    ModelContext, Parameter, Result, Threads,
 };
 
 /// What an execution does is said by the model's parameter `does`.
@@ -390,6 +391,23 @@ fn a_sender_outlives_its_request_on_another_thread() {
         std::thread::yield_now();
     }
     assert_eq!(told, ["a is sent flags 0 and ", "a is sent flags 1", "a's factory is deleted"]);
+}
+
+#[test]
+fn threads_end_before_their_owner() {
+    let (go, gone) = mpsc::channel();
+    let (threads, ended) = (Threads::new(), Arc::new(AtomicBool::new(false)));
+    let its_end = Arc::clone(&ended);
+    threads
+        .spawn(move || {
+            gone.recv().unwrap();
+            its_end.store(true, Ordering::Relaxed);
+        })
+        .unwrap();
+    threads.spawn(|| panic!("a panic ends one thread alone")).unwrap();
+    go.send(()).unwrap();
+    drop(threads);
+    assert!(ended.load(Ordering::Relaxed));
 }
 
 #[test]
