@@ -5,8 +5,10 @@ mod clock;
 mod decide;
 mod dispatch;
 mod executor;
+mod health;
 mod inline;
 mod machinery;
+mod mend;
 mod order;
 mod pace;
 mod pool;
@@ -17,6 +19,7 @@ mod stall;
 mod state;
 #[cfg(test)]
 mod tests;
+mod ward;
 
 pub use call::Answer;
 pub(crate) use call::{Ledger, Open, open};
@@ -25,6 +28,7 @@ pub(crate) use clock::{Alarm, Clock};
 pub use decide::DispatchReason;
 pub(crate) use dispatch::Dispatch;
 pub(crate) use executor::Executor;
+pub(crate) use machinery::Errand;
 #[cfg(all(test, feature = "shuttle"))]
 pub(crate) use machinery::Threads;
 pub use machinery::{Machinery, MachineryOptions, Network};
@@ -34,3 +38,4 @@ pub(crate) use remains::OnGone;
 pub(crate) use scheduler::Scheduler;
 pub use stall::Stall;
 pub use state::Activity;
+pub use ward::Mending;
