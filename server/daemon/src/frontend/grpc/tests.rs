@@ -4,3 +4,4 @@ mod calls;
 mod deadline;
 mod held;
 mod inflight;
+mod streams;
