@@ -116,6 +116,8 @@ pub struct Statistics {
     pub compute_infer: Timed,
     /// Time spent on outputs, of requests answered; each counts its whole batch's.
     pub compute_output: Timed,
+    /// Until the first response, of requests of decoupled models. Those of others have one alone.
+    first_response: Timed,
     received: AtomicU64,
     failures: [AtomicU64; FailureReason::ALL.len()],
     inferences: AtomicU64,
@@ -167,6 +169,16 @@ impl Statistics {
             let exemplar = Exemplar { trace_id, value: total, at: SystemTime::now() };
             self.exemplars.get_or_init(Box::default).put(exemplar);
         }
+    }
+
+    /// A request of a decoupled model has its first response.
+    pub(crate) fn first_responded(&self, after: Duration) {
+        self.first_response.add(after);
+    }
+
+    /// How long requests took until their first response, where a model gives many.
+    pub fn first_response(&self) -> &Timed {
+        &self.first_response
     }
 
     /// Accounts for a failed request that was known for `after`.

@@ -9,6 +9,7 @@ mod interleavings;
 mod mending;
 mod property;
 mod rates;
+mod responses;
 mod stalls;
 mod waiting;
 

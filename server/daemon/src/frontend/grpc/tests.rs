@@ -5,3 +5,4 @@ mod deadline;
 mod held;
 mod inflight;
 mod mending;
+mod streams;

@@ -193,7 +193,10 @@ impl Scrape<'_> {
         }
         self.out.family(family);
         for row in rows {
-            let timed = row.statistics().timed(Phase::Request);
+            let timed = match row.version.spec.decoupled {
+                true => row.statistics().first_response(),
+                false => row.statistics().timed(Phase::Request),
+            };
             let finer = timed.buckets();
             let mut counts = [0; FIRST_RESPONSE.len() + 1];
             for (place, count) in finer.into_iter().enumerate() {

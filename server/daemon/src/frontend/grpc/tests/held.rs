@@ -1,4 +1,4 @@
-//! A model whose requests stay with the test.
+//! Models whose requests stay with the test.
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,7 +26,10 @@ const CONFIG: &str = r#"
     output [{ name: "Y" data_type: TYPE_UINT8 dims: [ -1 ] }]
 "#;
 
-/// A server of the model `held`.
+/// What makes a model decoupled.
+const DECOUPLED: &str = "model_transaction_policy { decoupled: true }";
+
+/// A server of the models `held` and `many`, of which the second is decoupled.
 pub(super) struct Held {
     pub(super) serving: Arc<Serving>,
     /// What is being executed. A batch that is dropped is answered with an error.
@@ -40,8 +43,10 @@ impl Held {
     /// A server that lets so many requests and bytes be in flight; 0 sets no limit.
     pub(super) fn new(requests: usize, bytes: usize) -> Held {
         let repository = tempfile::tempdir().unwrap();
-        fs::create_dir_all(repository.path().join("held/1")).unwrap();
-        fs::write(repository.path().join("held/config.pbtxt"), CONFIG).unwrap();
+        for (model, config) in [("held", CONFIG.to_owned()), ("many", format!("{CONFIG}{DECOUPLED}"))] {
+            fs::create_dir_all(repository.path().join(model).join("1")).unwrap();
+            fs::write(repository.path().join(model).join("config.pbtxt"), config).unwrap();
+        }
         let (sender, batches) = unbounded_channel();
         let is_broken = Arc::new(AtomicBool::new(false));
         let held_model =
