@@ -11,7 +11,6 @@ use nerite_backend::BackendError;
 use nerite_plugin_abi as abi;
 use nerite_plugin_abi::ExecutionPolicy;
 use nerite_plugin_abi::entry::BackendFn;
-use parking_lot::Mutex;
 
 use crate::c_api::backend::attribute::{self, Attributes};
 use crate::c_api::backend::memory::MemoryManager;
@@ -37,8 +36,6 @@ pub(crate) struct Backend {
     pub(crate) state: AtomicPtr<c_void>,
     /// When its instances may execute: a number of [`ExecutionPolicy`].
     pub(crate) execution_policy: AtomicU32,
-    /// Held while an instance is made, where instances are made one at a time.
-    pub(crate) loading: Mutex<()>,
     attributes: OnceLock<Attributes>,
     handle: OnceLock<Kept<abi::Backend>>,
 }
@@ -57,7 +54,6 @@ impl Backend {
             memory_manager: Owned::export(MemoryManager::default())?,
             state: AtomicPtr::new(ptr::null_mut()),
             execution_policy: AtomicU32::new(ExecutionPolicy::BLOCKING.0),
-            loading: Mutex::new(()),
             attributes: OnceLock::new(),
             handle: OnceLock::new(),
             library,

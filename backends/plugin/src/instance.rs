@@ -90,10 +90,10 @@ impl Executing {
         instance.handle.get_or_init(|| Kept(handle));
         // From here on, whatever goes wrong, what was begun is ended.
         let mut executing = Executing { instance, initialised: false, _model: loaded };
-        let backend = &executing.instance.model.backend;
         {
-            let _one_at_a_time = (!backend.makes_instances_in_parallel()).then(|| backend.loading.lock());
-            executing.instance.call(backend.library.instance_initialize)?;
+            let model = &executing.instance.model;
+            let _one_at_a_time = (!model.backend.makes_instances_in_parallel()).then(|| model.loading.lock());
+            executing.instance.call(model.backend.library.instance_initialize)?;
         }
         executing.initialised = true;
         Ok(executing)

@@ -35,6 +35,9 @@ pub(crate) struct Model {
     pub(crate) config: Mutex<Config>,
     /// What the plugin keeps for itself.
     pub(crate) state: AtomicPtr<c_void>,
+    /// Held while one of its instances is made, where they are made one at a time. As in Triton, another model's may be made
+    /// meanwhile.
+    pub(crate) loading: Mutex<()>,
     /// Held while one of its instances executes, where they take turns.
     pub(crate) turn: Option<Mutex<()>>,
     tensors: OnceLock<Tensors>,
@@ -66,6 +69,7 @@ impl Model {
             auto_complete: artifact.auto_complete,
             config: Mutex::new(Config { json: artifact.configuration.into(), open: true, completed: false }),
             state: AtomicPtr::new(ptr::null_mut()),
+            loading: Mutex::default(),
             turn: (policy == ExecutionPolicy::DEVICE_BLOCKING.0).then(Mutex::default),
             tensors: OnceLock::new(),
             handle: OnceLock::new(),

@@ -18,6 +18,20 @@ pub(crate) struct Error {
 
 object!(Error, Error, "TRITONSERVER_Error");
 
+impl Error {
+    /// What a plugin says with it. One who says nothing leaves whoever reads it at least with that.
+    fn said(&self) -> BackendError {
+        let code = from_abi(self.code);
+        if self.message.is_empty() {
+            return BackendError::new(
+                code,
+                format!("the model's backend failed and did not say why ({code})"),
+            );
+        }
+        BackendError::new(code, self.message.to_string_lossy())
+    }
+}
+
 /// Makes an error that the plugin owns.
 pub(crate) fn export(error: BackendError) -> *mut abi::Error {
     let error = Error { code: to_abi(error.code), message: c_string(error.message) };
@@ -31,9 +45,7 @@ pub(crate) fn take(error: *mut abi::Error) -> Result<(), BackendError> {
         return Ok(());
     }
     match handle::take::<Error>(error) {
-        Ok(Error { code, message }) => {
-            Err(BackendError::new(from_abi(code), message.to_string_lossy().into_owned()))
-        }
+        Ok(error) => Err(error.said()),
         Err(_) => Err(BackendError::internal("the plugin returned an error that it had deleted")),
     }
 }
@@ -44,7 +56,7 @@ pub(crate) fn read(error: *mut abi::Error) -> Option<BackendError> {
         return None;
     }
     Some(match handle::find::<Error>(error) {
-        Ok(error) => BackendError::new(from_abi(error.code), error.message.to_string_lossy().into_owned()),
+        Ok(error) => error.said(),
         Err(_) => BackendError::internal("the plugin sent an error that it had deleted"),
     })
 }
