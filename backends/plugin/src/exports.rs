@@ -122,6 +122,17 @@ exports! {
         TRITONBACKEND_InferenceResponseOutputByName,
         TRITONBACKEND_InferenceResponseOutput,
     ];
+    crate::c_api::backend::response_statistics => [
+        TRITONBACKEND_ModelInstanceResponseStatisticsNew,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetModelInstance,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetResponseFactory,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetResponseStart,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetComputeOutputStart,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetResponseEnd,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetError,
+        TRITONBACKEND_ModelInstanceResponseStatisticsDelete,
+        TRITONBACKEND_ModelInstanceReportResponseStatistics,
+    ];
     crate::c_api::backend::state => [
         TRITONBACKEND_StateNew,
         TRITONBACKEND_StateUpdate,
@@ -130,7 +141,6 @@ exports! {
     ];
     crate::c_api::backend::statistics => [
         TRITONBACKEND_ModelInstanceReportStatistics,
-        TRITONBACKEND_ModelInstanceReportResponseStatistics,
         TRITONBACKEND_ModelInstanceReportBatchStatistics,
     ];
     crate::c_api::server::buffer_attributes => [
@@ -340,4 +350,20 @@ exports! {
 /// Uses the table, so that it is part of the program.
 pub(crate) fn keep() {
     black_box(&TABLE);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::NAMES;
+
+    #[test]
+    fn every_function_of_the_api_is_kept_and_no_other() {
+        let list: BTreeSet<&str> =
+            include_str!("../api-1.19.txt").lines().filter(|line| line.starts_with("TRITON")).collect();
+        let names: BTreeSet<&str> = NAMES.iter().copied().collect();
+        assert_eq!(names.symmetric_difference(&list).collect::<Vec<_>>(), [&""; 0]);
+        assert_eq!(names.len(), NAMES.len());
+    }
 }

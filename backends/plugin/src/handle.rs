@@ -25,7 +25,6 @@ pub(crate) enum Kind {
     ResponseAllocator,
     InferenceRequest,
     InferenceResponse,
-    InferenceTrace,
     Server,
     MetricFamily,
     Metric,
@@ -40,7 +39,7 @@ pub(crate) enum Kind {
     Response,
     Output,
     ResponseFactory,
-    State,
+    ModelInstanceResponseStatistics,
 }
 
 /// Objects that plugins hold handles to.

@@ -58,6 +58,8 @@ handles! {
     Model;
     /// `TRITONBACKEND_ModelInstance`: what executes a model, one batch after another.
     ModelInstance;
+    /// `TRITONBACKEND_ModelInstanceResponseStatistics`: when one response of several was made.
+    ModelInstanceResponseStatistics;
     /// `TRITONBACKEND_Batcher`: what a plugin's own rules of batching keep for a model; the plugin makes it.
     Batcher;
     /// `TRITONBACKEND_Request`: one request of a batch.
