@@ -7,6 +7,20 @@ pub struct Declaration {
     pub inputs: Vec<TensorDeclaration>,
     /// Its outputs; an output's place here is its slot.
     pub outputs: Vec<TensorDeclaration>,
+    /// What has become of its configuration.
+    pub configuration: Configuration,
+}
+
+/// What a backend made of a model's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Configuration {
+    /// It left it alone: the server completes from the tensors what the configuration leaves out.
+    #[default]
+    FromTensors,
+    /// It took the tensors from it, so that there is nothing to complete.
+    AsWritten,
+    /// It completed it itself, to this one, in protobuf's JSON.
+    Completed(String),
 }
 
 /// One input or output of a model, as the model has it.

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -13,10 +14,42 @@ pub type Inputs = SmallVec<[Option<Tensor>; 2]>;
 pub struct Meta {
     /// The caller's name for it; may be empty.
     pub id: String,
+    /// The sequence that it is part of.
+    pub sequence: Sequence,
+    /// Its priority level, 1 the highest; 0 for the model's default.
+    pub priority: u64,
+    /// How long it asks to wait at most, if it asks.
+    pub timeout: Option<Duration>,
     /// Parameters that the server does not interpret, in no particular order.
     pub parameters: Vec<(String, Parameter)>,
     /// Set if it is traced.
     pub trace: Option<Arc<TraceMark>>,
+}
+
+/// A request's place in a sequence of requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sequence {
+    /// Which sequence.
+    pub id: CorrelationId,
+    /// It is the first of its sequence.
+    pub start: bool,
+    /// It is the last of its sequence.
+    pub end: bool,
+}
+
+/// What the requests of a sequence have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CorrelationId {
+    /// A number; 0 for a request that is part of no sequence.
+    Number(u64),
+    /// A name.
+    Text(String),
+}
+
+impl Default for CorrelationId {
+    fn default() -> CorrelationId {
+        CorrelationId::Number(0)
+    }
 }
 
 /// The value of a request parameter.

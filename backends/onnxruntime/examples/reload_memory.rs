@@ -55,14 +55,7 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 fn load() -> Arc<dyn Model> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../model-repository/mobilenet_v2/1");
-    let artifact = Artifact {
-        model: "mobilenet_v2",
-        version: 1,
-        directory: &directory,
-        filename: None,
-        parameters: &Default::default(),
-        graph_level: 0,
-    };
+    let artifact = Artifact { model: "mobilenet_v2", directory: &directory, ..Artifact::default() };
     support::backend().load(&artifact, &Cancel::default()).expect("MobileNetV2 loads")
 }
 

@@ -6,7 +6,6 @@
 #[path = "../tests/support/onnx.rs"]
 mod onnx;
 
-use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
@@ -14,8 +13,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use nerite_backend::{
-    Artifact, Backend, BackendError, Batch, Cancel, DType, Exchange, Executions, Inputs, InstanceSpec, Meta,
-    Phases, Request, Responder, Response, Sent, Shape, Slots, Tensor,
+    Artifact, Backend, BackendError, Batch, Cancel, DType, Exchange, Executions, Inputs, InstanceKind,
+    InstanceSpec, Meta, Phases, Request, Responder, Response, Sent, Shape, Slots, Tensor,
 };
 use nerite_onnxruntime::{OnnxRuntime, Options};
 use onnx::{Graph, element, floats, initializer, node, tensor};
@@ -31,19 +30,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("model.onnx");
     std::fs::write(&file, perceptron())?;
-    let parameters = BTreeMap::new();
-    let artifact = Artifact {
-        model: "perceptron",
-        version: 1,
-        directory: directory.path(),
-        filename: None,
-        parameters: &parameters,
-        graph_level: 0,
-    };
+    let artifact = Artifact { model: "perceptron", directory: directory.path(), ..Artifact::default() };
     let options = Options { intra_op_threads: 1, ..Options::default() };
     let model = OnnxRuntime::new(options).load(&artifact, &Cancel::default())?;
     let executions: Arc<dyn Executions> = Arc::new(Nobody::default());
-    let mut instance = model.instance(&InstanceSpec { name: String::new(), batching: true, executions })?;
+    let mut instance = model.instance(&InstanceSpec {
+        name: String::new(),
+        kind: InstanceKind::Cpu,
+        batching: true,
+        executions,
+    })?;
     let exchange: Arc<dyn Exchange> = Arc::new(Nobody::default());
     let input = Tensor::new(DType::F32, Shape::new(&[1, 64]), Bytes::from(floats(&[0.5; 64])));
     let request = || {
@@ -54,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (mut with, mut without, mut making) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        with.push(per_run(|| instance.execute(Batch::from(request()))));
+        with.push(per_run(|| drop(instance.execute(Batch::from(request())))));
         making.push(per_run(|| drop(Batch::from(request()))));
         without.push(per_run(|| bare.run()));
     }

@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,15 +12,7 @@ use support::onnx::{element, identity};
 use support::{Version, library};
 
 fn load_with(library: &Path, version: &Version) -> Result<(), BackendError> {
-    let parameters = BTreeMap::new();
-    let artifact = Artifact {
-        model: "test",
-        version: 1,
-        directory: version.directory.path(),
-        filename: None,
-        parameters: &parameters,
-        graph_level: 0,
-    };
+    let artifact = Artifact { model: "test", directory: version.directory.path(), ..Artifact::default() };
     let options = Options { library: Some(library.to_path_buf()), ..Options::default() };
     OnnxRuntime::new(options).load(&artifact, &Cancel::default()).map(drop)
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nerite_backend::{
-    Artifact, Backend, BackendError, Batched, Cancel, Compute, DType, Declaration, Instance, InstanceSpec,
-    Meta, Model, Outputs, Run, Shape, Slots, Tensor, TensorDeclaration,
+    Artifact, Backend, BackendError, Batched, Cancel, Compute, DType, Declaration, Instance, InstanceKind,
+    InstanceSpec, Meta, Model, Outputs, Run, Shape, Slots, Tensor, TensorDeclaration,
 };
 use nerite_core::ModelVersion;
 use nerite_core::admission::{Admitted, QueueTerms};
@@ -97,7 +97,11 @@ impl Backend for Sleeper {
             shape: Shape::new(&[-1, 1]),
             optional: false,
         };
-        Ok(Arc::new(SleepingModel(Declaration { inputs: vec![tensor("x")], outputs: vec![tensor("y")] })))
+        Ok(Arc::new(SleepingModel(Declaration {
+            inputs: vec![tensor("x")],
+            outputs: vec![tensor("y")],
+            ..Declaration::default()
+        })))
     }
 }
 
@@ -132,7 +136,8 @@ struct Configured;
 
 impl ConfigSource for Configured {
     fn read(&self, _: &ModelDirectory, _: Option<&str>) -> Result<Arc<dyn ModelDraft>, LoadError> {
-        let group = InstanceGroup { name: "m".to_owned(), count: 1, rate_limit: None };
+        let group =
+            InstanceGroup { name: "m".to_owned(), kind: InstanceKind::Cpu, count: 1, rate_limit: None };
         let plan = LoadPlan {
             backend: "sleeper".to_owned(),
             instances: vec![group],

@@ -127,6 +127,7 @@ pub struct Statistics {
     batches: Mutex<BTreeMap<u32, BatchStatistics>>,
     dispatches: [AtomicU64; DispatchReason::ALL.len()],
     inline: AtomicU64,
+    restarts: AtomicU64,
     /// Quantiles of every phase, if anybody wants them.
     summaries: Option<Summaries>,
     /// Examples among the requests that were traced. Made with the first one.
@@ -194,6 +195,11 @@ impl Statistics {
         }
     }
 
+    /// An instance that could not execute any more was made anew.
+    pub(crate) fn restarted(&self) {
+        self.restarts.fetch_add(1, Relaxed);
+    }
+
     /// The latest exemplar of each of the buckets of [`Statistics::success`] that has one.
     pub fn exemplars(&self) -> [Option<Exemplar>; BUCKETS] {
         self.exemplars.get().map(|exemplars| exemplars.latest()).unwrap_or_default()
@@ -224,6 +230,11 @@ impl Statistics {
     /// How many batches began to be executed for that reason.
     pub fn dispatches(&self, reason: DispatchReason) -> u64 {
         self.dispatches[reason as usize].load(Relaxed)
+    }
+
+    /// How many instances were made anew because they could not execute any more.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Relaxed)
     }
 
     /// How many batches began to be executed on a thread of the network.

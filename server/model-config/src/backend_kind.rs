@@ -54,6 +54,11 @@ impl BackendKind {
     }
 }
 
+/// Whether the backend is one that the server has itself, and that is told what it needs of the configuration.
+pub(crate) fn is_built_in(config: &ModelConfig) -> bool {
+    config.backend == "onnxruntime"
+}
+
 /// Fills in `backend`, `platform` and `default_model_filename` as far as they are missing and can be told from each
 /// other, from the files in the lexically first version, or from a model's name of the form `<name>.<backend>`.
 pub(crate) fn fill_in(config: &mut ModelConfig, model: &ModelDirectory) -> Result<(), LoadError> {

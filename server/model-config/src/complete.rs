@@ -5,6 +5,8 @@ use nerite_proto::inference::{
     DataType, ModelConfig, ModelDynamicBatching, ModelInput, ModelOutput, ModelTensorReshape,
 };
 
+use crate::json;
+
 /// Whether inputs or outputs are missing. A configuration that has both is taken as complete, without a look at what
 /// else it may lack.
 pub(crate) fn is_needed(config: &ModelConfig) -> bool {
@@ -30,6 +32,26 @@ pub(crate) fn complete(
         config.output = declaration.outputs.iter().map(|tensor| output(tensor, batching)).collect();
     }
     Ok(())
+}
+
+/// The configuration as its backend completed it, in JSON. What the server has acted upon already cannot be changed by
+/// it: the name, the backend, the selection of versions, the instances.
+pub(crate) fn by_backend(config: &ModelConfig, text: &str) -> Result<ModelConfig, LoadError> {
+    let completed = json::parse_model_config(text).map_err(|error| {
+        LoadError::invalid(format!(
+            "backend '{}' completed the configuration of model '{}' to one that cannot be read: {error}; write the \
+             configuration out in config.pbtxt",
+            config.backend, config.name
+        ))
+    })?;
+    Ok(ModelConfig {
+        name: config.name.clone(),
+        backend: config.backend.clone(),
+        platform: config.platform.clone(),
+        version_policy: config.version_policy.clone(),
+        instance_group: config.instance_group.clone(),
+        ..completed
+    })
 }
 
 fn complete_batching(

@@ -1,14 +1,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use nerite_backend::{Code, Declaration};
+use nerite_backend::{Code, Configuration, Declaration, is_hidden};
 use nerite_core::model::{LoadError, LoadPlan, ModelDraft, ModelSpec};
 use nerite_core::repository::ModelDirectory;
 use nerite_proto::inference::ModelConfig;
 
 use crate::source::Options;
 use crate::{
-    agreement, backend_kind, complete, files, instance_groups, normalise, scheduling, spec, support,
+    agreement, backend_kind, complete, files, instance_groups, json, normalise, scheduling, spec, support,
     validate, warm_up,
 };
 
@@ -30,13 +31,13 @@ impl Draft {
         model: &ModelDirectory,
         options: &Options,
     ) -> Result<Draft, LoadError> {
-        let notes = support::notes(&config);
         let auto_complete = !options.disable_auto_complete;
         if config.name.is_empty() {
             config.name = model.name.clone();
         }
         support::check(&config)?;
         backend_kind::fill_in(&mut config, model)?;
+        let notes = support::notes(&config);
         normalise::normalise(&mut config);
         instance_groups::normalise(&mut config);
 
@@ -50,7 +51,7 @@ impl Draft {
         check_filename(&config)?;
 
         Ok(Draft {
-            plan: plan(&config, &model.path, notes)?,
+            plan: LoadPlan { auto_complete, notes, ..plan(&config, &model.path)? },
             config,
             directory: model.path.clone(),
             default_max_batch_size: auto_complete.then_some(options.default_max_batch_size),
@@ -66,9 +67,18 @@ impl ModelDraft for Draft {
 
     fn complete(&self, declaration: &Declaration) -> Result<ModelSpec, LoadError> {
         let mut config = self.config.clone();
-        if let Some(default_max_batch_size) = self.default_max_batch_size {
-            complete::complete(&mut config, declaration, default_max_batch_size)?;
-            normalise::normalise(&mut config);
+        match (&declaration.configuration, self.default_max_batch_size) {
+            (Configuration::FromTensors, Some(default_max_batch_size)) => {
+                complete::complete(&mut config, declaration, default_max_batch_size)?;
+                normalise::normalise(&mut config);
+            }
+            (Configuration::Completed(text), Some(_)) => {
+                config = complete::by_backend(&config, text)?;
+                normalise::normalise(&mut config);
+                instance_groups::normalise(&mut config);
+                support::check(&config)?;
+            }
+            (Configuration::FromTensors | Configuration::AsWritten | Configuration::Completed(_), _) => {}
         }
         validate::validate(&config)?;
         validate::validate_tensors(&config)?;
@@ -79,7 +89,7 @@ impl ModelDraft for Draft {
     }
 }
 
-fn plan(config: &ModelConfig, directory: &Path, notes: Vec<String>) -> Result<LoadPlan, LoadError> {
+fn plan(config: &ModelConfig, directory: &Path) -> Result<LoadPlan, LoadError> {
     let parameters: BTreeMap<String, String> =
         config.parameters.iter().map(|(key, value)| (key.clone(), value.string_value.clone())).collect();
     let graph = config.optimization.as_ref().and_then(|optimization| optimization.graph.as_ref());
@@ -91,7 +101,12 @@ fn plan(config: &ModelConfig, directory: &Path, notes: Vec<String>) -> Result<Lo
         graph_level: graph.map_or(0, |graph| graph.level),
         instances: instance_groups::plan(config),
         warm_ups: warm_up::plan(config, directory)?,
-        notes,
+        configuration: if backend_kind::is_built_in(config) {
+            Arc::default()
+        } else {
+            json::print(config).into()
+        },
+        ..LoadPlan::default()
     })
 }
 
@@ -115,7 +130,7 @@ fn check_filename(config: &ModelConfig) -> Result<(), LoadError> {
             config.name
         )));
     }
-    if files::is_hidden(Path::new(filename)) {
+    if is_hidden(Path::new(filename)) {
         return Err(LoadError::invalid(format!(
             "model file path '{filename}' in model '{}' cannot be served: what has a name that begins with a dot is \
              passed over when the server looks for changes; rename it, and set default_model_filename to the new path",

@@ -1,6 +1,9 @@
+use nerite_backend::InstanceKind;
 use nerite_core::model::{InstanceGroup, LoadError, RateLimit, ResourceDemand};
 use nerite_proto::inference::model_instance_group::Kind;
 use nerite_proto::inference::{ModelConfig, ModelInstanceGroup, ModelRateLimiter};
+
+use crate::backend_kind;
 
 /// The most instances of a group; more is a mistake that would only cost memory.
 const MAX_COUNT: i32 = 4096;
@@ -10,6 +13,7 @@ pub(crate) fn normalise(config: &mut ModelConfig) {
     if config.instance_group.is_empty() {
         config.instance_group.push(ModelInstanceGroup { name: config.name.clone(), ..Default::default() });
     }
+    let is_built_in = backend_kind::is_built_in(config);
     for (i, group) in config.instance_group.iter_mut().enumerate() {
         if group.name.is_empty() {
             group.name = format!("{}_{i}", config.name);
@@ -18,7 +22,7 @@ pub(crate) fn normalise(config: &mut ModelConfig) {
             group.set_kind(Kind::Cpu);
         }
         if group.count < 1 {
-            group.count = if group.kind() == Kind::Cpu && config.backend == "onnxruntime" { 2 } else { 1 };
+            group.count = if group.kind() == Kind::Cpu && is_built_in { 2 } else { 1 };
         }
     }
 }
@@ -65,6 +69,7 @@ pub(crate) fn plan(config: &ModelConfig) -> Vec<InstanceGroup> {
     groups
         .map(|group| InstanceGroup {
             name: group.name.clone(),
+            kind: if group.kind() == Kind::Model { InstanceKind::Model } else { InstanceKind::Cpu },
             count: group.count.unsigned_abs(),
             rate_limit: group.rate_limiter.as_ref().map(rate_limit),
         })

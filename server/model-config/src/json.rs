@@ -1,7 +1,8 @@
 //! Protobuf's JSON, in which a client sends a configuration.
 
 use nerite_proto::inference::ModelConfig;
-use prost_reflect::DynamicMessage;
+use prost::Message;
+use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde_path_to_error::{Deserializer, Path, Segment, Track};
 
 use crate::text::{MAX_TEXT_SIZE, MODEL_CONFIG};
@@ -74,6 +75,22 @@ pub(crate) fn parse_model_config(text: &str) -> Result<ModelConfig, JsonError> {
     Ok(message.transcode_to().expect("the description and the generated type are of the same contract"))
 }
 
+/// A model configuration as Triton's backends are given it: fields by their own names, every field there, 64-bit numbers
+/// as numbers.
+pub(crate) fn print(config: &ModelConfig) -> String {
+    let message = DynamicMessage::decode(MODEL_CONFIG.clone(), &*config.encode_to_vec())
+        .expect("the description and the generated type are of the same contract");
+    let options = SerializeOptions::new()
+        .use_proto_field_name(true)
+        .skip_default_fields(false)
+        .stringify_64_bit_integers(false);
+    let mut json = serde_json::Serializer::new(Vec::new());
+    message
+        .serialize_with_options(&mut json, &options)
+        .expect("a configuration has no field without a JSON form");
+    String::from_utf8(json.into_inner()).expect("JSON is UTF-8")
+}
+
 /// The path as far as it is known.
 fn field(path: &Path) -> String {
     let known = path.iter().take_while(|segment| !matches!(segment, Segment::Unknown));
@@ -130,6 +147,22 @@ mod tests {
             assert_eq!(parse_model_config(text).unwrap(), expected, "{text}");
         }
         assert_eq!(parse_model_config("{}").unwrap(), ModelConfig::default());
+    }
+
+    #[test]
+    fn a_configuration_is_printed_as_backends_read_it() {
+        let text = "name: \"m\" max_batch_size: 8 input { name: \"x\" data_type: TYPE_FP32 dims: [ -1, 4 ] }
+             parameters { key: \"k\" value { string_value: \"v\" } }";
+        let config = crate::parse_model_config(text, "test").unwrap();
+        let printed: serde_json::Value = serde_json::from_str(&print(&config)).unwrap();
+        assert_eq!(printed["max_batch_size"], 8);
+        assert_eq!(printed["input"][0]["data_type"], "TYPE_FP32");
+        assert_eq!(printed["input"][0]["dims"], serde_json::json!([-1, 4]), "numbers, not strings");
+        assert_eq!(printed["input"][0]["allow_ragged_batch"], false, "what is not set is there");
+        assert_eq!(printed["parameters"]["k"]["string_value"], "v");
+        assert_eq!(printed["output"], serde_json::json!([]));
+        assert!(printed.get("dynamic_batching").is_none(), "but for what is absent: {printed}");
+        assert_eq!(parse_model_config(&print(&config)).unwrap(), config);
     }
 
     #[test]

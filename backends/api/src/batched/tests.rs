@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Cancel, DType, Exchange, Inputs, Meta, Responder, Sent, Shape, Tensor, strings};
+use crate::{Cancel, DType, Exchange, Inputs, InstanceKind, Meta, Responder, Sent, Shape, Tensor, strings};
 
 /// Keeps what a request was answered with.
 #[derive(Default)]
@@ -87,7 +87,13 @@ impl Compute for Identity {
 fn instance<C: Compute>(compute: C) -> (Batched<C>, Arc<Counts>) {
     let counts = Arc::new(Counts::default());
     let executions = Arc::clone(&counts) as Arc<dyn Executions>;
-    (Batched::new(compute, &InstanceSpec { name: "test".into(), batching: true, executions }), counts)
+    (
+        Batched::new(
+            compute,
+            &InstanceSpec { name: "test".into(), kind: InstanceKind::Cpu, batching: true, executions },
+        ),
+        counts,
+    )
 }
 
 fn request(tensors: Vec<Option<Tensor>>, rows: u32) -> (Request, Arc<Recorder>) {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nerite_backend::{
     Artifact, Backend, BackendError, Batch, Cancel, DType, Exchange, Executions, Inputs, Instance,
-    InstanceSpec, Meta, Model, Phases, Request, Responder, Response, Sent, Shape, Slots, Tensor,
+    InstanceKind, InstanceSpec, Meta, Model, Phases, Request, Responder, Response, Sent, Shape, Slots,
+    Tensor,
 };
 use nerite_onnxruntime::{OnnxRuntime, Options};
 use parking_lot::Mutex;
@@ -74,11 +75,11 @@ impl Version {
     pub(crate) fn load_with(&self, cancel: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
         let artifact = Artifact {
             model: "test",
-            version: 1,
             directory: self.directory.path(),
             filename: self.filename,
             parameters: &self.parameters,
             graph_level: self.graph_level,
+            ..Artifact::default()
         };
         backend_with(self.memory).load(&artifact, cancel)
     }
@@ -119,7 +120,9 @@ impl Executions for Counts {
 
 pub(crate) fn instance(model: &Arc<dyn Model>, batching: bool, counts: &Arc<Counts>) -> Box<dyn Instance> {
     let executions = Arc::clone(counts) as Arc<dyn Executions>;
-    model.instance(&InstanceSpec { name: "test_0".into(), batching, executions }).unwrap()
+    model
+        .instance(&InstanceSpec { name: "test_0".into(), kind: InstanceKind::Cpu, batching, executions })
+        .unwrap()
 }
 
 /// Keeps the answer to one request.

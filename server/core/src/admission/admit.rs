@@ -27,10 +27,12 @@ pub struct Admitted {
 /// Checks a request against its model, in the order in which Triton does: names given twice, missing data, outputs,
 /// count and names of inputs, required inputs, batch, element type, shape, size, values.
 pub fn admit(spec: &ModelSpec, request: InferRequest) -> Result<Admitted, Refusal> {
-    let InferRequest { id, inputs, outputs, terms, parameters } = request;
+    let InferRequest { id, inputs, outputs, sequence, terms, parameters } = request;
     match check(spec, inputs, &outputs) {
         Ok((inputs, wanted, rows)) => {
-            Ok(Admitted { inputs, wanted, rows, meta: Meta { id, parameters, trace: None }, terms })
+            let QueueTerms { priority, timeout, .. } = terms;
+            let meta = Meta { id, sequence, priority, timeout, parameters, trace: None };
+            Ok(Admitted { inputs, wanted, rows, meta, terms })
         }
         Err(fault) => Err(Refusal::new(&spec.name, &id, fault)),
     }

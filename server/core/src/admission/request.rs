@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use nerite_backend::Parameter;
+use nerite_backend::{Parameter, Sequence};
 
 /// A request as a front end decoded it, before it was checked against its model.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub struct InferRequest {
     pub inputs: Vec<InferInput>,
     /// The outputs asked for, in the caller's order; none means all.
     pub outputs: Vec<InferOutput>,
+    /// The sequence that it is part of.
+    pub sequence: Sequence,
     /// How it may wait.
     pub terms: QueueTerms,
     /// Parameters that the server does not interpret.

@@ -85,7 +85,7 @@ pub(super) enum Outcome {
         name: String,
         load: Serial,
         version: u64,
-        outcome: Result<TrackedVersion, LoadError>,
+        outcome: Result<Box<TrackedVersion>, LoadError>,
     },
 }
 
@@ -138,7 +138,7 @@ impl OpenJob {
 
 impl LoadJob {
     /// None if a change of the files has begun.
-    fn run(self, loader: &Loader) -> Option<Result<TrackedVersion, LoadError>> {
+    fn run(self, loader: &Loader) -> Option<Result<Box<TrackedVersion>, LoadError>> {
         let LoadJob { model, version, weights, account, serial, retries, cancel, on_gone, .. } = self;
         if model.source.has_changed(Some(version)) {
             return None;
@@ -153,7 +153,7 @@ impl LoadJob {
         }
         Some(outcome.map(|loaded| {
             let provenance = Provenance { files: loaded.files, ..wanted };
-            TrackedVersion { serial, version: loaded.version, provenance }
+            Box::new(TrackedVersion { serial, version: loaded.version, provenance })
         }))
     }
 }

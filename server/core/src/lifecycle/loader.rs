@@ -32,6 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub struct Loader {
     configs: Box<dyn ConfigSource>,
     backends: HashMap<String, Arc<dyn Backend>>,
+    plugins: Option<Arc<dyn Backend>>,
     machinery: Arc<Machinery>,
     summaries: bool,
 }
@@ -104,7 +105,12 @@ impl Loader {
         backends: HashMap<String, Arc<dyn Backend>>,
         machinery: Arc<Machinery>,
     ) -> Loader {
-        Loader { configs, backends, machinery, summaries: false }
+        Loader { configs, backends, plugins: None, machinery, summaries: false }
+    }
+
+    /// The same, which asks this backend for models of every backend that it does not have itself.
+    pub fn with_plugins(self, plugins: Arc<dyn Backend>) -> Loader {
+        Loader { plugins: Some(plugins), ..self }
     }
 
     /// The same, whose models keep quantiles of what their requests take.
@@ -206,7 +212,8 @@ impl Loader {
         cancel: &Cancel,
     ) -> Result<EngineModel, LoadError> {
         let plan = model.draft.plan();
-        let backend = self.backends.get(&plan.backend).ok_or_else(|| self.no_backend(plan))?;
+        let backend = self.backends.get(&plan.backend).or(self.plugins.as_ref());
+        let backend = backend.ok_or_else(|| self.no_backend(plan))?;
         let directory = model.source.directory.version_path(version);
         let artifact = artifact(model, plan, version, &directory);
         let mut files = digest(&directory);
@@ -244,7 +251,7 @@ impl Loader {
                 };
                 let executions = Arc::clone(counts) as Arc<dyn Executions>;
                 let name = format!("{}_{i}", group.name);
-                let spec = InstanceSpec { name, batching: spec.batching(), executions };
+                let spec = InstanceSpec { name, kind: group.kind, batching: spec.batching(), executions };
                 let mut executor = Executor::new(model, spec)?.limited_by(claim);
                 warm_ups.run(&mut executor)?;
                 executors.push(executor);
@@ -290,11 +297,15 @@ fn artifact<'a>(
     directory: &'a Path,
 ) -> Artifact<'a> {
     Artifact {
+        backend: &plan.backend,
         model: model.name(),
         version,
         directory,
+        repository: &model.source.directory.path,
         filename: plan.filename.as_deref(),
         parameters: &plan.parameters,
         graph_level: plan.graph_level,
+        configuration: &plan.configuration,
+        auto_complete: plan.auto_complete,
     }
 }

@@ -200,7 +200,7 @@ impl Worker {
             }
             Outcome::Loaded { name, load, version, outcome } => {
                 if let Some(model) = self.models.get_mut(&name) {
-                    let turn = model.life.loaded(load, version, outcome);
+                    let turn = model.life.loaded(load, version, outcome.map(|loaded| *loaded));
                     self.turn(&name, turn);
                 }
             }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nerite_backend::{Backend, Cancel, DType, Declaration, Shape, Slot, TensorDeclaration};
+use nerite_backend::{Backend, Cancel, DType, Declaration, InstanceKind, Shape, Slot, TensorDeclaration};
 
 use super::{Handle, MockConfigs, MockEngine};
 use crate::execution::Machinery;
@@ -52,12 +52,18 @@ pub(crate) fn declaration(spec: &ModelSpec) -> Declaration {
     Declaration {
         inputs: spec.inputs.iter().map(|input| tensor(&input.name, input.dtype, &input.dims)).collect(),
         outputs: spec.outputs.iter().map(|output| tensor(&output.name, output.dtype, &output.dims)).collect(),
+        ..Declaration::default()
     }
 }
 
 /// A plan for the engine `mock`.
 pub(crate) fn plan(instances: u32) -> LoadPlan {
-    let group = InstanceGroup { name: "group".to_owned(), count: instances, rate_limit: None };
+    let group = InstanceGroup {
+        name: "group".to_owned(),
+        kind: InstanceKind::Cpu,
+        count: instances,
+        rate_limit: None,
+    };
     LoadPlan { backend: "mock".to_owned(), instances: vec![group], ..LoadPlan::default() }
 }
 
@@ -74,10 +80,6 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(spec: ModelSpec, instances: u32) -> (Stage, Handle) {
-        Stage::with(spec, plan(instances), Arc::default())
-    }
-
     pub(crate) fn with(spec: ModelSpec, plan: LoadPlan, machinery: Arc<Machinery>) -> (Stage, Handle) {
         let (engine, handle) = MockEngine::new(declaration(&spec));
         let directory = directory(&spec.name, &[1]);

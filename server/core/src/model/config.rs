@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nerite_backend::Declaration;
+use nerite_backend::{Declaration, InstanceKind};
 
 use super::{LoadError, ModelSpec, VersionPolicy, WarmUp};
 use crate::repository::ModelDirectory;
@@ -40,6 +40,10 @@ pub struct LoadPlan {
     pub parameters: BTreeMap<String, String>,
     /// `optimization.graph.level`.
     pub graph_level: i32,
+    /// The whole configuration in protobuf's JSON, where the backend is one that reads it itself; empty where not.
+    pub configuration: Arc<str>,
+    /// Whether the backend may complete the configuration.
+    pub auto_complete: bool,
     /// The executors to make, at least one.
     pub instances: Vec<InstanceGroup>,
     /// What each of them executes before the model is served.
@@ -51,8 +55,12 @@ pub struct LoadPlan {
 impl LoadPlan {
     /// Whether an engine that opens the same files by either plan comes to the same model.
     pub(crate) fn loads_like(&self, other: &LoadPlan) -> bool {
-        let opening = |plan: &LoadPlan| {
-            (plan.backend.clone(), plan.filename.clone(), plan.parameters.clone(), plan.graph_level)
+        let opening = |plan: &LoadPlan| LoadPlan {
+            version_policy: VersionPolicy::default(),
+            instances: Vec::new(),
+            warm_ups: Vec::new(),
+            notes: Vec::new(),
+            ..plan.clone()
         };
         opening(self) == opening(other)
     }
@@ -63,6 +71,8 @@ impl LoadPlan {
 pub struct InstanceGroup {
     /// The group's name; executors are named after it, with a number.
     pub name: String,
+    /// What they run on.
+    pub kind: InstanceKind,
     /// How many executors, at least one.
     pub count: u32,
     /// What each of them holds while it executes, if anything.

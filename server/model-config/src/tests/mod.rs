@@ -70,7 +70,7 @@ fn tensor(name: &str, dtype: DType, shape: &[i64]) -> TensorDeclaration {
 }
 
 fn declaration(inputs: &[TensorDeclaration], outputs: &[TensorDeclaration]) -> Declaration {
-    Declaration { inputs: inputs.to_vec(), outputs: outputs.to_vec() }
+    Declaration { inputs: inputs.to_vec(), outputs: outputs.to_vec(), ..Declaration::default() }
 }
 
 /// A model with an input `x` and an output `y`, both FP32.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use nerite_backend::{BackendError, InstanceKind};
+
 use super::{one_by_one, send};
 use crate::execution::{Machinery, MachineryOptions};
 use crate::mock::{Handle, plan, serve_with, until, wait};
@@ -82,6 +84,26 @@ fn a_panic_gives_back_what_the_instance_held() {
 }
 
 #[test]
+fn an_instance_that_was_made_anew_waits_for_its_turn_as_the_one_before() {
+    let machinery = limited(1);
+    let ((one, one_handle), (two, two_handle)) = (model(&machinery, 1, 1), model(&machinery, 1, 1));
+    let made = one_handle.hold_instance();
+    let broken = send(&one, "broken", 1);
+    one_handle.next().break_down(&BackendError::internal("it broke"));
+    assert!(wait(broken).error.is_some());
+    let waiting = send(&one, "waiting", 1);
+    let holding = send(&two, "holding", 1);
+    let holder = two_handle.next();
+    drop(made);
+    until(|| one.mendings().is_empty());
+    assert!(!one_handle.has_next(), "the other has what it needs");
+    holder.succeed();
+    one_handle.next().succeed();
+    assert!([waiting, holding].into_iter().all(|answer| wait(answer).error.is_none()));
+    until(|| one.free_instances() + two.free_instances() == 2);
+}
+
+#[test]
 fn an_instance_that_waits_for_its_turn_keeps_no_free_one_from_being_called() {
     let machinery = limited(1);
     let (other, other_handle) = model(&machinery, 1, 1);
@@ -91,7 +113,12 @@ fn an_instance_that_waits_for_its_turn_keeps_no_free_one_from_being_called() {
     let resources = vec![ResourceDemand { name: "R".to_owned(), count: 1, global: true }];
     let mut plan: LoadPlan = plan(1);
     plan.instances[0].rate_limit = Some(RateLimit { resources, priority: 1 });
-    plan.instances.push(InstanceGroup { name: "free".to_owned(), count: 1, rate_limit: None });
+    plan.instances.push(InstanceGroup {
+        name: "free".to_owned(),
+        kind: InstanceKind::Cpu,
+        count: 1,
+        rate_limit: None,
+    });
     let (version, handle) = serve_with(one_by_one(), plan, Arc::clone(&machinery));
     let first = send(&version, "first", 1);
     let execution = handle.next();

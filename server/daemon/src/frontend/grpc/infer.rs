@@ -147,13 +147,13 @@ fn try_prepare(
     deadline: Option<Instant>,
 ) -> Result<Ready, Status> {
     let parameters = parameters::parse(request.parameters)?;
-    let Parameters { priority, timeout, empty_final_response, custom: parameters } = parameters;
+    let Parameters { sequence, priority, timeout, empty_final_response, custom: parameters } = parameters;
     let terms = QueueTerms { priority, timeout, deadline };
     let inputs = inputs::inputs(&model.spec.name, request.inputs, request.raw_input_contents)?;
     let wanted = request.outputs.iter().map(Wanted::parse).collect::<Result<Vec<_>, _>>()?;
     let outputs = request.outputs.into_iter().map(|output| InferOutput { name: output.name }).collect();
     let id = request.id.clone();
-    let request = InferRequest { id: request.id, inputs, outputs, terms, parameters };
+    let request = InferRequest { id: request.id, inputs, outputs, sequence, terms, parameters };
     let admitted = admit(&model.spec, request).map_err(|refusal| status::of_refusal(&refusal))?;
     Ok(Ready { id, admitted, wanted, empty_final_response })
 }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use nerite_backend::Parameter;
+use nerite_backend::{CorrelationId, Parameter, Sequence};
 use nerite_proto::inference::InferParameter;
 use nerite_proto::inference::infer_parameter::ParameterChoice;
 use tonic::Status;
@@ -17,6 +17,7 @@ const FINAL_RESPONSE: &str = "triton_final_response";
 /// What a request's parameters say.
 #[derive(Debug, Default)]
 pub(super) struct Parameters {
+    pub(super) sequence: Sequence,
     /// 0 if none is named.
     pub(super) priority: u64,
     /// How long the request asks to wait at most.
@@ -35,9 +36,14 @@ pub(super) fn parse(parameters: HashMap<String, InferParameter>) -> Result<Param
             return Err(wrong_type(&name, "int64_param, bool_param, string_param or double_param"));
         };
         match (name.as_str(), value) {
-            ("sequence_id", ParameterChoice::Int64Param(_) | ParameterChoice::StringParam(_)) => {}
+            // The protocol has no unsigned number for it that clients use: they send its bits.
+            ("sequence_id", ParameterChoice::Int64Param(id)) => {
+                parsed.sequence.id = CorrelationId::Number(id.cast_unsigned());
+            }
+            ("sequence_id", ParameterChoice::StringParam(id)) => parsed.sequence.id = CorrelationId::Text(id),
             ("sequence_id", _) => return Err(wrong_type(&name, "int64_param or string_param")),
-            ("sequence_start" | "sequence_end", ParameterChoice::BoolParam(_)) => {}
+            ("sequence_start", ParameterChoice::BoolParam(start)) => parsed.sequence.start = start,
+            ("sequence_end", ParameterChoice::BoolParam(end)) => parsed.sequence.end = end,
             (EMPTY_FINAL_RESPONSE, ParameterChoice::BoolParam(wanted)) => {
                 parsed.empty_final_response = wanted;
             }

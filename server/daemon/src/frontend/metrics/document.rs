@@ -51,7 +51,9 @@ fn all() -> Vec<Family> {
     all.extend(SUMMARIES);
     all.extend([FIRST_RESPONSE, PENDING, LOAD_DURATION, REQUESTS]);
     all.extend(PHASES);
-    all.extend([BATCH_SIZE, BATCHES, INLINE, RERUNS, OLDEST, INSTANCES, BUSY, STALLED, STATE]);
+    all.extend([
+        BATCH_SIZE, BATCHES, INLINE, RERUNS, RESTARTS, OLDEST, INSTANCES, BUSY, STALLED, MENDING, STATE,
+    ]);
     all.extend([
         LOADED,
         LOAD_FAILURES,

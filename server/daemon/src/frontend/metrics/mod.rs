@@ -129,10 +129,12 @@ impl Scrape<'_> {
         );
         self.each(&families::INLINE, rows, |row| count(row.statistics().inline()));
         self.each(&families::RERUNS, rows, |row| count(row.statistics().reruns()));
+        self.each(&families::RESTARTS, rows, |row| count(row.statistics().restarts()));
         self.each(&families::OLDEST, rows, |row| nanos(row.activity.oldest));
         self.each(&families::INSTANCES, rows, |row| size(row.activity.instances));
         self.each(&families::BUSY, rows, |row| size(row.activity.busy));
         self.each(&families::STALLED, rows, |row| size(row.version.stalls().len()));
+        self.each(&families::MENDING, rows, |row| size(row.version.mendings().len()));
     }
 
     /// A family with one number for each version.

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nerite_backend::{
-    Artifact, Backend, BackendError, Batch, Cancel, DType, Declaration, Instance, InstanceSpec, Model, Shape,
-    TensorDeclaration,
+    Artifact, Backend, BackendError, Batch, Cancel, Condition, DType, Declaration, Instance, InstanceSpec,
+    Model, Shape, TensorDeclaration,
 };
 use nerite_core::Registry;
 use nerite_core::execution::Machinery;
@@ -33,6 +34,8 @@ pub(super) struct Held {
     pub(super) serving: Arc<Serving>,
     /// What is being executed. A batch that is dropped is answered with an error.
     pub(super) batches: UnboundedReceiver<Batch>,
+    /// While set, every execution breaks its instance, and none can be made.
+    pub(super) is_broken: Arc<AtomicBool>,
     _manager: Manager,
 }
 
@@ -45,7 +48,10 @@ impl Held {
             fs::write(repository.path().join(model).join("config.pbtxt"), config).unwrap();
         }
         let (sender, batches) = unbounded_channel();
-        let engine: Arc<dyn Backend> = Arc::new(Engine(sender));
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let held_model =
+            HeldModel { declaration: declaration(), batches: sender, is_broken: Arc::clone(&is_broken) };
+        let engine: Arc<dyn Backend> = Arc::new(Engine(held_model));
         let configs = ModelConfigs::new(Options {
             disable_auto_complete: false,
             config_name: None,
@@ -67,29 +73,35 @@ impl Held {
         Held {
             serving: Arc::new(Serving::new("test".into(), registry, inflight)),
             batches,
+            is_broken,
             _manager: manager,
         }
     }
 }
 
-struct Engine(UnboundedSender<Batch>);
+struct Engine(HeldModel);
 
 impl Backend for Engine {
     fn load(&self, _: &Artifact<'_>, _: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
-        let tensor = |name: &str| TensorDeclaration {
-            name: name.to_owned(),
-            dtype: DType::U8,
-            shape: Shape::new(&[-1]),
-            optional: false,
-        };
-        let declaration = Declaration { inputs: vec![tensor("X")], outputs: vec![tensor("Y")] };
-        Ok(Arc::new(HeldModel { declaration, batches: self.0.clone() }))
+        Ok(Arc::new(self.0.clone()))
     }
 }
 
+fn declaration() -> Declaration {
+    let tensor = |name: &str| TensorDeclaration {
+        name: name.to_owned(),
+        dtype: DType::U8,
+        shape: Shape::new(&[-1]),
+        optional: false,
+    };
+    Declaration { inputs: vec![tensor("X")], outputs: vec![tensor("Y")], ..Declaration::default() }
+}
+
+#[derive(Clone)]
 struct HeldModel {
     declaration: Declaration,
     batches: UnboundedSender<Batch>,
+    is_broken: Arc<AtomicBool>,
 }
 
 impl Model for HeldModel {
@@ -98,15 +110,22 @@ impl Model for HeldModel {
     }
 
     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError> {
-        Ok(Box::new(HeldInstance(self.batches.clone())))
+        match self.is_broken.load(Ordering::SeqCst) {
+            true => Err(BackendError::internal("the device is gone")),
+            false => Ok(Box::new(HeldInstance(self.clone()))),
+        }
     }
 }
 
-struct HeldInstance(UnboundedSender<Batch>);
+struct HeldInstance(HeldModel);
 
 impl Instance for HeldInstance {
-    fn execute(&mut self, batch: Batch) {
+    fn execute(&mut self, batch: Batch) -> Condition {
         // A test that has gone no longer wants it.
-        let _ = self.0.send(batch);
+        let _ = self.0.batches.send(batch);
+        match self.0.is_broken.load(Ordering::SeqCst) {
+            true => Condition::Broken(BackendError::internal("its process died")),
+            false => Condition::Sound,
+        }
     }
 }
