@@ -269,6 +269,7 @@ fn handles_of_another_kind_and_null_are_errors_everywhere() {
            int64_t id;
            uint64_t size;
            bool flag;
+           size_t length;
            for (int i = 0; i < 4; i++) {
              void* it = wrong[i];
              FAILS(INVALID_ARG, TRITONBACKEND_BackendName(it, &text));
@@ -281,7 +282,7 @@ fn handles_of_another_kind_and_null_are_errors_everywhere() {
              FAILS(INVALID_ARG, TRITONBACKEND_ResponseDelete(it));
              FAILS(INVALID_ARG, TRITONBACKEND_ResponseFactoryIsCancelled(it, &flag));
              FAILS(INVALID_ARG, TRITONBACKEND_MemoryManagerAllocate(it, &out, 0, 0, 1));
-             FAILS(INVALID_ARG, TRITONSERVER_MessageDelete(it));
+             FAILS(INVALID_ARG, TRITONSERVER_MessageSerializeToJson(it, &text, &length));
              if (it != instance) FAILS(INVALID_ARG, TRITONBACKEND_ModelInstanceName(it, &text));
              if (it != request) FAILS(INVALID_ARG, TRITONBACKEND_RequestId(it, &text));
            }
