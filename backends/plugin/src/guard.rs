@@ -38,9 +38,7 @@ pub(crate) fn value<T>(otherwise: T, body: impl FnOnce() -> Result<T, BackendErr
 /// # Safety
 /// `place` is null, or the plugin's and may be written.
 pub(crate) unsafe fn store<T>(place: *mut T, name: &str, value: T) -> Result<(), BackendError> {
-    if place.is_null() {
-        return Err(BackendError::invalid(format!("{name} is NULL, where a result is to be stored")));
-    }
+    check(place, name)?;
     // SAFETY: not null, so by the caller's word it may be written.
     unsafe { place.write(value) };
     Ok(())
@@ -57,6 +55,19 @@ pub(crate) unsafe fn store_if_asked<T>(place: *mut T, value: T) {
     }
 }
 
+/// Checks that a result can be stored there, before it is made.
+pub(crate) fn check<T>(place: *mut T, name: &str) -> Result<(), BackendError> {
+    if place.is_null() {
+        return Err(BackendError::invalid(format!("{name} is NULL, where a result is to be stored")));
+    }
+    Ok(())
+}
+
+/// An error for an index that is too large.
+pub(crate) fn out_of_bounds(index: usize, what: &str, count: usize) -> BackendError {
+    BackendError::invalid(format!("out of bounds index {index}, there are {count} {what}"))
+}
+
 /// Stores the handle of a new object, which is the plugin's from then on.
 ///
 /// # Safety
@@ -66,9 +77,7 @@ pub(crate) unsafe fn hand_out<T: Object>(
     name: &str,
     object: T,
 ) -> Result<(), BackendError> {
-    if place.is_null() {
-        return Err(BackendError::invalid(format!("{name} is NULL, where a result is to be stored")));
-    }
+    check(place, name)?;
     // SAFETY: by the caller's word.
     unsafe { store(place, name, handle::export(object)?) }
 }
@@ -99,9 +108,37 @@ pub(crate) unsafe fn bytes<'a>(
 /// # Safety
 /// `text` is null, or points to bytes that end with a NUL and do not change meanwhile.
 pub(crate) unsafe fn text(text: *const c_char, name: &str) -> Result<String, BackendError> {
+    // SAFETY: by the caller's word.
+    Ok(unsafe { c_str(text, name) }?.to_string_lossy().into_owned())
+}
+
+/// The same as it is.
+///
+/// # Safety
+/// As for [`text`], for as long as it is used.
+pub(crate) unsafe fn c_str<'a>(text: *const c_char, name: &str) -> Result<&'a CStr, BackendError> {
     if text.is_null() {
         return Err(BackendError::invalid(format!("{name} is NULL, where a text is needed")));
     }
     // SAFETY: not null, so by the caller's word it ends with a NUL.
-    Ok(unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+    Ok(unsafe { CStr::from_ptr(text) })
+}
+
+/// The extents that a plugin passes; none may be where there are none.
+///
+/// # Safety
+/// `base` is null, or points to so many numbers that do not change while they are used.
+pub(crate) unsafe fn extents<'a>(
+    base: *const i64,
+    count: u32,
+    name: &str,
+) -> Result<&'a [i64], BackendError> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if base.is_null() || !base.is_aligned() {
+        return Err(BackendError::invalid(format!("{name} is no pointer to {count} numbers of 64 bits")));
+    }
+    // SAFETY: neither null nor in between, so by the caller's word there are so many.
+    Ok(unsafe { slice::from_raw_parts(base, count as usize) })
 }

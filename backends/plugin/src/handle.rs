@@ -6,9 +6,13 @@
 //! Tables take no lock: each thread adds to a shard of its own.
 
 use std::ptr;
+use std::sync::OnceLock;
 
 use nerite_backend::{BackendError, Code};
 use sharded_slab::{Config, Entry, Slab};
+
+use crate::misuse;
+use crate::pointer::Kept;
 
 /// What kind of object a handle stands for. Never zero, so that no handle is null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +25,6 @@ pub(crate) enum Kind {
     ResponseAllocator,
     InferenceRequest,
     InferenceResponse,
-    InferenceTrace,
     Server,
     MetricFamily,
     Metric,
@@ -141,6 +144,40 @@ pub(crate) fn find_part<T: Object, P>(handle: *mut P, kind: Kind) -> Result<(Fou
     Ok((T::table().0.get(key).ok_or_else(|| bad::<T>(handle))?, part))
 }
 
+/// A handle whose object is given up with it.
+pub(crate) struct Owned<T: Object>(Kept<T::C>);
+
+impl<T: Object> Owned<T> {
+    /// Keeps the object for as long as this is kept.
+    pub(crate) fn export(object: T) -> Result<Owned<T>, BackendError> {
+        Ok(Owned(Kept(export(object)?)))
+    }
+
+    /// The handle of what is in `place`, which is made if nothing is.
+    pub(crate) fn kept_in(
+        place: &OnceLock<Owned<T>>,
+        make: impl FnOnce() -> T,
+    ) -> Result<*mut T::C, BackendError> {
+        if let Some(owned) = place.get() {
+            return Ok(owned.handle());
+        }
+        let made = Owned::export(make())?;
+        // Where another was faster, this one is given up.
+        Ok(place.get_or_init(|| made).handle())
+    }
+
+    /// The handle.
+    pub(crate) fn handle(&self) -> *mut T::C {
+        self.0.0
+    }
+}
+
+impl<T: Object> Drop for Owned<T> {
+    fn drop(&mut self) {
+        drop(take::<T>(self.handle()));
+    }
+}
+
 fn encode<C>(key: usize, kind: Kind, part: usize) -> *mut C {
     ptr::without_provenance_mut(key | (kind as usize) << KIND_SHIFT | part << PART_SHIFT)
 }
@@ -153,13 +190,16 @@ fn decode<C>(handle: *mut C, kind: Kind) -> Option<(usize, usize)> {
 
 fn bad<T: Object>(handle: *mut impl Sized) -> BackendError {
     let name = T::NAME;
-    if handle.is_null() {
-        return BackendError::invalid(format!("{name} is NULL"));
-    }
-    BackendError::invalid(format!(
-        "{:p} is no {name} that is in use: it was released, deleted or sent already, or never was one",
-        handle.cast_const()
-    ))
+    let error = BackendError::invalid(if handle.is_null() {
+        format!("{name} is NULL")
+    } else {
+        format!(
+            "{:p} is no {name} that is in use: it was released, deleted or sent already, or never was one",
+            handle.cast_const()
+        )
+    });
+    misuse::note(None, name, &error);
+    error
 }
 
 #[cfg(test)]

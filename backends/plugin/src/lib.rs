@@ -9,11 +9,25 @@
 // The C API is unsafe on both its sides; each block says why it holds.
 #![allow(unsafe_code)]
 
+mod answering;
+mod backend;
 mod c_api;
+mod declaration;
+mod elf;
+mod exports;
 mod guard;
 mod handle;
+mod held;
+mod instance;
+mod library;
 mod metrics;
+mod misuse;
+mod model;
+mod plugins;
 mod pointer;
+mod search;
+mod stand_in;
 
 pub use c_api::server::server::set_host;
 pub use metrics::metrics;
+pub use plugins::{Options, Plugins, Setting};

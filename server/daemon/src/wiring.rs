@@ -10,10 +10,11 @@ use nerite_core::lifecycle::Loader;
 use nerite_core::rate_limiter::RateLimiter;
 use nerite_model_config::ModelConfigs;
 use nerite_onnxruntime::OnnxRuntime;
+use nerite_plugin_host::{Plugins, Setting};
 use tokio::runtime::Handle;
 
 use crate::memory;
-use crate::settings::{Backends, Repository, Scheduling};
+use crate::settings::{BackendSetting, Backends, Repository, Scheduling};
 
 /// A loader with every engine that this daemon has. Its models may be executed on the threads of `network`, if there is one.
 pub(crate) fn loader(
@@ -29,8 +30,10 @@ pub(crate) fn loader(
         default_max_queue_size: Some(scheduling.default_max_queue_size).filter(|&size| size > 0),
     });
     let onnxruntime: Arc<dyn Backend> = Arc::new(OnnxRuntime::new(onnxruntime_options(backends)));
+    let plugins = Plugins::new(plugin_options(repository, backends));
     let backends = HashMap::from([("onnxruntime".to_owned(), onnxruntime)]);
     Loader::new(Box::new(configs), backends, Arc::new(machinery(scheduling, network)))
+        .with_plugins(Arc::new(plugins))
 }
 
 fn machinery(scheduling: &Scheduling, network: Option<Handle>) -> Machinery {
@@ -41,6 +44,17 @@ fn machinery(scheduling: &Scheduling, network: Option<Handle>) -> Machinery {
         .then(|| Arc::new(RateLimiter::new(scheduling.rate_limit.resources.clone())));
     let hold = scheduling.hold.map_or(0, NonZeroUsize::get);
     Machinery::new(MachineryOptions { network, rate_limiter, hold, stall: scheduling.stall })
+}
+
+fn plugin_options(repository: &Repository, backends: &Backends) -> nerite_plugin_host::Options {
+    let settings = backends.plugins.iter().cloned();
+    nerite_plugin_host::Options {
+        directory: backends.directory.clone(),
+        auto_complete: !repository.strict_config,
+        settings: settings
+            .map(|BackendSetting { backend, key, value }| Setting { backend, key, value })
+            .collect(),
+    }
 }
 
 fn onnxruntime_options(backends: &Backends) -> nerite_onnxruntime::Options {

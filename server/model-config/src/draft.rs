@@ -31,13 +31,13 @@ impl Draft {
         model: &ModelDirectory,
         options: &Options,
     ) -> Result<Draft, LoadError> {
-        let notes = support::notes(&config);
         let auto_complete = !options.disable_auto_complete;
         if config.name.is_empty() {
             config.name = model.name.clone();
         }
         support::check(&config)?;
         backend_kind::fill_in(&mut config, model)?;
+        let notes = support::notes(&config);
         normalise::normalise(&mut config);
         instance_groups::normalise(&mut config);
 

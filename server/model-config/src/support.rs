@@ -5,6 +5,8 @@ use nerite_core::model::LoadError;
 use nerite_proto::inference::model_config::SchedulingChoice;
 use nerite_proto::inference::{ModelConfig, ModelInstanceGroup, ModelOptimizationPolicy};
 
+use crate::backend_kind;
+
 /// Refuses what would change answers, or let files pass unchecked, if it were passed over.
 pub(crate) fn check(config: &ModelConfig) -> Result<(), LoadError> {
     let ragged = config.input.iter().any(|input| input.allow_ragged_batch);
@@ -43,7 +45,7 @@ pub(crate) fn notes(config: &ModelConfig) -> Vec<String> {
         ("response_cache", cache),
         ("model_metrics", metrics),
         ("cc_model_filenames", !config.cc_model_filenames.is_empty()),
-        ("runtime", !config.runtime.is_empty()),
+        ("runtime", !config.runtime.is_empty() && backend_kind::is_built_in(config)),
     ];
     asked.extend(config.optimization.iter().flat_map(in_optimization));
     asked.extend(in_instance_groups(&config.instance_group));

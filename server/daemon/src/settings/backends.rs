@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use super::error::{Origin, SettingsError, Warning};
+use super::error::{Origin, SettingsError};
 use super::kind::{Kind, NOT_NEGATIVE, boolean};
 
 /// The settings of all backends.
@@ -11,6 +11,10 @@ use super::kind::{Kind, NOT_NEGATIVE, boolean};
 pub struct Backends {
     /// ONNX Runtime's.
     pub onnxruntime: OnnxRuntime,
+    /// Where backends are looked for that are shared libraries.
+    pub directory: PathBuf,
+    /// What is said to those, in the order in which it was.
+    pub plugins: Vec<BackendSetting>,
 }
 
 /// The settings of ONNX Runtime.
@@ -30,11 +34,14 @@ pub struct OnnxRuntime {
 }
 
 /// One `--backend-config`, taken apart.
-struct BackendSetting {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendSetting {
     /// Whose; everyone's if `None`.
-    backend: Option<String>,
-    key: String,
-    value: String,
+    pub backend: Option<String>,
+    /// The part before the equals sign.
+    pub key: String,
+    /// The part behind it.
+    pub value: String,
 }
 
 const ONNXRUNTIME: &str = "onnxruntime";
@@ -55,11 +62,11 @@ impl Backends {
     pub(super) fn read(
         settings: &[String],
         origin: &Origin,
-        warnings: &mut Vec<Warning>,
+        directory: PathBuf,
     ) -> Result<Self, SettingsError> {
         let mut for_all = None;
         let mut for_onnxruntime = None;
-        let mut this = Self::default();
+        let mut this = Self { directory, ..Self::default() };
         for text in settings {
             let setting = BackendSetting::read(text).ok_or_else(|| SettingsError::Value {
                 origin: origin.clone(),
@@ -68,14 +75,15 @@ impl Backends {
             })?;
             let at = At { setting: &setting, origin };
             match (setting.backend.as_deref(), setting.key.as_str()) {
-                (None, DEFAULT_MAX_BATCH_SIZE) => for_all = Some(at.count()?),
+                (None, DEFAULT_MAX_BATCH_SIZE) => {
+                    for_all = Some(at.count()?);
+                    this.plugins.push(setting);
+                }
                 (None, _) => return Err(at.unknown("the form without a backend", &[DEFAULT_MAX_BATCH_SIZE])),
                 (Some(ONNXRUNTIME), DEFAULT_MAX_BATCH_SIZE) => for_onnxruntime = Some(at.count()?),
                 (Some(ONNXRUNTIME), _) => this.onnxruntime.set(&at)?,
-                (Some(backend), _) => {
-                    let (origin, backend) = (origin.clone(), backend.to_owned());
-                    warnings.push(Warning::UnknownBackend { origin, backend });
-                }
+                // Which keys a plugin knows it alone can say.
+                (Some(_), _) => this.plugins.push(setting),
             }
         }
         if let Some(size) = for_onnxruntime.or(for_all) {

@@ -192,13 +192,6 @@ pub enum Warning {
     },
     /// Traces are to be written, but no file is named.
     TraceWithoutFile,
-    /// A `backend-config` for a backend that is not there.
-    UnknownBackend {
-        /// Who sets it.
-        origin: Origin,
-        /// The backend.
-        backend: String,
-    },
 }
 
 impl fmt::Display for Warning {
@@ -211,9 +204,6 @@ impl fmt::Display for Warning {
             Self::TraceWithoutFile => f.write_str(
                 "nothing is traced: --trace-config=triton,file=PATH does not say where to write traces",
             ),
-            Self::UnknownBackend { origin, backend } => {
-                write!(f, "{origin} has no effect: there is no backend '{backend}'")
-            }
         }
     }
 }

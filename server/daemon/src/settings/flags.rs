@@ -71,7 +71,11 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag::works("backend-config", "backend_config", Pattern("[BACKEND,]KEY=VALUE"), Backends,
         "A setting of a backend. For onnxruntime: library (the path of libonnxruntime.so), \
          default-max-batch-size, enable-global-threadpool, intra_op_thread_count, \
-         inter_op_thread_count. Without a backend: default-max-batch-size").many(),
+         inter_op_thread_count. For one that is a shared library: whatever it knows. Without a backend: \
+         default-max-batch-size").many(),
+    Flag::works("backend-directory", "backend_directory", Path, Backends,
+        "Where backends are looked for that are shared libraries: each in a folder of its name, as \
+         libtriton_<NAME>.so").default("/opt/tritonserver/backends"),
 
     Flag::works("allow-grpc", "grpc.listener.enabled", Bool, Grpc, "Whether to serve gRPC").default("true"),
     Flag::works("grpc-address", "grpc.listener.host", Host, Grpc,
@@ -173,7 +177,6 @@ pub(super) static FLAGS: &[Flag] = &[
         "The older name of --trace-config=triton,log-frequency=N").default("0"),
 
     Flag::tunes("allow-gpu-metrics", Bool, "Metrics of the GPUs").default("true"),
-    Flag::tunes("backend-directory", Path, "Where backends are looked for as shared libraries"),
     Flag::tunes("buffer-manager-thread-count", NOT_NEGATIVE, "Threads that copy tensors").default("0"),
     Flag::tunes("cache-config", Pattern("CACHE,KEY=VALUE"), "A setting of a response cache").many(),
     Flag::tunes("cache-directory", Path, "Where caches are looked for as shared libraries"),

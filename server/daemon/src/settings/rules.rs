@@ -1,5 +1,7 @@
 //! What settings must fulfil together, and making of them what the daemon is given.
 
+use std::path::PathBuf;
+
 use super::backends::Backends;
 use super::error::{Origin, SettingsError, Warning};
 use super::flag::Standing;
@@ -19,6 +21,7 @@ pub(super) fn serve(layers: &Layers, holds: Holds, telemetry: &Telemetry) -> Res
         server,
         repository,
         backend_config,
+        backend_directory,
         scheduling,
         limits,
         mut grpc,
@@ -34,7 +37,7 @@ pub(super) fn serve(layers: &Layers, holds: Holds, telemetry: &Telemetry) -> Res
         return Err(SettingsError::NoRepository);
     }
     models::weigh(layers, &repository, &mut warnings)?;
-    let backends = backends(layers, &backend_config, &mut warnings)?;
+    let backends = backends(layers, &backend_config, backend_directory)?;
     let resources = layers.given("rate-limit-resource");
     let scheduling = Scheduling::read(&scheduling, resources, holds, &mut warnings)?;
     let traces = layers.given("trace-config").unwrap_or(&Origin::Default);
@@ -70,7 +73,7 @@ pub(super) fn check(layers: &Layers) -> Result<CheckOptions, SettingsError> {
     if repository.paths.is_empty() {
         return Err(SettingsError::NothingToCheck);
     }
-    let backends = backends(layers, &values.backend_config, &mut warnings)?;
+    let backends = backends(layers, &values.backend_config, values.backend_directory)?;
     let resources = layers.given("rate-limit-resource");
     let scheduling = Scheduling::read(&values.scheduling, resources, Holds::default(), &mut warnings)?;
     Ok(CheckOptions { repository, backends, scheduling, warnings })
@@ -93,13 +96,9 @@ fn weigh(layers: &Layers) -> Result<Vec<Warning>, SettingsError> {
     Ok(warnings)
 }
 
-fn backends(
-    layers: &Layers,
-    settings: &[String],
-    warnings: &mut Vec<Warning>,
-) -> Result<Backends, SettingsError> {
+fn backends(layers: &Layers, settings: &[String], directory: PathBuf) -> Result<Backends, SettingsError> {
     let origin = layers.given("backend-config").unwrap_or(&Origin::Default);
-    Backends::read(settings, origin, warnings)
+    Backends::read(settings, origin, directory)
 }
 
 fn encryption(

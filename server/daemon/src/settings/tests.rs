@@ -313,7 +313,7 @@ fn backend_settings_go_to_their_backend_and_the_particular_wins_over_the_general
         "--backend-config=onnxruntime,library=/a,b=c.so --backend-config onnxruntime,enable-global-threadpool=1 \
          --backend-config=onnxruntime,intra_op_thread_count=3 --backend-config=onnxruntime,inter_op_thread_count=0 \
          --backend-config=onnxruntime,default-max-batch-size=8 --backend-config=default-max-batch-size=0 \
-         --backend-config=tensorrt,version-compatible=true",
+         --backend-config=python,shm-default-byte-size=1,2=3 --backend-directory=backends",
         "",
     );
     let onnxruntime = OnnxRuntime {
@@ -324,12 +324,19 @@ fn backend_settings_go_to_their_backend_and_the_particular_wins_over_the_general
         inter_op_threads: None,
     };
     assert_eq!(settings.backends.onnxruntime, onnxruntime);
-    assert_eq!(
-        settings.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["--backend-config has no effect: there is no backend 'tensorrt'"]
-    );
+    let told = |backend: Option<&str>, key: &str, value: &str| BackendSetting {
+        backend: backend.map(str::to_owned),
+        key: key.to_owned(),
+        value: value.to_owned(),
+    };
+    let plugins =
+        [told(None, "default-max-batch-size", "0"), told(Some("python"), "shm-default-byte-size", "1,2=3")];
+    assert_eq!(settings.backends.plugins, plugins);
+    assert_eq!(settings.backends.directory, PathBuf::from("backends"));
+    assert!(settings.warnings.is_empty());
     let general = served("", "NERITE_BACKEND_CONFIG=default-max-batch-size=0");
     assert_eq!(general.backends.onnxruntime.default_max_batch_size, 0);
+    assert_eq!(general.backends.directory, PathBuf::from("/opt/tritonserver/backends"));
 }
 
 #[test]

@@ -225,6 +225,7 @@ pub(super) struct Values {
     pub(super) repository: Repository,
     #[serde(default)]
     pub(super) backend_config: Vec<String>,
+    pub(super) backend_directory: PathBuf,
     pub(super) scheduling: SchedulingValues,
     pub(super) limits: Limits,
     pub(super) grpc: Grpc,

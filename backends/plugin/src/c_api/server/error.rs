@@ -38,6 +38,17 @@ pub(crate) fn take(error: *mut abi::Error) -> Result<(), BackendError> {
     }
 }
 
+/// What a plugin says with an error that stays its own; `None` if it says nothing.
+pub(crate) fn read(error: *mut abi::Error) -> Option<BackendError> {
+    if error.is_null() {
+        return None;
+    }
+    Some(match handle::find::<Error>(error) {
+        Ok(error) => BackendError::new(from_abi(error.code), error.message.to_string_lossy().into_owned()),
+        Err(_) => BackendError::internal("the plugin sent an error that it had deleted"),
+    })
+}
+
 /// A text for C: a NUL in it would end it, and is left out.
 pub(crate) fn c_string(text: impl Into<Vec<u8>>) -> CString {
     let mut bytes = text.into();

@@ -16,11 +16,6 @@ pub(crate) struct Message {
 
 object!(Message, Message, "TRITONSERVER_Message");
 
-/// Makes a message that whoever holds the handle is to delete.
-pub(crate) fn export(json: String) -> Result<*mut abi::Message, BackendError> {
-    handle::export(Message { json })
-}
-
 /// Makes a message of a JSON document.
 ///
 /// # Safety

@@ -1,0 +1,149 @@
+//! How one request is answered, by whatever the plugin has of it: the request, responses, response factories.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nerite_backend::{BackendError, Code, Request as Asked, Responder, Response, Slots};
+use parking_lot::Mutex;
+
+use crate::instance::ModelInstance;
+use crate::misuse;
+
+/// The answering of one request.
+pub(crate) struct Answering {
+    /// The instance that was given it.
+    pub(crate) instance: Arc<ModelInstance>,
+    /// The outputs that the caller asked for.
+    pub(crate) wanted: Slots,
+    stage: Mutex<Stage>,
+}
+
+/// How far the answering has come.
+enum Stage {
+    /// Responses may follow.
+    Open(Responder),
+    /// An ordinary model has given its response, and did not say that it was the last.
+    Answered,
+    /// No response may follow.
+    Over,
+}
+
+impl Answering {
+    /// That of a request that this instance is given.
+    pub(crate) fn of(request: &Asked, instance: &Arc<ModelInstance>) -> Answering {
+        Answering {
+            instance: Arc::clone(instance),
+            wanted: request.wanted().clone(),
+            stage: Mutex::new(Stage::Open(request.responder())),
+        }
+    }
+
+    /// Sends a response. All responses go through here. It may wait for a caller who takes those of a decoupled model slowly.
+    ///
+    /// That nobody waits for it any more is no error. That the request was answered already is.
+    pub(crate) fn send(&self, response: Response, last: bool) -> Result<(), BackendError> {
+        let last = last || !self.is_decoupled();
+        let responder = {
+            let mut stage = self.stage.lock();
+            let Stage::Open(responder) = &*stage else { return Err(self.answered_twice(&stage)) };
+            let responder = responder.clone();
+            if last {
+                *stage = if response.last { Stage::Over } else { Stage::Answered };
+            }
+            responder
+        };
+        self.instance.tally.count(response.error.as_ref(), last);
+        responder.send(Response { last, ..response });
+        Ok(())
+    }
+
+    /// Says that no response follows.
+    pub(crate) fn end(&self) -> Result<(), BackendError> {
+        let open = {
+            let mut stage = self.stage.lock();
+            match &*stage {
+                Stage::Over => return Err(self.answered_twice(&stage)),
+                Stage::Answered => {
+                    *stage = Stage::Over;
+                    return Ok(());
+                }
+                Stage::Open(_) => self.is_decoupled(),
+            }
+        };
+        if open {
+            return self.send(Response { last: true, ..Response::default() }, true);
+        }
+        self.send(
+            Response::error(BackendError::internal("the model ended the request without a response to it")),
+            true,
+        )
+    }
+
+    /// Answers with an error what is not answered yet.
+    pub(crate) fn fail(&self, error: BackendError) {
+        if matches!(&*self.stage.lock(), Stage::Open(_)) {
+            drop(self.send(Response::error(error), true));
+        }
+    }
+
+    /// Whether nobody waits for a response.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        match &*self.stage.lock() {
+            Stage::Open(responder) => responder.exchange().cancel().is_cancelled(),
+            Stage::Answered | Stage::Over => false,
+        }
+    }
+
+    fn is_decoupled(&self) -> bool {
+        self.instance.model.tensors().decoupled
+    }
+
+    fn answered_twice(&self, stage: &Stage) -> BackendError {
+        let model = &self.instance.model;
+        let what = match stage {
+            Stage::Over if self.is_decoupled() => {
+                "a response was sent after the one that was flagged as the last"
+            }
+            _ => "a second response was sent to a request of a model that is not decoupled",
+        };
+        misuse::note(
+            Some(model.backend.name()),
+            "second answer",
+            &format_args!("model '{}': {what}", model.name()),
+        );
+        BackendError::new(
+            Code::AlreadyExists,
+            format!("{what}; set model_transaction_policy.decoupled for models that send several"),
+        )
+    }
+}
+
+/// How the requests of a batch fared that were answered while it was executed.
+#[derive(Default)]
+pub(crate) struct Tally {
+    broken: AtomicU32,
+    sound: AtomicU32,
+}
+
+impl Tally {
+    /// A batch begins.
+    pub(crate) fn begin(&self) {
+        self.broken.store(0, Ordering::Relaxed);
+        self.sound.store(0, Ordering::Relaxed);
+    }
+
+    fn count(&self, error: Option<&BackendError>, last: bool) {
+        let is_broken = error
+            .is_some_and(|error| matches!(error.code, Code::Internal | Code::Unavailable | Code::Unknown));
+        if !is_broken {
+            self.sound.fetch_add(1, Ordering::Relaxed);
+        } else if last {
+            self.broken.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether so many requests, all there were, failed in a way that may mean that the instance is broken.
+    pub(crate) fn is_broken(&self, requests: u32) -> bool {
+        self.sound.load(Ordering::Relaxed) == 0 && self.broken.load(Ordering::Relaxed) >= requests
+    }
+}

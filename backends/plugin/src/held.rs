@@ -1,0 +1,84 @@
+//! What a plugin holds of an instance's requests.
+
+use std::fmt;
+
+use nerite_backend::BackendError;
+use nerite_plugin_abi as abi;
+use parking_lot::Mutex;
+use slab::Slab;
+
+use crate::pointer::Kept;
+
+/// The requests, responses and response factories that an instance's plugin has not given back. They are found here when the
+/// instance goes.
+#[derive(Default)]
+pub(crate) struct Held(Mutex<Slab<Handle>>);
+
+/// One of them.
+#[derive(Clone, Copy)]
+pub(crate) enum Handle {
+    /// Not released.
+    Request(Kept<abi::Request>),
+    /// Neither sent nor deleted.
+    Response(Kept<abi::Response>),
+    /// Not deleted.
+    Factory(Kept<abi::ResponseFactory>),
+}
+
+/// How many of each there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) requests: usize,
+    pub(crate) responses: usize,
+    pub(crate) factories: usize,
+}
+
+impl Held {
+    /// Adds what `export` makes, which is told the key that it has here.
+    pub(crate) fn add<H: Copy>(
+        &self,
+        export: impl FnOnce(usize) -> Result<H, BackendError>,
+        handle: impl FnOnce(H) -> Handle,
+    ) -> Result<H, BackendError> {
+        let mut held = self.0.lock();
+        let place = held.vacant_entry();
+        let exported = export(place.key())?;
+        place.insert(handle(exported));
+        Ok(exported)
+    }
+
+    /// Takes out what was given back.
+    pub(crate) fn remove(&self, key: usize) {
+        self.0.lock().try_remove(key);
+    }
+
+    /// All that is held.
+    pub(crate) fn all(&self) -> Vec<Handle> {
+        self.0.lock().iter().map(|(_, handle)| *handle).collect()
+    }
+}
+
+impl Count {
+    /// Counts them.
+    pub(crate) fn of(handles: &[Handle]) -> Count {
+        let mut count = Count::default();
+        for handle in handles {
+            match handle {
+                Handle::Request(_) => count.requests += 1,
+                Handle::Response(_) => count.responses += 1,
+                Handle::Factory(_) => count.factories += 1,
+            }
+        }
+        count
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} requests not released, {} responses neither sent nor deleted, {} response factories not deleted",
+            self.requests, self.responses, self.factories
+        )
+    }
+}

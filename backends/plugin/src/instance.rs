@@ -1,0 +1,200 @@
+//! An instance of a model.
+
+use std::ffi::{CString, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use nerite_backend::{
+    BackendError, Batch, Executions, Instance, InstanceKind, InstanceSpec, Request as Asked,
+};
+use nerite_plugin_abi as abi;
+use nerite_plugin_abi::InstanceGroupKind;
+use nerite_plugin_abi::entry::ModelInstanceFn;
+use smallvec::SmallVec;
+
+use crate::answering::Tally;
+use crate::c_api::backend::factory::ResponseFactory;
+use crate::c_api::backend::request::Request;
+use crate::c_api::backend::response::Response;
+use crate::c_api::server::error::{self, c_string};
+use crate::c_api::server::message::Message;
+use crate::handle::{self, Owned, object};
+use crate::held::{self, Held};
+use crate::misuse;
+use crate::model::{Loaded, Model};
+use crate::pointer::Kept;
+
+/// An instance: what `TRITONBACKEND_ModelInstance` stands for.
+pub(crate) struct ModelInstance {
+    /// What it is an instance of.
+    pub(crate) model: Arc<Model>,
+    /// Its name.
+    pub(crate) name: CString,
+    /// What it runs on.
+    pub(crate) kind: InstanceGroupKind,
+    /// Its host policy, as a message of the C API.
+    pub(crate) host_policy: Owned<Message>,
+    /// What the plugin keeps for itself.
+    pub(crate) state: AtomicPtr<c_void>,
+    /// Where it tells of executions.
+    pub(crate) executions: Arc<dyn Executions>,
+    /// What the plugin holds of its requests.
+    pub(crate) held: Held,
+    /// How the requests of the present batch fared.
+    pub(crate) tally: Tally,
+    handle: OnceLock<Kept<abi::ModelInstance>>,
+}
+
+object!(Arc<ModelInstance>, ModelInstance, "TRITONBACKEND_ModelInstance");
+
+impl ModelInstance {
+    fn handle(&self) -> *mut abi::ModelInstance {
+        self.handle.get().map_or(ptr::null_mut(), |handle| handle.0)
+    }
+
+    fn call(&self, function: Option<ModelInstanceFn>) -> Result<(), BackendError> {
+        let Some(function) = function else { return Ok(()) };
+        // SAFETY: an entry point of the plugin, called with what the C API says, when it says so.
+        error::take(unsafe { function(self.handle()) })
+    }
+}
+
+/// An instance that the plugin has been told of, until it is told that it goes.
+pub(crate) struct Executing {
+    instance: Arc<ModelInstance>,
+    initialised: bool,
+    /// A model is finalised after its instances.
+    _model: Arc<Loaded>,
+}
+
+impl Executing {
+    /// Has the plugin initialise an instance of the model.
+    pub(crate) fn new(loaded: Arc<Loaded>, spec: &InstanceSpec) -> Result<Executing, BackendError> {
+        let model = Arc::clone(&loaded.model);
+        let instance = Arc::new(ModelInstance {
+            name: c_string(spec.name.as_bytes()),
+            kind: match spec.kind {
+                InstanceKind::Cpu => InstanceGroupKind::CPU,
+                InstanceKind::Model => InstanceGroupKind::MODEL,
+            },
+            host_policy: Owned::export(Message { json: r#"{"cpu":{}}"#.to_owned() })?,
+            state: AtomicPtr::new(ptr::null_mut()),
+            executions: Arc::clone(&spec.executions),
+            held: Held::default(),
+            tally: Tally::default(),
+            handle: OnceLock::new(),
+            model,
+        });
+        let handle = handle::export(Arc::clone(&instance))?;
+        instance.handle.get_or_init(|| Kept(handle));
+        // From here on, whatever goes wrong, what was begun is ended.
+        let mut executing = Executing { instance, initialised: false, _model: loaded };
+        let backend = &executing.instance.model.backend;
+        {
+            let _one_at_a_time = (!backend.makes_instances_in_parallel()).then(|| backend.loading.lock());
+            executing.instance.call(backend.library.instance_initialize)?;
+        }
+        executing.initialised = true;
+        Ok(executing)
+    }
+
+    /// Hands the requests to the plugin. What it does not take is answered.
+    fn hand_over(&self, requests: Vec<Asked>) {
+        let instance = &self.instance;
+        let backend = &instance.model.backend;
+        let mut handles: SmallVec<[*mut abi::Request; 8]> = SmallVec::with_capacity(requests.len());
+        for request in requests {
+            match Request::export(request, instance) {
+                Ok(handle) => handles.push(handle),
+                Err(problem) => tracing::error!("a request was given up: {problem}"),
+            }
+        }
+        let count = u32::try_from(handles.len()).unwrap_or(u32::MAX);
+        if count == 0 {
+            return;
+        }
+        instance.tally.begin();
+        let given = handles.clone();
+        let outcome = {
+            let _turn = instance.model.turn.as_ref().map(|turn| turn.lock());
+            // SAFETY: the entry point of the plugin, with an array of so many requests, which are the plugin's from here on.
+            error::take(unsafe { (backend.library.execute)(instance.handle(), handles.as_mut_ptr(), count) })
+        };
+        if let Err(problem) = outcome {
+            self.take_back(&given, &problem);
+        }
+    }
+
+    /// The plugin returned an error, and so the requests are the server's.
+    fn take_back(&self, handles: &[*mut abi::Request], problem: &BackendError) {
+        let mut left = 0;
+        for &handle in handles {
+            if let Ok(request) = Request::take(handle) {
+                request.fail(problem.clone());
+                left += 1;
+            }
+        }
+        if left < handles.len() {
+            misuse::note(
+                Some(self.instance.model.backend.name()),
+                "error after release",
+                &format_args!(
+                    "TRITONBACKEND_ModelInstanceExecute returned an error and had released {} of {} requests: {problem}",
+                    handles.len() - left,
+                    handles.len()
+                ),
+            );
+        }
+    }
+
+    /// What the plugin has not given back by now it never will.
+    fn let_go(&self) {
+        let handles = self.instance.held.all();
+        if handles.is_empty() {
+            return;
+        }
+        let model = &self.instance.model;
+        tracing::error!(
+            "instance '{}' of model '{}' was finalised, and backend '{}' has not given back: {}",
+            self.instance.name.to_string_lossy(),
+            model.name(),
+            model.backend.name(),
+            held::Count::of(&handles)
+        );
+        for handle in handles {
+            match handle {
+                held::Handle::Request(request) => {
+                    if let Ok(request) = Request::take(request.0) {
+                        request.fail(BackendError::internal(
+                            "the model's instance was finalised before it had answered the request",
+                        ));
+                    }
+                }
+                held::Handle::Response(response) => drop(handle::take::<Response>(response.0)),
+                held::Handle::Factory(factory) => drop(handle::take::<ResponseFactory>(factory.0)),
+            }
+        }
+    }
+}
+
+impl Instance for Executing {
+    fn execute(&mut self, batch: Batch) {
+        self.hand_over(batch.into_requests());
+    }
+}
+
+impl Drop for Executing {
+    fn drop(&mut self) {
+        let instance = &self.instance;
+        let has_state = !instance.state.load(Ordering::Acquire).is_null();
+        // As for models.
+        if (self.initialised || has_state)
+            && let Err(problem) = instance.call(instance.model.backend.library.instance_finalize)
+        {
+            tracing::error!("instance '{}' failed to finalise: {problem}", instance.name.to_string_lossy());
+        }
+        self.let_go();
+        drop(handle::take::<Arc<ModelInstance>>(instance.handle()));
+    }
+}

@@ -1,0 +1,152 @@
+//! A plugin's library and its entry points.
+
+use std::ffi::CStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use libloading::os::unix::{Library as Loaded, RTLD_LOCAL, RTLD_NOW};
+use nerite_backend::{BackendError, Code};
+use nerite_plugin_abi::entry::{
+    self, BackendFn, GetBackendAttributeFn, ModelFn, ModelInstanceExecuteFn, ModelInstanceFn,
+};
+
+use crate::elf::Elf;
+use crate::stand_in;
+
+/// A plugin's library. It stays loaded for as long as the process lives: a plugin may have threads that are still in it.
+pub(crate) struct Library {
+    /// Where it lies.
+    pub(crate) path: PathBuf,
+    /// Which file it was loaded from.
+    identity: Option<Identity>,
+    /// Called once, before all else.
+    pub(crate) initialize: Option<BackendFn>,
+    /// Called last.
+    pub(crate) finalize: Option<BackendFn>,
+    /// Asked for attributes.
+    pub(crate) get_attribute: Option<GetBackendAttributeFn>,
+    /// Called with each model.
+    pub(crate) model_initialize: Option<ModelFn>,
+    /// Called when a model goes.
+    pub(crate) model_finalize: Option<ModelFn>,
+    /// Called with each instance.
+    pub(crate) instance_initialize: Option<ModelInstanceFn>,
+    /// Called when an instance goes.
+    pub(crate) instance_finalize: Option<ModelInstanceFn>,
+    /// Called with each batch.
+    pub(crate) execute: ModelInstanceExecuteFn,
+    /// Asked whether an instance can execute.
+    pub(crate) ready: Option<ModelInstanceFn>,
+    /// Whether it has rules of its own for what goes into a batch.
+    pub(crate) batches: bool,
+}
+
+/// What tells a file from another of the same path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Identity {
+    fn of(path: &Path) -> Option<Identity> {
+        let file = fs::metadata(path).ok()?;
+        Some(Identity { inode: file.ino(), size: file.size(), modified: (file.mtime(), file.mtime_nsec()) })
+    }
+}
+
+impl Library {
+    /// Loads the library at that path, which runs what it does when it is loaded.
+    pub(crate) fn open(path: PathBuf) -> Result<Library, BackendError> {
+        let identity = Identity::of(&path);
+        let elf = Elf::read(&path).map_err(|problem| unusable(&path, &problem))?;
+        if !elf.knows(entry::MODEL_INSTANCE_EXECUTE.to_bytes()) {
+            return Err(unusable(
+                &path,
+                &"has no function TRITONBACKEND_ModelInstanceExecute, which every backend exports; build it as a backend \
+                  of Triton's C API, with that function visible",
+            ));
+        }
+        elf.needed
+            .iter()
+            .filter(|needed| stand_in::is_server(needed))
+            .try_for_each(|needed| stand_in::load(needed))?;
+        // SAFETY: to load a library is to run its code. That it does no harm is for whoever put it there to see to; the
+        // documentation says so.
+        let loaded = unsafe { Loaded::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
+        // Never closed, whatever comes of it.
+        let loaded = Box::leak(Box::new(loaded.map_err(|problem| unloadable(&path, &reason(&problem)))?));
+
+        let execute = symbol(loaded, entry::MODEL_INSTANCE_EXECUTE).ok_or_else(|| {
+            unusable(
+                &path,
+                &"does not export its function TRITONBACKEND_ModelInstanceExecute; make that visible (in C++: extern \
+                  \"C\", and no visibility=hidden), and build it again",
+            )
+        })?;
+        let batching: [Option<ModelFn>; 2] = [
+            symbol(loaded, entry::MODEL_BATCH_INCLUDE_REQUEST),
+            symbol(loaded, entry::MODEL_BATCHER_INITIALIZE),
+        ];
+        Ok(Library {
+            identity,
+            initialize: symbol(loaded, entry::INITIALIZE),
+            finalize: symbol(loaded, entry::FINALIZE),
+            get_attribute: symbol(loaded, entry::GET_BACKEND_ATTRIBUTE),
+            model_initialize: symbol(loaded, entry::MODEL_INITIALIZE),
+            model_finalize: symbol(loaded, entry::MODEL_FINALIZE),
+            instance_initialize: symbol(loaded, entry::MODEL_INSTANCE_INITIALIZE),
+            instance_finalize: symbol(loaded, entry::MODEL_INSTANCE_FINALIZE),
+            execute,
+            ready: symbol(loaded, entry::MODEL_INSTANCE_READY),
+            batches: batching.iter().any(Option::is_some),
+            path,
+        })
+    }
+
+    /// Whether the file that it was loaded from has since been replaced by another.
+    pub(crate) fn is_replaced(&self) -> bool {
+        Identity::of(&self.path).is_some_and(|now| self.identity.is_some_and(|then| then != now))
+    }
+}
+
+/// An entry point, if the library exports one of that name.
+fn symbol<F: Copy>(library: &'static Loaded, name: &CStr) -> Option<F> {
+    // SAFETY: the C API says that what has this name has this type; that it does is for the plugin's author to see to.
+    // Null is no function, and libloading tells it from one.
+    let symbol = unsafe { library.get_singlethreaded::<Option<F>>(name.to_bytes_with_nul()) }.ok()?;
+    *symbol
+}
+
+fn unusable(path: &Path, problem: &dyn std::fmt::Display) -> BackendError {
+    BackendError::invalid(format!("backend library '{}' {problem}", path.display()))
+}
+
+/// What the loader says, which libloading keeps as a cause.
+fn reason(problem: &libloading::Error) -> String {
+    let cause = std::error::Error::source(problem).map(ToString::to_string);
+    cause.unwrap_or_else(|| problem.to_string())
+}
+
+/// What the loader says, and what to do about it.
+fn unloadable(path: &Path, reason: &str) -> BackendError {
+    let remedy = if reason.contains("undefined symbol: TRITON") {
+        "it is built for a later version of Triton's API than this server has (backend API 1.19); build it against that, \
+         or use an older release of it"
+    } else if reason.contains("undefined symbol") {
+        "link it with the library that has the symbol"
+    } else if reason.contains("cannot open shared object file") {
+        "install the library that it needs, put it beside this one and link with -Wl,-rpath,'$ORIGIN', or name its \
+         directory in LD_LIBRARY_PATH"
+    } else if reason.contains("version `") {
+        "it is built on a newer system than this one; build it here, or on an older one"
+    } else {
+        "see to it that it can be loaded"
+    };
+    BackendError::new(
+        Code::Internal,
+        format!("backend library '{}' could not be loaded: {reason}; {remedy}", path.display()),
+    )
+}
