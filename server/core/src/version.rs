@@ -2,12 +2,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use nerite_backend::{BackendError, Code, Model, Request};
+use nerite_backend::{BackendError, Code, Model, Request, Responder};
 use tokio::sync::Notify;
 
 use crate::admission::Admitted;
 use crate::changes::Changes;
-use crate::execution::{Activity, Answer, Ledger, Open, Scheduler, Stall, Ticket, open};
+use crate::execution::{
+    Activity, Answer, Call, Ledger, Open, Placed, Responses, Room, Scheduler, Stall, Ticket, open,
+    open_for_many,
+};
 use crate::model::ModelSpec;
 use crate::statistics::{FailureReason, Statistics};
 
@@ -109,14 +112,35 @@ impl ModelVersion {
         self.scheduler.free_instances()
     }
 
-    /// Queues a request for execution. Dropping the answer cancels it.
+    /// Queues a request for execution. Dropping the answer cancels it. A decoupled model's first response is taken for its
+    /// answer; see [`ModelVersion::infer_many`].
     pub fn infer(self: &Arc<Self>, admitted: Admitted, received: Instant) -> Answer {
+        let Open { responder, answer } = open(self.call(&admitted, received));
+        answer.queued_at(self.queue(admitted, responder))
+    }
+
+    /// Queues a request for execution that may get many responses, which take their place in `room` until they are read.
+    /// Dropping the responses cancels it.
+    pub fn infer_many(
+        self: &Arc<Self>,
+        admitted: Admitted,
+        received: Instant,
+        room: &Arc<Room>,
+    ) -> Responses {
+        let call = self.call(&admitted, received);
+        let Open { responder, answer } = open_for_many(call, Arc::clone(room));
+        answer.queued_at(self.queue(admitted, responder))
+    }
+
+    fn call(self: &Arc<Self>, admitted: &Admitted, received: Instant) -> Call {
+        let trace_id = admitted.meta.trace.as_ref().map(|mark| mark.context().trace_id);
+        Call { ledger: Arc::clone(self) as Arc<dyn Ledger>, rows: admitted.rows, received, trace_id }
+    }
+
+    fn queue(&self, admitted: Admitted, responder: Responder) -> Option<Placed> {
         let Admitted { inputs, wanted, rows, meta, terms } = admitted;
-        let trace_id = meta.trace.as_ref().map(|mark| mark.context().trace_id);
-        let Open { responder, answer } = open(Arc::clone(self) as Arc<dyn Ledger>, rows, received, trace_id);
         self.unreleased.fetch_add(1, Ordering::Relaxed);
-        let request = Request::new(inputs, wanted, rows, meta, responder);
-        answer.queued_at(self.scheduler.push(request, &terms))
+        self.scheduler.push(Request::new(inputs, wanted, rows, meta, responder), &terms)
     }
 
     /// Accounts for a request that was refused before it was queued.

@@ -1,5 +1,6 @@
 //! How requests reach an engine: a queue and free instances under one short lock, a pure decision, a pool of threads.
 
+mod account;
 mod call;
 mod clock;
 mod decide;
@@ -12,14 +13,17 @@ mod pace;
 mod pool;
 mod queue;
 mod remains;
+mod responses;
+mod room;
 mod scheduler;
 mod stall;
 mod state;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 pub use call::Answer;
-pub(crate) use call::{Ledger, Open, open};
+pub(crate) use call::{Call, Ledger, Open, open};
 #[cfg(test)]
 pub(crate) use clock::{Alarm, Clock};
 pub use decide::DispatchReason;
@@ -31,6 +35,9 @@ pub use machinery::{Machinery, MachineryOptions, Network};
 pub(crate) use pool::{Job, Pool};
 pub(crate) use queue::{Placed, Ticket};
 pub(crate) use remains::OnGone;
+pub use responses::Responses;
+pub(crate) use responses::open_for_many;
+pub use room::Room;
 pub(crate) use scheduler::Scheduler;
 pub use stall::Stall;
 pub use state::Activity;

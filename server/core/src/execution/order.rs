@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use nerite_backend::{BackendError, Cancel, CancelGuard, Exchange, Phases, Responder, Response, Sent};
 
@@ -112,6 +113,10 @@ impl Exchange for Ordered {
         self.order.fill(self.place, Place::Ready(Box::new(held)))
     }
 
+    fn wait_for_room(&self, until: Instant) -> bool {
+        self.responder.exchange().wait_for_room(until)
+    }
+
     fn cancel(&self) -> &Cancel {
         self.responder.exchange().cancel()
     }
@@ -173,8 +178,8 @@ mod tests {
             for (done, &name) in (1..).zip(&order) {
                 let responder = responders[name].take().expect("each is taken once");
                 if !given_up.contains(&name) {
-                    prop_assert_eq!(responder.send(Response::complete(Default::default())), Sent::Taken);
-                    prop_assert_eq!(responder.send(Response::complete(Default::default())), Sent::Gone);
+                    prop_assert!(responder.send(Response::complete(Default::default())).is_taken());
+                    prop_assert!(responder.send(Response::complete(Default::default())).is_gone());
                 }
                 drop(responder);
                 let finished = &order[..done];

@@ -40,6 +40,8 @@ pub(super) struct Pace {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
+    /// On the pool, however fast.
+    Banned,
     /// On the pool, until so many more executions in a row are fast.
     Probation { lacking: u32 },
     /// Wherever it suits.
@@ -58,6 +60,11 @@ impl Pace {
         Pace { standing: Standing::Probation { lacking: PROBATION }, last: None }
     }
 
+    /// Of a model that must never be executed on a thread of the network.
+    pub(super) fn never_inline() -> Pace {
+        Pace { standing: Standing::Banned, last: None }
+    }
+
     /// Whether it may be executed on a thread of the network.
     pub(super) fn is_fast(&self) -> bool {
         matches!(self.standing, Standing::Fast { .. })
@@ -74,6 +81,7 @@ impl Pace {
     pub(super) fn observe(&mut self, place: Place, took: Duration, requests: usize, now: Instant) {
         self.last = Some(Last { ended: now, requests });
         self.standing = match self.standing {
+            Standing::Banned => return,
             Standing::Probation { lacking } if took <= FAST && place == Place::Pool => match lacking - 1 {
                 0 => Standing::Fast { estimate: took },
                 lacking => Standing::Probation { lacking },
@@ -89,7 +97,9 @@ impl Pace {
 
     /// It is not as fast as was believed: it goes to the pool until it is measured again.
     pub(super) fn disappoint(&mut self) {
-        self.standing = Standing::Probation { lacking: SECOND_PROBATION };
+        if self.standing != Standing::Banned {
+            self.standing = Standing::Probation { lacking: SECOND_PROBATION };
+        }
     }
 }
 
@@ -135,6 +145,16 @@ mod tests {
         observe(&mut pace, Place::Pool, QUICK, 1);
         assert!(pace.is_fast());
         pace.disappoint();
+        assert!(!pace.is_fast());
+    }
+
+    #[test]
+    fn a_model_whose_executions_may_wait_for_callers_is_never_fast() {
+        let mut pace = Pace::never_inline();
+        observe(&mut pace, Place::Pool, QUICK, 100);
+        assert!(!pace.is_fast());
+        pace.disappoint();
+        observe(&mut pace, Place::Pool, QUICK, 100);
         assert!(!pace.is_fast());
     }
 

@@ -141,7 +141,8 @@ impl State {
             hold: if spec.scheduling.dynamic_batching { hold } else { 0 },
             alarm: None,
             waits_for_rows: 0,
-            pace: Pace::new(),
+            // A decoupled model's executions may wait for callers that read slowly.
+            pace: if spec.decoupled { Pace::never_inline() } else { Pace::new() },
             watch,
             closed: None,
         }

@@ -8,6 +8,7 @@ mod inline;
 mod interleavings;
 mod property;
 mod rates;
+mod responses;
 mod stalls;
 mod waiting;
 

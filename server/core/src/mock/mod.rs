@@ -11,6 +11,6 @@ mod specs;
 pub(crate) use clock::ManualClock;
 pub(crate) use configs::MockConfigs;
 pub(crate) use engine::{Fault, MockEngine, content};
-pub(crate) use handle::{Execution, Handle, answer};
+pub(crate) use handle::{Execution, Handle, answer, phases};
 pub(crate) use requests::{of_shapes, poll, request, until, wait};
 pub(crate) use specs::{Stage, declaration, directory, input, model, output, plan, serve, serve_with};

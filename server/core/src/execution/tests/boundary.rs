@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use nerite_backend::{BackendError, Code, Response, Sent};
+use nerite_backend::{BackendError, Code, Phases, Response};
 
 use super::{batches_of_8, send};
-use crate::mock::{answer, poll, serve, until, wait};
+use crate::mock::{answer, phases, poll, serve, until, wait};
 use crate::statistics::FailureReason;
 use crate::version::ModelVersion;
 
@@ -51,9 +52,9 @@ fn an_engine_may_answer_after_it_released_the_request() {
     drop(execution);
     assert!(poll(&mut caller).is_none());
     let second = responder.clone();
-    assert_eq!(responder.send(Response::complete(Default::default())), Sent::Taken);
+    assert!(responder.send(Response::complete(Default::default())).is_taken());
     assert_eq!(wait(caller).error, None);
-    assert_eq!(second.send(Response::complete(Default::default())), Sent::Gone, "it was answered already");
+    assert!(second.send(Response::complete(Default::default())).is_gone(), "it was answered already");
     assert_eq!(version.statistics().success.count(), 1);
 }
 
@@ -128,4 +129,56 @@ fn an_error_of_the_engine_reaches_the_caller_as_it_is() {
     // It was executed, so this is the engine's failure and no rejection.
     assert_eq!(statistics.failures(FailureReason::Backend), 1);
     assert_eq!(statistics.failures(FailureReason::Rejected), 0);
+}
+
+#[test]
+fn an_engine_that_reports_after_its_answer_is_accounted_for_when_it_does() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let statistics = version.statistics();
+    let caller = send(&version, "a", 1);
+    let requests = handle.next().leave();
+    assert!(requests[0].responder().send(Response::complete(Default::default())).is_taken());
+    assert_eq!(wait(caller).error, None, "the answer is not held back");
+    assert_eq!(statistics.success.count(), 0);
+    let now = Instant::now();
+    let infer_end = now + Duration::from_secs(5);
+    requests[0].report(&Phases { start: now, input_end: now, infer_end, end: infer_end }, Ok(()));
+    assert_eq!((statistics.success.count(), statistics.compute_infer.nanos()), (1, 5_000_000_000));
+    drop(requests);
+    assert_eq!(statistics.success.count(), 1);
+}
+
+#[test]
+fn an_engine_that_never_reports_is_accounted_for_at_the_latest_when_it_lets_go() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let statistics = version.statistics();
+    let caller = send(&version, "a", 1);
+    let requests = handle.next().leave();
+    assert!(requests[0].responder().send(Response::complete(Default::default())).is_taken());
+    drop(caller);
+    assert_eq!(statistics.success.count(), 0);
+    drop(requests);
+    assert_eq!((statistics.success.count(), statistics.failure.count()), (1, 0));
+    assert_eq!(statistics.compute_infer.nanos(), 0, "all its time was waiting");
+}
+
+#[test]
+fn what_an_engine_reports_as_failed_has_failed_whether_it_reports_before_its_answer_or_after_it() {
+    let (version, handle) = serve(batches_of_8(), 1);
+    let error = BackendError::internal("half of it");
+    for (number, reports_first) in (1..).zip([true, false]) {
+        let caller = send(&version, "a", 1);
+        let requests = handle.next().leave();
+        let report = || requests[0].report(&phases(), Err(&error));
+        if reports_first {
+            report();
+        }
+        assert!(requests[0].responder().send(Response::complete(Default::default())).is_taken());
+        if !reports_first {
+            report();
+        }
+        assert_eq!(wait(caller).error, None);
+        assert_eq!(version.statistics().failures(FailureReason::Backend), number);
+    }
+    assert_eq!(version.statistics().success.count(), 0);
 }

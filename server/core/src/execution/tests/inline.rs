@@ -60,6 +60,25 @@ impl World {
 }
 
 #[test]
+fn a_decoupled_model_is_never_executed_on_the_network_however_fast_it_is() {
+    let world = World::new();
+    let spec = ModelSpec { decoupled: true, ..one_by_one() };
+    let (version, handle) = serve_with(spec, plan(1), Arc::clone(&world.machinery));
+    handle.be_brief();
+    for _ in 0..50 {
+        let version = Arc::clone(&version);
+        let caller = world.network.spawn(async move {
+            let answer = send(&version, "a", 1);
+            answer.await
+        });
+        let execution = handle.next();
+        assert_eq!(execution.thread, "nerite-execute", "it may wait for a caller that reads slowly");
+        execution.succeed();
+        assert_eq!(wait(caller).unwrap().error, None);
+    }
+}
+
+#[test]
 fn a_model_that_was_measured_and_is_fast_is_executed_on_the_network() {
     let world = World::new();
     let (version, handle) = world.fast(batches_of_8(), 1);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use nerite_backend::{
@@ -16,7 +16,10 @@ use parking_lot::Mutex;
 use shuttle::thread;
 
 use crate::execution::machinery::Threads;
-use crate::execution::{Answer, Dispatch, Executor, Job, Machinery, MachineryOptions, Scheduler};
+use crate::execution::{
+    Answer, Call, Dispatch, Executor, Job, Ledger, Machinery, MachineryOptions, Open, Responses, Room,
+    Scheduler, open, open_for_many,
+};
 use crate::mock::{ManualClock, input, model, poll, request};
 use crate::model::{ModelSpec, QueuePolicy, RateLimit, ResourceDemand, Scheduling};
 use crate::rate_limiter::RateLimiter;
@@ -287,4 +290,102 @@ fn the_mark_of_a_stall_goes_with_its_execution_whatever_the_order_in_which_it_is
         world.check(4);
     });
     assert!(found.load(SeqCst) > 0, "there were stalls");
+}
+
+/// A decoupled request's exchange, in an account of its own.
+fn open_exchange(world: &World, room: &Arc<Room>) -> Open<Responses> {
+    let ledger = Arc::clone(&world.version) as Arc<dyn Ledger>;
+    let call = Call { ledger, rows: 1, received: std::time::Instant::now(), trace_id: None };
+    open_for_many(call, Arc::clone(room))
+}
+
+fn poll_next(responses: &mut Responses) -> Poll<Option<Response>> {
+    responses.poll_next(&mut Context::from_waker(Waker::noop()))
+}
+
+#[test]
+fn a_caller_reads_all_that_its_engine_sends_from_several_threads_whatever_the_order() {
+    explore(|| {
+        let (world, room) = (World::new(None), Arc::new(Room::new(1, 1 << 20)));
+        let Open { responder, answer: mut responses } = open_exchange(&world, &room);
+        let senders: Vec<_> = (0..2)
+            .map(|_| {
+                let responder = responder.clone();
+                thread::spawn(move || {
+                    for _ in 0..2 {
+                        let part = Response::part(Default::default());
+                        assert!(responder.send_within(part, STALL).is_taken());
+                    }
+                })
+            })
+            .collect();
+        let ending = thread::spawn(move || {
+            senders.into_iter().for_each(|sender| sender.join().unwrap());
+            responder.send(Response::end());
+        });
+        let mut read = 0;
+        loop {
+            match poll_next(&mut responses) {
+                Poll::Ready(Some(response)) => {
+                    assert_eq!(response.last, read == 4);
+                    read += 1;
+                }
+                Poll::Ready(None) => break,
+                Poll::Pending => thread::yield_now(),
+            }
+        }
+        ending.join().unwrap();
+        assert_eq!((read, room.load()), (5, (0, 0)));
+    });
+}
+
+#[test]
+fn a_caller_that_goes_away_frees_who_waits_for_it_and_is_counted_once_whatever_the_order() {
+    explore(|| {
+        let (world, room) = (World::new(None), Arc::new(Room::new(1, 1 << 20)));
+        let Open { responder, answer: mut responses } = open_exchange(&world, &room);
+        let (sender, cancel) = (responder.clone(), responder.exchange().cancel().clone());
+        let sending = thread::spawn(move || {
+            (0..3).for_each(|_| drop(sender.send_within(Response::part(Default::default()), STALL)));
+        });
+        let reporting = thread::spawn(move || {
+            let exchange = responder.exchange();
+            let now = std::time::Instant::now();
+            exchange.report(&Phases { start: now, input_end: now, infer_end: now, end: now }, Ok(()));
+            exchange.release();
+        });
+        let leaving = thread::spawn(move || {
+            let _ = poll_next(&mut responses);
+            drop(responses);
+        });
+        [sending, reporting, leaving].into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(cancel.is_cancelled());
+        assert_eq!(room.load(), (0, 0));
+        let statistics = world.version.statistics();
+        assert_eq!((statistics.success.count(), statistics.failures(FailureReason::Canceled)), (0, 1));
+    });
+}
+
+#[test]
+fn an_answer_is_counted_once_whatever_the_order_of_answer_report_release_and_giving_up() {
+    explore(|| {
+        let world = World::new(None);
+        let ledger = Arc::clone(&world.version) as Arc<dyn Ledger>;
+        let call = Call { ledger, rows: 1, received: std::time::Instant::now(), trace_id: None };
+        let Open { responder, answer } = open(call);
+        let answering = responder.clone();
+        let threads = [
+            thread::spawn(move || drop(answering.send(Response::complete(Default::default())))),
+            thread::spawn(move || {
+                let exchange = responder.exchange();
+                let now = std::time::Instant::now();
+                exchange.report(&Phases { start: now, input_end: now, infer_end: now, end: now }, Ok(()));
+                exchange.release();
+            }),
+            thread::spawn(move || drop(answer)),
+        ];
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let statistics = world.version.statistics();
+        assert_eq!(statistics.success.count() + statistics.failure.count(), 1);
+    });
 }

@@ -1,6 +1,6 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
 
 use nerite_backend::{BackendError, Batch, Cancel, Exchange, Model, Phases, Responder, Response, Sent};
 
@@ -20,8 +20,13 @@ pub(super) fn rehearse(
         // Who waited may have gone.
         drop(on_cancel.send(Err(BackendError::load_cancelled())));
     });
-    let rehearsal =
-        Rehearsal { cancel: cancel.clone(), over: AtomicBool::new(false), ended, _model: Arc::clone(model) };
+    let rehearsal = Rehearsal {
+        cancel: cancel.clone(),
+        over: AtomicBool::new(false),
+        failed: OnceLock::new(),
+        ended,
+        _model: Arc::clone(model),
+    };
     let request = sample.request(Responder::new(Arc::new(rehearsal)));
     executor.rehearse(Batch::from(request));
     end.recv().expect("the watcher of the cancellation holds a sender")
@@ -31,6 +36,8 @@ pub(super) fn rehearse(
 struct Rehearsal {
     cancel: Cancel,
     over: AtomicBool,
+    /// The first failure among its responses: a decoupled model may go on after one.
+    failed: OnceLock<BackendError>,
     ended: Sender<Result<(), BackendError>>,
     /// The engine may need it for as long as it holds the request, though the load may have ended by then.
     _model: Arc<dyn Model>,
@@ -38,6 +45,7 @@ struct Rehearsal {
 
 impl Rehearsal {
     fn end(&self, how: Result<(), BackendError>) -> Sent {
+        let how = self.failed.get().cloned().map_or(how, Err);
         if self.over.swap(true, Ordering::Relaxed) || self.ended.send(how).is_err() {
             return Sent::Gone;
         }
@@ -47,11 +55,13 @@ impl Rehearsal {
 
 impl Exchange for Rehearsal {
     fn respond(&self, response: Response) -> Sent {
-        match response.error {
-            Some(error) => self.end(Err(error)),
-            None if response.last => self.end(Ok(())),
-            None if self.over.load(Ordering::Relaxed) || self.cancel.is_cancelled() => Sent::Gone,
-            None => Sent::Taken,
+        if let Some(error) = response.error {
+            self.failed.get_or_init(|| error);
+        }
+        match response.last {
+            true => self.end(Ok(())),
+            false if self.over.load(Ordering::Relaxed) || self.cancel.is_cancelled() => Sent::Gone,
+            false => Sent::Taken,
         }
     }
 
