@@ -122,6 +122,17 @@ exports! {
         TRITONBACKEND_InferenceResponseOutputByName,
         TRITONBACKEND_InferenceResponseOutput,
     ];
+    crate::c_api::backend::response_statistics => [
+        TRITONBACKEND_ModelInstanceResponseStatisticsNew,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetModelInstance,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetResponseFactory,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetResponseStart,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetComputeOutputStart,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetResponseEnd,
+        TRITONBACKEND_ModelInstanceResponseStatisticsSetError,
+        TRITONBACKEND_ModelInstanceResponseStatisticsDelete,
+        TRITONBACKEND_ModelInstanceReportResponseStatistics,
+    ];
     crate::c_api::backend::state => [
         TRITONBACKEND_StateNew,
         TRITONBACKEND_StateUpdate,
@@ -130,7 +141,6 @@ exports! {
     ];
     crate::c_api::backend::statistics => [
         TRITONBACKEND_ModelInstanceReportStatistics,
-        TRITONBACKEND_ModelInstanceReportResponseStatistics,
         TRITONBACKEND_ModelInstanceReportBatchStatistics,
     ];
     crate::c_api::server::buffer_attributes => [

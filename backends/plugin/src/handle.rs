@@ -39,6 +39,7 @@ pub(crate) enum Kind {
     Response,
     Output,
     ResponseFactory,
+    ModelInstanceResponseStatistics,
     State,
 }
 

@@ -68,6 +68,8 @@ handles! {
     State;
     /// `TRITONBACKEND_ResponseFactory`: makes responses to a request, also after the request was released.
     ResponseFactory;
+    /// `TRITONBACKEND_ModelInstanceResponseStatistics`: what a plugin says of how a response was made.
+    ModelInstanceResponseStatistics;
     /// `TRITONBACKEND_Response`: a response on its way.
     Response;
     /// `TRITONBACKEND_Output`: an output of a response.

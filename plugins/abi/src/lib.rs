@@ -44,8 +44,8 @@ pub use error::ErrorCode;
 pub use handle::{
     Backend, BackendAttribute, Batcher, BufferAttributes, Error, InferenceRequest, InferenceResponse,
     InferenceTrace, Input, MemoryManager, Message, Metric, MetricArgs, MetricFamily, Metrics, Model,
-    ModelInstance, Output, Parameter, Request, Response, ResponseAllocator, ResponseFactory, Server,
-    ServerOptions, State,
+    ModelInstance, ModelInstanceResponseStatistics, Output, Parameter, Request, Response, ResponseAllocator,
+    ResponseFactory, Server, ServerOptions, State,
 };
 pub use instance_group::InstanceGroupKind;
 pub use log::{LogFormat, LogLevel};

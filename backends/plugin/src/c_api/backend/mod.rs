@@ -12,5 +12,6 @@ pub(crate) mod model;
 pub(crate) mod output;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod response_statistics;
 pub(crate) mod state;
 pub(crate) mod statistics;

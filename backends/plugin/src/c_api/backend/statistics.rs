@@ -7,7 +7,6 @@ use nerite_backend::{BackendError, Code, Phases};
 use nerite_plugin_abi as abi;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::factory::ResponseFactory;
 use super::request::Request;
 use crate::guard;
 use crate::handle;
@@ -40,26 +39,6 @@ pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceReportStatistics(
             request.report(&phases, Err(&BackendError::new(Code::Internal, "the model failed")));
         }
         Ok(())
-    })
-}
-
-/// Takes what the plugin says of one response of several. The server measures responses itself, as it sends them.
-///
-/// # Safety
-/// None is needed.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceReportResponseStatistics(
-    instance: *mut abi::ModelInstance,
-    response_factory: *mut abi::ResponseFactory,
-    _response_start: u64,
-    _compute_output_start: u64,
-    _response_end: u64,
-    _send_flags: u32,
-    _error: *mut abi::Error,
-) -> *mut abi::Error {
-    guard::answer(|| {
-        handle::find::<Arc<ModelInstance>>(instance)?;
-        handle::find::<ResponseFactory>(response_factory).map(drop)
     })
 }
 
