@@ -8,9 +8,7 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import NamedTuple
 
 import python_backend

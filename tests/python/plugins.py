@@ -60,6 +60,12 @@ def config(backend, *arguments, **keywords):
     return models.config(*arguments, **keywords).replace('"onnxruntime"', f'"{backend}"')
 
 
+def parameters(**values):
+    """The field `parameters` of a configuration."""
+    entry = 'parameters {{ key: "{}" value {{ string_value: "{}" }} }}\n'
+    return "".join(entry.format(key, value) for key, value in values.items())
+
+
 class Bad(NamedTuple):
     """One way for a library to be bad."""
 
@@ -105,7 +111,9 @@ BAD = {
     "missing": Bad(lambda path: None, r"libtriton_missing\.so", r"--backend-directory"),
     "text": Bad(content(b"Dear Sir or Madam,\n" * 100), r"not a shared library|invalid ELF header", r"\bput|copy|build"),
     "empty": Bad(content(b""), r"empty|file too short", r"copy|build"),
-    "page": Bad(content(b"<!DOCTYPE html>\n<html></html>\n" * 9), r"not a shared library|ELF", r"put|copy|build|download"),
+    "page": Bad(
+        content(b"<!DOCTYPE html>\n<html></html>\n" * 9), r"not a shared library|ELF", r"put|copy|build|download"
+    ),
     "beginning": Bad(changed(lambda data: data[:40]), r"truncated|file too short", r"copy|build"),
     "half": Bad(changed(lambda data: data[: len(data) // 2]), r"truncated|too short|cannot read|beyond", r"copy|build"),
     "foreign": Bad(changed(foreign), r"another (machine|architecture|processor)|architecture", r"build|install|compile"),
@@ -133,7 +141,11 @@ BAD = {
     ),
     "directory": Bad(Path.mkdir, r"director", r"put|copy|file"),
     "unreadable": Bad(unreadable, r"[Pp]ermission denied", r"let the server's user read|permission|chmod"),
-    "dangling": Bad(lambda path: path.symlink_to("gone.so"), r"gone\.so|link|libtriton_dangling\.so", r"link|put|copy|--backend"),
+    "dangling": Bad(
+        lambda path: path.symlink_to("gone.so"),
+        r"gone\.so|link|libtriton_dangling\.so",
+        r"link|put|copy|--backend",
+    ),
     "pipe": Bad(os.mkfifo, r"not a file|not a regular file|pipe", r"put|copy|file"),
 }
 

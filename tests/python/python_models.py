@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import models
+from plugins import parameters
 
 SERVED = Path(__file__).parent / "served"
 VECTORS = [("INPUT0", "FP32", [16]), ("INPUT1", "FP32", [16])]
@@ -30,12 +31,6 @@ class TritonPythonModel:
 }
 
 
-def parameters(**values):
-    """The field `parameters` of a configuration."""
-    entry = 'parameters {{ key: "{}" value {{ string_value: "{}" }} }}\n'
-    return "".join(entry.format(key, value) for key, value in values.items())
-
-
 def group(count):
     """The field `instance_group`."""
     return f"instance_group [ {{ count: {count} kind: KIND_CPU }} ]\n"
@@ -57,10 +52,10 @@ def add_sub(repository, name="add_sub", extra="dynamic_batching { max_queue_dela
     return add(repository, name, "add_sub", VECTORS, [*RESULTS, ("TOGETHER", "INT32", [1])], 8, extra)
 
 
-def echo(repository, dtype):
-    """An identity of any shape of one dimension, which is not batched."""
-    name = f"echo_{dtype.lower()}"
-    return add(repository, name, "echo", [("INPUT0", dtype, [-1])], [("OUTPUT0", dtype, [-1])])
+def echo(repository, *dtypes, name="echo"):
+    """An identity of tensors of these dtypes, each of any shape of one dimension, which is not batched."""
+    inputs, outputs = ([(f"{kind}{i}", dtype, [-1]) for i, dtype in enumerate(dtypes)] for kind in ("INPUT", "OUTPUT"))
+    return add(repository, name, "echo", inputs, outputs)
 
 
 def generator(repository, name="generator"):

@@ -13,6 +13,7 @@ import accounts
 import kill_stubs
 import models
 import numpy as np
+import plugins
 import pytest
 import python_backend
 import python_models
@@ -141,16 +142,21 @@ def test_requests_are_executed_together_and_each_gets_its_own_rows(world, load):
     assert statistics.inference_count == 8 and statistics.execution_count < 4
 
 
-@pytest.mark.parametrize("dtype", python_models.DTYPES)
-def test_every_dtype_that_numpy_has_comes_back_as_it_was_sent(world, load, dtype):
-    name = load(python_models.echo, dtype)
+def test_every_dtype_that_numpy_has_comes_back_as_it_was_sent(world, load):
+    load(python_models.echo, *python_models.DTYPES)
     for size in (3, 1, 0):
-        if dtype == "BYTES":
-            array = np.array([b"", "straße".encode(), b"\x00\xff\xfe"][:size], np.object_)
-        else:
-            array = np.arange(size).astype(triton_type(dtype))
-        answer = world.infer(name, INPUT0=array)["OUTPUT0"]
-        assert answer.dtype == array.dtype and answer.tolist() == array.tolist()
+        arrays = {f"INPUT{i}": some(dtype, size) for i, dtype in enumerate(python_models.DTYPES)}
+        answer = world.infer("echo", **arrays)
+        for i, dtype in enumerate(python_models.DTYPES):
+            sent, back = arrays[f"INPUT{i}"], answer[f"OUTPUT{i}"]
+            assert back.dtype == sent.dtype and back.tolist() == sent.tolist(), dtype
+
+
+def some(dtype, size):
+    """So many elements of a dtype."""
+    if dtype == "BYTES":
+        return np.array([b"", "straße".encode(), b"\x00\xff\xfe"][:size], np.object_)
+    return np.arange(size).astype(triton_type(dtype))
 
 
 def triton_type(dtype):
@@ -423,13 +429,14 @@ def test_what_a_model_logs_is_in_the_log_at_its_level(world, load):
 
 def test_metrics_of_a_model_are_among_the_daemons(world, load):
     load(python_models.telling)
-    for text in (b"a", b"four"):
-        world.infer("telling", INPUT0=np.array([text], np.object_))
+    world.infer("telling", INPUT0=np.array([b"a"], np.object_))
+    told = accounts.families(world.daemon)["telling_requests"].samples[0].value
+    world.infer("telling", INPUT0=np.array([b"four"], np.object_))
     families = accounts.families(world.daemon)
     # The parser takes a counter's ending for no part of its name.
     counter, gauge = families["telling_requests"], families["telling_last"]
     assert (counter.documentation, counter.type, gauge.type) == ("What was told", "counter", "gauge")
-    assert [(one.labels, one.value) for one in counter.samples] == [({"model": "telling", "version": "1"}, 2)]
+    assert [(one.labels, one.value) for one in counter.samples] == [({"model": "telling", "version": "1"}, told + 1)]
     assert [(one.labels, one.value) for one in gauge.samples] == [({"model": "telling"}, 4)]
     world.client.load_model("telling")
     world.infer("telling", INPUT0=np.array([b"again"], np.object_))
@@ -472,6 +479,68 @@ def test_a_reload_serves_the_new_source(world, load):
     assert world.infer("changing", INPUT0=one)["OUTPUT0"].tolist() == [2, 2, 2, 2]
     world.until(lambda: len(world.stubs("changing")) == 1, "end the old stub")
     assert world.stubs("changing") != [old]
+
+
+def test_a_stream_from_a_model_whose_process_is_killed_ends_with_an_error(world, load):
+    load(python_models.generator)
+    (process,) = world.stubs("generator")
+    message = request("generator", ("COUNT", "INT32", [1]), raw=[np.int32(100_000_000).tobytes()])
+    stream = world.stub.ModelStreamInfer(iter([message]), timeout=2 * LIMIT)
+    assert not next(stream).error_message
+    os.kill(process, signal.SIGKILL)
+    # Nobody but the next request notices.
+    world.until(lambda: numbers(world.generate(3)) == [0, 1, 2], "mend the model")
+    *_, last = stream
+    assert last.error_message
+
+
+REFUSING = """
+import json
+import os
+
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        journal = json.loads(args["model_config"])["parameters"]["journal"]["string_value"]
+        if os.path.exists(journal):
+            raise RuntimeError("the device is gone")
+
+    def execute(self, requests):
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("OUTPUT0", one.inputs()[0].as_numpy())]) for one in requests]
+"""
+
+
+def test_a_model_that_cannot_be_mended_is_not_ready_and_says_why_until_it_can(world, load):
+    vector = [("INPUT0", "FP32", [1])], [("OUTPUT0", "FP32", [1])]
+    more = plugins.parameters(journal=world.journal)
+    load(python_models.add, "refusing", REFUSING, *vector, extra=more)
+    version = {"model": "refusing", "version": "1"}
+    restarts = world.daemon.metric("nerite_instance_restarts_total", **version)
+    world.journal.write_text("")
+    (process,) = world.stubs("refusing")
+    os.kill(process, signal.SIGKILL)
+
+    def answers():
+        try:
+            return world.infer("refusing", INPUT0=np.ones(1, np.float32))["OUTPUT0"].tolist() == [1]
+        except triton.InferenceServerException:
+            return False
+
+    def is_told():
+        assert not answers()
+        ((_, state, reason),) = world.rows("refusing")
+        return state == "UNAVAILABLE" and "the device is gone" in reason
+
+    world.until(is_told, "say why the model cannot be mended")
+    assert not world.client.is_model_ready("refusing")
+    assert world.daemon.metric("nerite_instances_mending", **version) == 1
+    world.journal.unlink()
+    world.until(answers, "mend the model")
+    assert world.client.is_model_ready("refusing") and world.rows("refusing") == [("1", "READY", "")]
+    assert world.daemon.metric("nerite_instance_restarts_total", **version) == restarts + 1
+    assert world.daemon.metric("nerite_instances_mending", **version) == 0
 
 
 def test_while_one_instance_is_mended_its_sibling_serves(world, load):

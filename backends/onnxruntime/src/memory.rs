@@ -25,9 +25,8 @@ pub struct HeapUse {
     pub free: usize,
 }
 
-/// What engines use of the C library's heaps. Takes the lock of each heap while it looks at all of its free pieces, which may be
-/// 100 ms for 200,000 of them. `None` where the C library
-/// is not glibc.
+/// What engines use of the C library's heaps; `None` where that is not glibc. Takes the lock of each heap while it looks at
+/// all of its free pieces, which may be 100 ms for 200,000 of them.
 pub fn heap_use() -> Option<HeapUse> {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
-use nerite_backend::{BackendError, Cancel, Code};
+use nerite_backend::{BackendError, Cancel, Code, is_hidden};
 
 use crate::external::{self, External};
 use crate::model_file::{self, Flaw, Stamp};
@@ -129,9 +129,7 @@ impl Beside {
                 model.display()
             )));
         }
-        let is_hidden =
-            |part| matches!(part, Component::Normal(name) if name.as_encoded_bytes().starts_with(b"."));
-        if relative.components().any(is_hidden) {
+        if is_hidden(relative) {
             return Err(BackendError::invalid(format!(
                 "'{}' keeps weights in '{location}', and what has a name that begins with a dot is passed over when the \
                  server looks for changes: rename it, and export the model with the new location",

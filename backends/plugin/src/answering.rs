@@ -53,7 +53,8 @@ impl Answering {
             responder
         };
         self.instance.tally.count(response.error.as_ref(), last);
-        responder.send(Response { last, ..response });
+        // Where nobody waits for it there is nobody to tell.
+        drop(responder.send_within(Response { last, ..response }, Responder::PATIENCE));
         Ok(())
     }
 
@@ -71,7 +72,7 @@ impl Answering {
             }
         };
         if open {
-            return self.send(Response { last: true, ..Response::default() }, true);
+            return self.send(Response::end(), true);
         }
         self.send(
             Response::error(BackendError::internal("the model ended the request without a response to it")),

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use nerite_backend::{BackendError, Configuration, DType, Declaration, Shape, Slot, TensorDeclaration};
 use serde_json::Value;
 
+use crate::c_api::server::data_type;
 use crate::c_api::server::error::c_string;
 
 /// A model's tensors, with the names as C has them.
@@ -148,7 +149,7 @@ fn dtype(value: &Value) -> Option<DType> {
         number => {
             // The numbers are those of the C API as well.
             let number = u32::try_from(number.as_i64()?).ok()?;
-            crate::c_api::backend::element::from_abi(nerite_plugin_abi::DataType(number))
+            data_type::from_abi(nerite_plugin_abi::DataType(number))
         }
     }
 }

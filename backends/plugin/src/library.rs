@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::fs;
+use std::mem::ManuallyDrop;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -77,7 +78,8 @@ impl Library {
         // documentation says so.
         let loaded = unsafe { Loaded::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
         // Never closed, whatever comes of it.
-        let loaded = Box::leak(Box::new(loaded.map_err(|problem| unloadable(&path, &reason(&problem)))?));
+        let loaded = ManuallyDrop::new(loaded.map_err(|problem| unloadable(&path, &reason(&problem)))?);
+        let loaded = &*loaded;
 
         let execute = symbol(loaded, entry::MODEL_INSTANCE_EXECUTE).ok_or_else(|| {
             unusable(
@@ -113,7 +115,7 @@ impl Library {
 }
 
 /// An entry point, if the library exports one of that name.
-fn symbol<F: Copy>(library: &'static Loaded, name: &CStr) -> Option<F> {
+fn symbol<F: Copy>(library: &Loaded, name: &CStr) -> Option<F> {
     // SAFETY: the C API says that what has this name has this type; that it does is for the plugin's author to see to.
     // Null is no function, and libloading tells it from one.
     let symbol = unsafe { library.get_singlethreaded::<Option<F>>(name.to_bytes_with_nul()) }.ok()?;

@@ -10,6 +10,7 @@ from bench import (
     idle,
     load,
     overload,
+    plugin,
     reload_memory,
     repository,
     scale,
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "scrape": scrape.run,
     "accounting": accounting.run,
     "trace": trace.run,
+    "plugin": plugin.run,
 }
 
 

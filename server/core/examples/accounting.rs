@@ -1,46 +1,16 @@
-//! What it costs to account for a request that was executed alone: nothing but the sums that ModelStatistics needs, as it
-//! was before there were histograms; with the buckets of every phase, as it is; and with summaries as well. By turns, on
-//! one thread, and on two that account to the same model.
+//! What it costs to account for a request that was executed alone: with the buckets of every phase, as it is, and with
+//! summaries as well. By turns, on one thread, and on two that account to the same model.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Barrier, Mutex};
+use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nerite_backend::{Executions, Phases};
 use nerite_core::statistics::{Journey, Statistics};
 
 const ROUNDS: usize = 15;
 const REQUESTS: u32 = 200_000;
-
-/// The sums and counts of five phases, the rows and the executions.
-#[derive(Default)]
-struct Sums {
-    numbers: [AtomicU64; 13],
-    batches: Mutex<BTreeMap<u32, [u64; 4]>>,
-}
-
-impl Sums {
-    fn account(&self, journey: &Journey) {
-        let Phases { start, input_end, infer_end, end } = journey.phases;
-        let took = [journey.queued, input_end - start, infer_end - input_end, end - infer_end, journey.total];
-        for (index, took) in took.into_iter().enumerate() {
-            self.numbers[2 * index].fetch_add(1, Relaxed);
-            self.numbers[2 * index + 1].fetch_add(took.as_nanos() as u64, Relaxed);
-        }
-        self.numbers[10].fetch_add(u64::from(journey.rows), Relaxed);
-        self.numbers[11].fetch_add(1, Relaxed);
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.numbers[12].store(since_1970.as_millis() as u64, Relaxed);
-        if let Ok(mut batches) = self.batches.lock() {
-            let batch = batches.entry(journey.rows).or_default();
-            let phases = [1, (input_end - start).as_nanos(), (infer_end - input_end).as_nanos()];
-            phases.into_iter().enumerate().for_each(|(index, number)| batch[index] += number as u64);
-        }
-    }
-}
 
 fn account(statistics: &Statistics, journey: &Journey) {
     statistics.received();
@@ -88,9 +58,8 @@ fn measure(threads: usize, work: &Work<'_>) -> f64 {
 }
 
 fn main() {
-    let (sums, histograms, summaries) = (Sums::default(), Statistics::new(false), Statistics::new(true));
-    let kinds: [(&str, &Work<'_>); 3] = [
-        ("sums alone", &|journey| sums.account(journey)),
+    let (histograms, summaries) = (Statistics::new(false), Statistics::new(true));
+    let kinds: [(&str, &Work<'_>); 2] = [
         ("with histograms", &|journey| account(&histograms, journey)),
         ("with histograms and summaries", &|journey| account(&summaries, journey)),
     ];

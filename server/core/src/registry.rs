@@ -77,11 +77,11 @@ pub struct ModelEntry {
 impl ModelEntry {
     /// What became of the model itself, if it never came to versions.
     pub fn model_status(&self) -> Option<Status> {
-        match &self.failure {
-            _ if self.is_opening => Some(Status { state: PublicState::Loading, reason: String::new() }),
-            Some(error) => Some(Status { state: PublicState::Unavailable, reason: error.to_string() }),
-            None => None,
+        if self.is_opening {
+            return Some(Status { state: PublicState::Loading, reason: String::new() });
         }
+        let failure = self.failure.as_ref()?;
+        Some(Status { state: PublicState::Unavailable, reason: failure.to_string() })
     }
 }
 
@@ -171,9 +171,8 @@ impl Registry {
         self.models.load().values().all(|entry| is_so(&entry.load()))
     }
 
-    /// Tells of every change of what is known of any model, and of instances that come or cease to be such as can
-    /// be counted on.
-    /// Lookups are none.
+    /// Tells of every change of what is known of any model, and of instances that come or cease to be such as can be
+    /// counted on. A lookup changes nothing.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }

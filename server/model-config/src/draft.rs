@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nerite_backend::{Code, Configuration, Declaration};
+use nerite_backend::{Code, Configuration, Declaration, is_hidden};
 use nerite_core::model::{LoadError, LoadPlan, ModelDraft, ModelSpec};
 use nerite_core::repository::ModelDirectory;
 use nerite_proto::inference::ModelConfig;
@@ -130,7 +130,7 @@ fn check_filename(config: &ModelConfig) -> Result<(), LoadError> {
             config.name
         )));
     }
-    if files::is_hidden(Path::new(filename)) {
+    if is_hidden(Path::new(filename)) {
         return Err(LoadError::invalid(format!(
             "model file path '{filename}' in model '{}' cannot be served: what has a name that begins with a dot is \
              passed over when the server looks for changes; rename it, and set default_model_filename to the new path",

@@ -36,13 +36,6 @@ pub(crate) fn escapes(path: &Path) -> bool {
     false
 }
 
-/// Whether a file of this path is passed over when a model is looked at for changes, because of a name in it that begins
-/// with a dot.
-pub(crate) fn is_hidden(path: &Path) -> bool {
-    let hides = |part| matches!(part, Component::Normal(name) if name.as_encoded_bytes().starts_with(b"."));
-    path.components().any(hides)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,16 +47,6 @@ mod tests {
         }
         for outside in ["/etc/passwd", "..", "../a", "a/../../b", "a/../../a/b"] {
             assert!(escapes(Path::new(outside)), "{outside}");
-        }
-    }
-
-    #[test]
-    fn a_path_is_hidden_if_any_name_in_it_begins_with_a_dot() {
-        for hidden in [".a", "a/.b", ".a/b", "./.a", "..a"] {
-            assert!(is_hidden(Path::new(hidden)), "{hidden}");
-        }
-        for seen in ["a", "./a", "a/../b", "a.b", "a/./b"] {
-            assert!(!is_hidden(Path::new(seen)), "{seen}");
         }
     }
 

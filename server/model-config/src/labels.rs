@@ -1,11 +1,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use nerite_backend::Code;
+use nerite_backend::{Code, is_hidden};
 use nerite_core::model::LoadError;
 use nerite_proto::inference::{ModelConfig, ModelOutput};
 
-use crate::files::{escapes, is_hidden, read_bounded};
+use crate::files::{escapes, read_bounded};
 
 /// The largest file of labels, in bytes.
 const MAX_LABELS_SIZE: usize = 64 << 20;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nerite_backend::Shape;
+use nerite_backend::{Shape, is_hidden};
 use nerite_core::model::{LoadError, WarmUp, WarmUpData, WarmUpInput};
 use nerite_proto::inference::model_warmup::Input;
 use nerite_proto::inference::model_warmup::input::InputDataType;
@@ -78,7 +78,7 @@ fn warm_up_input(name: &str, input: &Input, folder: &Path) -> Result<WarmUpInput
                      give its path from there"
                 ));
             }
-            if files::is_hidden(path) {
+            if is_hidden(path) {
                 return Err(format!(
                     "has input_data_file '{file}', and what has a name that begins with a dot is passed over when the \
                      server looks for changes; rename it, and set input_data_file to the new path"

@@ -1,5 +1,5 @@
-"""Calls the model of the parameter `target` twice at once, the second time with swapped inputs; answers with the sum of the
-first and the difference of the second."""
+"""Calls the model of the parameter `target` twice at once, the second time with swapped inputs; answers with the sum of
+the first and the difference of the second."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Works until its request is cancelled, and says in the file of the parameter `journal` that it began, and whether it was."""
+"""Works until its request is cancelled; says in the file of the parameter `journal` that it began, and whether it was."""
 
 import json
 import time

@@ -71,6 +71,7 @@ Error* TRITONBACKEND_RequestCorrelationId(Request*, uint64_t*);
 Error* TRITONBACKEND_RequestCorrelationIdString(Request*, const char**);
 Error* TRITONBACKEND_RequestFlags(Request*, uint32_t*);
 Error* TRITONBACKEND_RequestIsCancelled(Request*, bool*);
+Error* TRITONBACKEND_InferenceRequestTimeoutMicroseconds(Request*, uint64_t*);
 Error* TRITONBACKEND_RequestParameterCount(Request*, uint32_t*);
 Error* TRITONBACKEND_RequestParameter(Request*, uint32_t, const char**, int*, const void**);
 Error* TRITONBACKEND_RequestInputCount(Request*, uint32_t*);
@@ -101,8 +102,44 @@ Error* TRITONBACKEND_ResponseFactoryIsCancelled(Factory*, bool*);
 /* Returns from the function with the error of a call that fails. */
 #define TRY(call)               \
   do {                          \
-    Error* problem = (call);    \
-    if (problem != NULL) {      \
-      return problem;           \
+    Error* failed_ = (call);    \
+    if (failed_ != NULL) {      \
+      return failed_;           \
     }                           \
   } while (0)
+
+#define TEXT_OF(line) #line
+#define TEXT(line) TEXT_OF(line)
+#define HERE(what) __FILE__ ":" TEXT(__LINE__) ": " what
+
+/* Returns an error from the function unless the condition holds. */
+#define EXPECT(condition)                                           \
+  do {                                                              \
+    if (!(condition)) {                                             \
+      return TRITONSERVER_ErrorNew(INTERNAL, HERE(#condition));     \
+    }                                                               \
+  } while (0)
+
+/* The code of an error, which it deletes; -1 for none. */
+static int code_of(Error* problem)
+{
+  int code = problem == NULL ? -1 : TRITONSERVER_ErrorCode(problem);
+  TRITONSERVER_ErrorDelete(problem);
+  return code;
+}
+
+/* Returns an error from the function unless the call fails with that code. */
+#define FAILS(code, call) EXPECT(code_of(call) == (code))
+
+/* Adds an output `y` of one value. */
+static Error* add_value(Response* response, float value)
+{
+  Output* output;
+  void* buffer;
+  int memory = 0;
+  int64_t device = 0, one = 1;
+  TRY(TRITONBACKEND_ResponseOutput(response, &output, "y", 11, &one, 1));
+  TRY(TRITONBACKEND_OutputBuffer(output, &buffer, sizeof value, &memory, &device));
+  memcpy(buffer, &value, sizeof value);
+  return NULL;
+}

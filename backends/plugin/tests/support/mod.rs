@@ -210,3 +210,23 @@ impl Drop for Engine {
         *self.0.over.lock().unwrap() = true;
     }
 }
+
+/// Runs all other tests of the program again where every access to memory is watched, and what is lost of it is found.
+#[track_caller]
+pub(crate) fn watched(this: &str) {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        println!("skipped: valgrind is not there; on Debian or Ubuntu: apt-get install valgrind");
+        return;
+    }
+    let options = ["--quiet", "--leak-check=full", "--errors-for-leak-kinds=definite", "--error-exitcode=9"];
+    let output = Command::new("valgrind")
+        .args(options)
+        .arg("--show-leak-kinds=definite")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--test-threads=1", "--skip", this])
+        .output()
+        .unwrap();
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success(), "{said}");
+}

@@ -4,8 +4,10 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nerite_backend::is_hidden;
+
 use super::Sighting;
-use super::fingerprint::{Fingerprint, MAX_ENTRIES, Walk, digest_of, is_hidden, listing};
+use super::fingerprint::{Fingerprint, MAX_ENTRIES, Walk, listing};
 
 /// A model's directory in a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -167,33 +169,29 @@ fn look_at(name: &str, path: PathBuf) -> Found {
 fn model_directory(name: &str, path: PathBuf) -> io::Result<Option<ModelDirectory>> {
     let Some(metadata) = directory_metadata(&path)? else { return Ok(None) };
     let mut model = ModelDirectory { name: name.to_owned(), path, ..ModelDirectory::default() };
-    let mut left = MAX_ENTRIES;
-    let mut shared = Walk::new(&model.path, left);
+    let mut shared = Walk::new(&model.path);
     shared.enter(&metadata);
     for entry in listing(&model.path)? {
-        if left == 0 || shared.left() == 0 {
+        let directory = entry.is_directory().then_some(&entry.name);
+        match directory.and_then(|name| name.to_str()).and_then(version_number) {
+            Some(version) => drop(model.fingerprint.versions.insert(version, shared.aside(&entry))),
+            None => shared.take(&entry),
+        }
+        if shared.is_cut() {
             return Err(io::Error::other(format!(
                 "there are more than {MAX_ENTRIES} files and directories in it"
             )));
         }
-        if !entry.is_directory() {
-            shared.take(&entry);
-            continue;
-        }
-        match entry.name.to_str().map(|name| (version_number(name), name)) {
-            Some((Some(version), name)) => {
-                let digest = digest_of(&model.path.join(name), &entry.metadata, &mut left);
-                model.fingerprint.versions.insert(version, digest);
-                continue;
-            }
-            Some((None, name)) if KNOWN.contains(&name) => {}
-            _ => model.ignored.push(lossy(&entry.name)),
-        }
-        shared.take(&entry);
+        model.ignored.extend(directory.filter(|name| is_unknown(name)).map(|name| lossy(name)));
     }
     model.versions = model.fingerprint.versions.keys().copied().collect();
     model.fingerprint.shared = shared.digest();
     Ok(Some(model))
+}
+
+/// Whether nothing is known of a subdirectory of this name.
+fn is_unknown(name: &OsStr) -> bool {
+    name.to_str().is_none_or(|name| version_number(name).is_none() && !KNOWN.contains(&name))
 }
 
 /// What the system knows of a directory or a link to one; nothing where there is none.
@@ -231,7 +229,7 @@ fn subdirectories(path: &Path) -> io::Result<Vec<Result<String, String>>> {
             true => !matches!(directory_metadata(&entry.path()), Ok(None)),
             false => kind.is_dir(),
         };
-        if !is_hidden(&name) && is_directory(entry.file_type()?) {
+        if !is_hidden(Path::new(&name)) && is_directory(entry.file_type()?) {
             names.push(name.into_string().map_err(|name| lossy(&name)));
         }
     }

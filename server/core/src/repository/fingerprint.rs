@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use nerite_backend::is_hidden;
 
 /// How deep a look goes below a directory. What lies deeper is not told apart.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -32,14 +34,8 @@ pub struct Digest(u64);
 ///
 /// For a version's directory this is what [`Fingerprint::versions`] holds.
 pub fn digest(path: &Path) -> Digest {
-    digest_of(path, &fs::metadata(path), &mut { MAX_ENTRIES })
-}
-
-/// As [`digest`], where the system was asked about the directory already. What is looked at is taken from `left`.
-pub(super) fn digest_of(path: &Path, metadata: &io::Result<Metadata>, left: &mut usize) -> Digest {
-    let mut walk = Walk::new(path, *left);
-    walk.here(metadata);
-    *left = walk.left;
+    let mut walk = Walk::new(path);
+    walk.here(&fs::metadata(path));
     walk.digest()
 }
 
@@ -62,7 +58,7 @@ pub(super) fn listing(path: &Path) -> io::Result<Vec<Entry>> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name();
-        if is_hidden(&name) {
+        if is_hidden(Path::new(&name)) {
             continue;
         }
         // The entry's own metadata are those of the link; asked through the open directory, which is cheaper than by path.
@@ -77,11 +73,6 @@ pub(super) fn listing(path: &Path) -> io::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Whether a file of this name is passed over.
-pub(super) fn is_hidden(name: &OsStr) -> bool {
-    name.as_encoded_bytes().starts_with(b".")
-}
-
 /// A look at the files below one directory.
 pub(super) struct Walk {
     hasher: DefaultHasher,
@@ -91,17 +82,25 @@ pub(super) struct Walk {
     inside: Vec<(u64, u64)>,
     /// How much it still takes in.
     left: usize,
+    /// Whether there was more than it takes in.
+    is_cut: bool,
 }
 
 impl Walk {
-    /// A walk that begins at this directory and takes in so many files and directories at most.
-    pub(super) fn new(path: &Path, left: usize) -> Walk {
-        Walk { hasher: DefaultHasher::new(), path: path.to_owned(), inside: Vec::new(), left }
+    /// A walk that begins at this directory and takes in [`MAX_ENTRIES`] files and directories at most.
+    pub(super) fn new(path: &Path) -> Walk {
+        Walk {
+            hasher: DefaultHasher::new(),
+            path: path.to_owned(),
+            inside: Vec::new(),
+            left: MAX_ENTRIES,
+            is_cut: false,
+        }
     }
 
-    /// How many more it takes in.
-    pub(super) fn left(&self) -> usize {
-        self.left
+    /// Whether there was more than it takes in.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Takes in the directory itself; what is in it is for [`Walk::take`].
@@ -114,6 +113,7 @@ impl Walk {
     /// Takes in something that is in the directory where the walk is, with all that is in it.
     pub(super) fn take(&mut self, entry: &Entry) {
         if self.left == 0 {
+            self.is_cut = true;
             return self.mark(b'l');
         }
         self.left -= 1;
@@ -121,6 +121,16 @@ impl Walk {
         self.path.push(&entry.name);
         self.here(&entry.metadata);
         self.path.pop();
+    }
+
+    /// The digest of something that is in the directory where the walk is, which the walk itself does not take in; it
+    /// counts with what it does.
+    pub(super) fn aside(&mut self, entry: &Entry) -> Digest {
+        let mut walk = Walk { left: self.left, ..Walk::new(&self.path.join(&entry.name)) };
+        walk.here(&entry.metadata);
+        self.left = walk.left;
+        self.is_cut |= walk.is_cut;
+        walk.digest()
     }
 
     pub(super) fn digest(self) -> Digest {

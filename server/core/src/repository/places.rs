@@ -3,7 +3,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use super::fingerprint::{MAX_DEPTH, MAX_ENTRIES, is_hidden};
+use nerite_backend::is_hidden;
+
+use super::fingerprint::{MAX_DEPTH, MAX_ENTRIES};
 
 /// How many links are followed to one file, as many as the system would.
 const MAX_LINKS: usize = 40;
@@ -68,7 +70,7 @@ impl Search {
     fn read(&mut self, directory: &Path, depth: usize) {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let Ok(kind) = entry.file_type() else { continue };
-            if is_hidden(&entry.file_name()) {
+            if is_hidden(Path::new(&entry.file_name())) {
                 continue;
             }
             if kind.is_symlink() {

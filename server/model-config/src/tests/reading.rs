@@ -153,14 +153,19 @@ fn the_plan_holds_what_loading_needs() {
     );
     assert_eq!(plan.graph_level, -1);
     assert_eq!(plan.version_policy, VersionPolicy::Specific(vec![3, 1]));
-    let group = |name: &str, count| InstanceGroup {
-        name: name.into(),
-        kind: InstanceKind::Cpu,
-        count,
-        rate_limit: None,
-    };
-    assert_eq!(plan.instances, [group("m_0", 3), group("other", 1), group("m_2", 2)]);
+    let group = |name: &str, kind, count| InstanceGroup { name: name.into(), kind, count, rate_limit: None };
+    let (cpu, model) = (InstanceKind::Cpu, InstanceKind::Model);
+    assert_eq!(plan.instances, [group("m_0", cpu, 3), group("other", model, 1), group("m_2", cpu, 2)]);
+    assert!(plan.auto_complete && plan.configuration.is_empty(), "the backend is told what it needs");
     assert!(plan.notes.is_empty());
+}
+
+#[test]
+fn a_backend_that_is_not_the_servers_own_gets_the_whole_configuration() {
+    let plan = plan(&Repository::configured("backend: \"python\" max_batch_size: 8"), "m");
+    let configuration: serde_json::Value = serde_json::from_str(&plan.configuration).unwrap();
+    assert_eq!(configuration["max_batch_size"], 8);
+    assert_eq!(configuration["default_model_filename"], "model.py", "normalised");
 }
 
 #[test]

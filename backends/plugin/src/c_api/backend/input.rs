@@ -9,9 +9,9 @@ use nerite_plugin_abi as abi;
 use nerite_plugin_abi::{DataType, MemoryType};
 use smallvec::SmallVec;
 
-use super::element;
 use super::request::Request;
 use crate::c_api::server::buffer_attributes::{Attributes, BufferAttributes};
+use crate::c_api::server::data_type;
 use crate::guard;
 use crate::handle::{self, Kind, Owned};
 
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn TRITONBACKEND_InputProperties(
             // SAFETY: by the caller's word, each.
             unsafe {
                 guard::store_if_asked(name, request.input_name(input.slot).as_ptr());
-                guard::store_if_asked(datatype, element::to_abi(tensor.dtype));
+                guard::store_if_asked(datatype, data_type::to_abi(tensor.dtype));
                 guard::store_if_asked(shape, tensor.shape.as_ptr());
                 guard::store_if_asked(dims_count, dims);
                 guard::store_if_asked(byte_size, tensor.data.len() as u64);

@@ -3,7 +3,6 @@
 pub(crate) mod attribute;
 #[expect(clippy::module_inception, reason = "it is named for its object, as the others are")]
 pub(crate) mod backend;
-pub(crate) mod element;
 pub(crate) mod factory;
 pub(crate) mod input;
 pub(crate) mod instance;

@@ -9,11 +9,11 @@ use nerite_plugin_abi::{DataType, ResponseCompleteFlags};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::element;
 use super::factory::ResponseFactory;
 use super::output::Output;
 use super::request::{Request, too_many};
 use crate::answering::Answering;
+use crate::c_api::server::data_type;
 use crate::c_api::server::error;
 use crate::guard;
 use crate::handle::{self, Kind, object};
@@ -242,7 +242,7 @@ pub unsafe extern "C" fn TRITONBACKEND_ResponseOutput(
                 outputs.shown()
             ))
         })?;
-        let dtype = element::from_abi(datatype).ok_or_else(|| {
+        let dtype = data_type::from_abi(datatype).ok_or_else(|| {
             BackendError::invalid(format!(
                 "output '{}' has the data type {}, which is none",
                 shown(),
@@ -366,7 +366,7 @@ unsafe fn describe(
 ) -> Result<(), BackendError> {
     // SAFETY: by the caller's word.
     unsafe {
-        guard::store(datatype, "datatype", element::to_abi(output.dtype))?;
+        guard::store(datatype, "datatype", data_type::to_abi(output.dtype))?;
         guard::store(shape, "shape", output.shape.as_ptr())?;
         guard::store(dim_count, "dim_count", output.shape.len() as u64)
     }

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use nerite_backend::{BackendError, Code, Phases};
 use nerite_plugin_abi as abi;
-use rustix::time::{ClockId, clock_gettime};
 
 use super::request::Request;
 use crate::guard;
@@ -83,12 +82,7 @@ fn phases(times: [u64; 4]) -> Result<Phases, BackendError> {
 
 /// The instant at that time of the monotonic clock, which is the clock of `Instant`.
 fn instant(nanoseconds: u64) -> Option<Instant> {
-    static ORIGIN: LazyLock<(Instant, Duration)> = LazyLock::new(|| {
-        let now = clock_gettime(ClockId::Monotonic);
-        let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-        let nanoseconds = u32::try_from(now.tv_nsec).unwrap_or_default();
-        (Instant::now(), Duration::new(seconds, nanoseconds))
-    });
+    static ORIGIN: LazyLock<(Instant, Duration)> = LazyLock::new(|| (Instant::now(), monotonic()));
     let (origin, at_origin) = *ORIGIN;
     let time = Duration::from_nanos(nanoseconds);
     match time.checked_sub(at_origin) {
@@ -97,18 +91,22 @@ fn instant(nanoseconds: u64) -> Option<Instant> {
     }
 }
 
+/// The time of the monotonic clock.
+fn monotonic() -> Duration {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time is stored in what is here. There always is a monotonic clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn now() -> u64 {
-        let now = clock_gettime(ClockId::Monotonic);
-        now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-    }
-
     #[test]
     fn times_of_a_plugin_are_instants_in_their_order() {
-        let now = now();
+        let now = monotonic().as_nanos() as u64;
         let phases = phases([now - 4_000_000, now - 3_000_000, now - 2_000_000, now - 1_000_000]).unwrap();
         for (later, earlier) in [
             (phases.input_end, phases.start),

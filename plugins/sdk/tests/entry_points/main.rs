@@ -1,0 +1,378 @@
+//! A backend as a server sees it: its entry points are called, and what it calls is looked at.
+
+#![allow(unsafe_code)]
+// All of this is a test, its backend and its server as well.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod host;
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, mpsc};
+
+use host::{Calls, Request, read};
+use nerite_plugin::entry::{self, abi};
+use nerite_plugin::{
+    Batch, Error, ErrorCode, Instance, InstanceContext, Model, ModelContext, Parameter, Result,
+};
+
+/// What an execution does is said by the model's parameter `does`.
+struct Sample {
+    does: String,
+}
+
+impl Model for Sample {
+    type Instance = Executor;
+
+    fn load(context: &ModelContext<'_>) -> Result<Sample> {
+        let does = context.config().parameter("does").unwrap_or_default().to_owned();
+        match does.as_str() {
+            "refuse" => Err(Error::invalid_argument("the model is refused")),
+            "panic in load" => panic!("loading"),
+            _ => Ok(Sample { does }),
+        }
+    }
+
+    fn instance(self: &Arc<Sample>, context: &InstanceContext<'_>) -> Result<Executor> {
+        assert_eq!(context.name(), "model_0");
+        Ok(Executor { model: Arc::clone(self), held: Vec::new() })
+    }
+}
+
+struct Executor {
+    model: Arc<Sample>,
+    held: Vec<nerite_plugin::Request>,
+}
+
+impl Instance for Executor {
+    fn execute(&mut self, batch: &mut Batch) -> Result<()> {
+        match self.model.does.as_str() {
+            "double" => batch.respond_each(|request, response| {
+                let x = request.input("x")?;
+                let doubled: Vec<f32> = x.values::<f32>()?.iter().map(|x| 2.0 * x).collect();
+                response.output_of("y", x.shape(), &doubled)
+            }),
+            "copy" => batch.respond_each(|request, response| {
+                let x = request.input("x")?;
+                x.copy_to(response.output("y", x.data_type(), x.shape(), x.byte_size())?)
+            }),
+            "ask for z" => batch.respond_each(|request, _| request.input("z").map(drop)),
+            "one good, one bad" => {
+                batch[0].response()?.send()?;
+                batch[1].fail(&Error::unsupported("bad"));
+            }
+            "answer one and panic" => {
+                batch[0].response()?.send()?;
+                let _unsent = batch[1].response()?;
+                panic!("after {} of {}", 1, batch.len());
+            }
+            "answer one and fail" => {
+                batch[0].response()?.send()?;
+                return Err(Error::unavailable("not now"));
+            }
+            "answer twice" => {
+                let (first, second) = (batch[0].response()?, batch[0].response()?);
+                first.send()?;
+                assert!(second.send().is_err());
+                assert!(batch[0].response().is_err());
+                assert!(batch[0].sender().is_err());
+            }
+            "leave a response unsent" => drop(batch[0].response()?),
+            "hold" => self.held = batch.take(),
+            "parameters" => {
+                assert_eq!(batch[0].parameter("rows")?, Some(Parameter::Int(1)));
+                assert_eq!(batch[0].parameter("said")?, Some(Parameter::String("words")));
+                assert_eq!(batch[0].parameter("unsaid")?, None);
+            }
+            "send two" => {
+                let mut sender = batch[0].sender()?;
+                for number in [1.0, 2.0_f32] {
+                    let mut response = sender.response()?;
+                    response.output_of("y", &[1], &[number])?;
+                    response.send()?;
+                }
+            }
+            "finish" => batch[0].sender()?.finish()?,
+            "fail in the end" => batch[0].sender()?.fail(&Error::cancelled()),
+            "send the last" => {
+                let mut sender = batch[0].sender()?;
+                sender.response()?.send_last()?;
+                assert!(sender.response().is_err());
+            }
+            "panic with a sender" => {
+                let _sender = batch[0].sender()?;
+                panic!("while sending");
+            }
+            "send later" => {
+                let (give, given) = mpsc::channel::<Receiver<()>>();
+                *LATER.lock().unwrap() = Some(give);
+                for request in batch.take() {
+                    let mut sender = request.sender()?;
+                    drop(request);
+                    let go = given.recv().unwrap();
+                    std::thread::spawn(move || {
+                        go.recv().unwrap();
+                        sender.response().unwrap().send().unwrap();
+                    });
+                }
+            }
+            other => unreachable!("{other}"),
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self) -> Result<()> {
+        if self.held.is_empty() { Ok(()) } else { Err(Error::unavailable("holding requests")) }
+    }
+}
+
+/// How a test tells threads to go on.
+static LATER: Mutex<Option<mpsc::Sender<Receiver<()>>>> = Mutex::new(None);
+
+/// A model of that kind with an instance, loaded.
+struct Loaded {
+    model: Box<host::Model>,
+    instance: Box<host::Instance>,
+    calls: Calls,
+}
+
+fn config(does: &str) -> &'static str {
+    let json = format!(r#"{{"max_batch_size": 4, "parameters": {{"does": {{"string_value": "{does}"}}}}}}"#);
+    String::leak(json)
+}
+
+fn model(does: &str) -> Box<host::Model> {
+    Box::new(host::Model { config: config(does), state: ptr::null_mut() })
+}
+
+fn load(does: &str) -> Loaded {
+    let (mut model, calls) = (model(does), Calls::default());
+    let handle = ptr::from_mut(&mut *model);
+    let mut instance =
+        Box::new(host::Instance { model: handle, state: ptr::null_mut(), calls: Arc::clone(&calls) });
+    // SAFETY: the entry points are called as a server calls them.
+    unsafe {
+        assert_eq!(read(entry::model_initialize::<Sample>(handle.cast())), None);
+        assert_eq!(read(entry::instance_initialize::<Sample>(ptr::from_mut(&mut *instance).cast())), None);
+    }
+    Loaded { model, instance, calls }
+}
+
+impl Loaded {
+    fn handle(&mut self) -> *mut abi::ModelInstance {
+        ptr::from_mut(&mut *self.instance).cast()
+    }
+
+    /// What is called when requests named a, b, … are executed, each with these values.
+    fn execute(&mut self, values: &[&[f32]]) -> Vec<String> {
+        let mut requests: Vec<Box<Request>> = values
+            .iter()
+            .zip(["a", "b", "c"])
+            .map(|(values, name)| Request::new(name, values, &self.calls))
+            .collect();
+        let mut handles: Vec<*mut abi::Request> =
+            requests.iter_mut().map(|request| request.handle()).collect();
+        let count = u32::try_from(handles.len()).unwrap();
+        // SAFETY: as above; the requests are kept for ever, since some backends hold them.
+        let error = unsafe { entry::execute::<Sample>(self.handle(), handles.as_mut_ptr(), count) };
+        assert_eq!(read(error), None);
+        std::mem::forget(requests);
+        self.told()
+    }
+
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.calls.lock().unwrap())
+    }
+
+    fn ready(&mut self) -> Option<(ErrorCode, String)> {
+        // SAFETY: as above.
+        read(unsafe { entry::instance_ready::<Sample>(self.handle()) })
+    }
+
+    /// What is called when all is finalised.
+    fn unload(mut self) -> Vec<String> {
+        // SAFETY: as above.
+        unsafe {
+            assert_eq!(read(entry::instance_finalize::<Sample>(self.handle())), None);
+            assert_eq!(read(entry::model_finalize::<Sample>(ptr::from_mut(&mut *self.model).cast())), None);
+        }
+        self.told()
+    }
+}
+
+#[test]
+fn a_batch_is_answered_counted_and_released() {
+    let mut loaded = load("double");
+    assert_eq!(
+        loaded.execute(&[&[1.0, 2.0], &[3.0]]),
+        [
+            "a is sent flags 1 and y = [2.0, 4.0]",
+            "b is sent flags 1 and y = [6.0]",
+            "a is counted as good",
+            "a is released",
+            "b is counted as good",
+            "b is released",
+            "a batch of 2 is counted",
+        ]
+    );
+    assert_eq!(loaded.ready(), None);
+    assert!(loaded.unload().is_empty());
+}
+
+#[test]
+fn pieces_are_copied_to_where_the_answer_is_sent_from() {
+    assert_eq!(load("copy").execute(&[&[1.0, 2.0, 3.0]])[0], "a is sent flags 1 and y = [1.0, 2.0, 3.0]");
+}
+
+#[test]
+fn an_error_of_one_request_is_its_own_answer() {
+    let told = load("ask for z").execute(&[&[1.0]]);
+    let expected = [
+        "a's response is deleted",
+        "a is sent flags 1 and the error \"the input is named x\"",
+        "a is counted as bad",
+        "a is released",
+        "a batch of 1 is counted",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_panic_answers_what_is_unanswered_and_the_instance_is_not_ready() {
+    let mut loaded = load("answer one and panic");
+    assert_eq!(
+        loaded.execute(&[&[1.0], &[2.0], &[3.0]]),
+        [
+            "a is sent flags 1 and ",
+            "b's response is deleted",
+            "b is sent flags 1 and the error \"the backend panicked: after 1 of 3\"",
+            "c is sent flags 1 and the error \"the backend panicked: after 1 of 3\"",
+            "a is counted as good",
+            "a is released",
+            "b is counted as bad",
+            "b is released",
+            "c is counted as bad",
+            "c is released",
+            "a batch of 3 is counted",
+        ]
+    );
+    assert_eq!(loaded.ready().unwrap().0, ErrorCode::UNAVAILABLE);
+    assert!(loaded.unload().is_empty());
+}
+
+#[test]
+fn an_error_of_the_execution_answers_what_is_unanswered() {
+    let told = load("answer one and fail").execute(&[&[1.0], &[2.0]]);
+    assert_eq!(told[..2], ["a is sent flags 1 and ", "b is sent flags 1 and the error \"not now\""]);
+}
+
+#[test]
+fn each_request_is_counted_by_its_own_answer() {
+    let told = load("one good, one bad").execute(&[&[1.0], &[2.0]]);
+    let counted: Vec<&String> = told.iter().filter(|call| call.contains("counted as")).collect();
+    assert_eq!(counted, ["a is counted as good", "b is counted as bad"]);
+}
+
+#[test]
+fn a_second_answer_is_refused_and_its_response_deleted() {
+    let told = load("answer twice").execute(&[&[1.0]]);
+    assert_eq!(told[..3], ["a is sent flags 1 and ", "a's response is deleted", "a is counted as good"]);
+}
+
+#[test]
+fn a_response_that_is_not_sent_is_deleted_and_its_request_answered() {
+    let told = load("leave a response unsent").execute(&[&[1.0]]);
+    assert_eq!(told[0], "a's response is deleted");
+    assert_eq!(
+        told[1],
+        "a is sent flags 1 and the error \"the backend dropped the request without an answer\""
+    );
+}
+
+#[test]
+fn requests_that_are_held_are_released_when_they_are_dropped() {
+    let mut loaded = load("hold");
+    assert_eq!(loaded.execute(&[&[1.0]]), ["a batch of 1 is counted"]);
+    assert_eq!(loaded.ready(), Some((ErrorCode::UNAVAILABLE, "holding requests".to_owned())));
+    let told = loaded.unload();
+    assert_eq!(told[1..], ["a is counted as bad", "a is released"]);
+}
+
+#[test]
+fn parameters_are_found_by_name() {
+    let told = load("parameters").execute(&[&[1.0]]);
+    assert!(told[0].contains("without an answer"), "{told:?}");
+}
+
+#[test]
+fn a_sender_says_once_that_no_more_comes() {
+    for (does, sent) in [
+        (
+            "send two",
+            &["a is sent flags 0 and y = [1.0]", "a is sent flags 0 and y = [2.0]", "a is sent flags 1"][..],
+        ),
+        ("finish", &["a is sent flags 1"]),
+        ("send the last", &["a is sent flags 1 and "]),
+        ("fail in the end", &["a is sent flags 1 and the error \"the request was cancelled\""]),
+        (
+            "panic with a sender",
+            &["a is sent flags 1 and the error \"the backend panicked before it sent all responses\""],
+        ),
+    ] {
+        let told = load(does).execute(&[&[1.0]]);
+        let (own, rest) = told.split_at(sent.len());
+        assert_eq!(own, sent, "{does}");
+        assert_eq!(rest[..3], ["a's factory is deleted", "a is counted as good", "a is released"], "{does}");
+    }
+}
+
+#[test]
+fn a_sender_outlives_its_request_on_another_thread() {
+    let mut loaded = load("send later");
+    let (go, gone) = mpsc::channel();
+    std::thread::spawn(move || {
+        let give = loop {
+            if let Some(give) = LATER.lock().unwrap().take() {
+                break give;
+            }
+            std::thread::yield_now();
+        };
+        give.send(gone).unwrap();
+    });
+    let told = loaded.execute(&[&[1.0]]);
+    assert_eq!(told, ["a is counted as good", "a is released", "a batch of 1 is counted"]);
+    go.send(()).unwrap();
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        told.extend(loaded.told());
+        std::thread::yield_now();
+    }
+    assert_eq!(told, ["a is sent flags 0 and ", "a is sent flags 1", "a's factory is deleted"]);
+}
+
+#[test]
+fn a_model_that_is_refused_or_panics_is_an_error_and_leaves_nothing() {
+    for (does, expected) in [
+        ("refuse", (ErrorCode::INVALID_ARG, "the model is refused")),
+        ("panic in load", (ErrorCode::INTERNAL, "the backend panicked: loading")),
+    ] {
+        let mut model = model(does);
+        // SAFETY: the entry point is called as a server calls it.
+        let error = unsafe { entry::model_initialize::<Sample>(ptr::from_mut(&mut *model).cast()) };
+        assert_eq!(read(error), Some((expected.0, expected.1.to_owned())));
+        assert!(model.state.is_null());
+    }
+}
+
+#[test]
+fn instances_may_be_made_at_the_same_time() {
+    let mut parallel = false;
+    // SAFETY: the server's attributes are a bool here.
+    unsafe {
+        assert_eq!(read(entry::attributes(ptr::from_mut(&mut parallel).cast())), None);
+    }
+    assert!(parallel);
+    assert_eq!(read(entry::initialize(ptr::null_mut::<c_void>().cast())), None);
+}

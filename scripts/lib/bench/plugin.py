@@ -1,0 +1,130 @@
+"""What a request costs through the identity plugin, in turn with one through the same model in ONNX Runtime."""
+
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import grpc
+import models
+import numpy as np
+from bench import generator, h2load
+from bench.load import Server, successes
+from bench.process import TOOLS
+from bench.report import table, target
+from daemon import Daemon
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+ROUNDS = 7
+SECONDS_OF_A_ROUND = 1.2
+# Connections, and streams of each.
+SHAPES = [(1, 1), (4, 16)]
+# Elements of a row, of 4 bytes.
+WIDTHS = {"256 B": 64, "150 kB": 37_632}
+PLUGIN, ONNX = "plugin", "ONNX"
+LIMIT = 1.15
+
+
+def run():
+    """Prints the table; returns the lines about the targets."""
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = Path(scratch)
+        repository = models.Repository(scratch / "repository")
+        for width in WIDTHS.values():
+            add(repository, width)
+        backends = scratch / "backends"
+        stage(backends, "identity")
+        flags = [f"--model-repository={repository.folder}", f"--backend-directory={backends}"]
+        with Daemon(flags, scratch / "nerite.log") as daemon:
+            daemon.wait_ready()
+            results = {
+                (size, shape): measure(daemon, width, shape, scratch)
+                for size, width in WIDTHS.items()
+                for shape in SHAPES
+            }
+    show(results)
+    return [
+        target(f"CPU at {connections}×{streams}, {size}, as a multiple of ONNX's", ratio(runs), LIMIT, "")
+        for (size, (connections, streams)), runs in results.items()
+    ]
+
+
+def stage(backends, name):
+    """Puts a plugin of the workspace where the daemon looks for it."""
+    library = f"libtriton_{name}.so"
+    (backends / name).mkdir(parents=True)
+    (backends / name / library).symlink_to((TOOLS / library).resolve())
+
+
+def add(repository, width):
+    """The two models of that width, which differ in their backends alone."""
+    tensors = [("INPUT0", "FP32", [width])], [("OUTPUT0", "FP32", [width])]
+    for backend in (PLUGIN, ONNX):
+        name = model_name(backend, width)
+        config = models.config(name, *tensors, 64, "dynamic_batching { } instance_group { count: 2 }")
+        if backend == PLUGIN:
+            repository.add(name, config=config.replace('"onnxruntime"', '"identity"'))
+        else:
+            repository.add(name, models.identity("FP32", [-1, width]), config)
+
+
+def model_name(backend, width):
+    """The name of the model of that width."""
+    return f"{backend.lower()}_{width}"
+
+
+def measure(daemon, width, shape, scratch):
+    """Rounds of one run for each backend, in turn; the first finds out how many requests fill a round."""
+    log = scratch / "requests.log"
+    servers, counts = {}, {}
+    for backend in (PLUGIN, ONNX):
+        message = request(model_name(backend, width), width)
+        check(daemon, message)
+        body = scratch / f"{backend}.body"
+        body.write_bytes(generator.frame(message.SerializeToString()))
+        servers[backend] = Server(daemon.grpc_port, daemon.process.pid, body)
+        probe = h2load.drive(servers[backend], shape, 1_000, body, log)
+        counts[backend] = max(1_000, int(probe.rate * SECONDS_OF_A_ROUND))
+    runs = {backend: [] for backend in servers}
+    before = successes(daemon)
+    for _ in range(ROUNDS):
+        for backend, server in servers.items():
+            runs[backend].append(h2load.drive(server, shape, counts[backend], server.body, log))
+    # h2load does not see a gRPC status; the daemon's own count shows that every request was served.
+    expected, served = ROUNDS * sum(counts.values()), successes(daemon) - before
+    if served != expected:
+        raise RuntimeError(f"{expected} requests were sent, and the daemon counts {served} successes")
+    return runs
+
+
+def request(model, width):
+    """A row."""
+    message = service_pb2.ModelInferRequest(model_name=model)
+    message.inputs.add(name="INPUT0", datatype="FP32", shape=[1, width])
+    message.raw_input_contents.append(np.arange(width, dtype=np.float32).tobytes())
+    return message
+
+
+def check(daemon, message):
+    """Raises unless the answer is the request's own row."""
+    with grpc.insecure_channel(daemon.url) as channel:
+        answer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message)
+    if answer.raw_output_contents[0] != message.raw_input_contents[0]:
+        raise RuntimeError(f"{message.model_name} does not answer with what it was given")
+
+
+def show(results):
+    """The table."""
+    rows = []
+    for (size, (connections, streams)), runs in results.items():
+        for backend in (ONNX, PLUGIN):
+            rate, p50, p99, cpu = (median(column) for column in zip(*runs[backend]))
+            numbers = [f"{rate:,.0f}", f"{p50:,.0f}", f"{p99:,.0f}", f"{cpu:.1f}"]
+            ratios = [f"{ratio(runs):.2f}" if backend == PLUGIN else ""]
+            rows.append([f"{size}  {connections}×{streams}  {backend}", *numbers, *ratios])
+    header = ["requests/s", "p50 µs", "p99 µs", "CPU µs/request", "to ONNX"]
+    table([f"median of {ROUNDS} rounds", *header], rows)
+
+
+def ratio(runs):
+    """The middle of the rounds' ratios of the plugin's CPU time to ONNX Runtime's, each within its round."""
+    return median(plugin.cpu / onnx.cpu for plugin, onnx in zip(runs[PLUGIN], runs[ONNX]))
