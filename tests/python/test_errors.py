@@ -283,12 +283,6 @@ def test_a_call_that_is_not_served_yet_says_so(stub, call):
     assert len(text) > 10
 
 
-def test_the_stream_that_is_not_served_yet_says_so(stub):
-    code, text = fault(lambda: list(stub.ModelStreamInfer(iter([simple()]))))
-    assert code == "UNIMPLEMENTED"
-    assert len(text) > 10
-
-
 def test_a_model_whose_versions_are_not_ready_says_which_way(serve, repository):
     repository.add("good", models.identity("FP32", ["b", 4]))
     repository.add("broken", b"not a model")

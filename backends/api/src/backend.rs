@@ -93,8 +93,30 @@ pub enum InstanceKind {
 }
 
 /// One executor of a model. The server calls it from one thread at a time, not always the same.
+///
+/// One that cannot execute any more is dropped, and another is made in its place by [`Model::instance`], on a thread that
+/// may block: at once, and again with longer and longer pauses while that fails. So it is with one that panics.
 pub trait Instance: Send {
-    /// Executes a batch. Returning frees the instance, not the requests: they may live on, on any thread, until they
-    /// are answered and dropped.
-    fn execute(&mut self, batch: Batch);
+    /// Executes a batch, and says what that tells of the instance. Returning frees the instance, not the requests: they
+    /// may live on, on any thread, until they are answered and dropped.
+    fn execute(&mut self, batch: Batch) -> Condition;
+
+    /// Whether it can execute; asked, on a thread that may block, where an execution made that doubtful. `None` if its
+    /// engine has no way to tell: it is then made anew when executions in a row do not remove the doubt.
+    fn ready(&mut self) -> Option<Result<(), BackendError>> {
+        None
+    }
+}
+
+/// What an execution tells of the instance that it was done by. Mistakes of callers tell nothing of it, and neither does a
+/// request that fails beside others that do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing speaks against it.
+    Sound,
+    /// Every request failed, for that reason, as it would if the instance could not execute any more; it may as well be
+    /// the requests' fault. [`Instance::ready`] is asked.
+    Doubtful(BackendError),
+    /// It cannot execute any more, for that reason.
+    Broken(BackendError),
 }

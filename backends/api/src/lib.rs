@@ -32,7 +32,7 @@ mod tensor;
 mod trace;
 
 pub use aligned::AlignedBytes;
-pub use backend::{Artifact, Backend, Instance, InstanceKind, InstanceSpec, Model};
+pub use backend::{Artifact, Backend, Condition, Instance, InstanceKind, InstanceSpec, Model};
 pub use batch::{Batch, Executions, Phases};
 pub use batched::Batched;
 pub use buffer::{Buffer, Data};

@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let (mut with, mut without, mut making) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        with.push(per_run(|| instance.execute(Batch::from(request()))));
+        with.push(per_run(|| drop(instance.execute(Batch::from(request())))));
         making.push(per_run(|| drop(Batch::from(request()))));
         without.push(per_run(|| bare.run()));
     }

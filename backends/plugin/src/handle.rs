@@ -40,7 +40,6 @@ pub(crate) enum Kind {
     Output,
     ResponseFactory,
     ModelInstanceResponseStatistics,
-    State,
 }
 
 /// Objects that plugins hold handles to.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use nerite_backend::{
-    BackendError, Batch, Executions, Instance, InstanceKind, InstanceSpec, Request as Asked,
+    BackendError, Batch, Condition, Executions, Instance, InstanceKind, InstanceSpec, Request as Asked,
 };
 use nerite_plugin_abi as abi;
 use nerite_plugin_abi::InstanceGroupKind;
@@ -100,7 +100,7 @@ impl Executing {
     }
 
     /// Hands the requests to the plugin. What it does not take is answered.
-    fn hand_over(&self, requests: Vec<Asked>) {
+    fn hand_over(&self, requests: Vec<Asked>) -> Condition {
         let instance = &self.instance;
         let backend = &instance.model.backend;
         let mut handles: SmallVec<[*mut abi::Request; 8]> = SmallVec::with_capacity(requests.len());
@@ -112,7 +112,7 @@ impl Executing {
         }
         let count = u32::try_from(handles.len()).unwrap_or(u32::MAX);
         if count == 0 {
-            return;
+            return Condition::Sound;
         }
         instance.tally.begin();
         let given = handles.clone();
@@ -121,9 +121,15 @@ impl Executing {
             // SAFETY: the entry point of the plugin, with an array of so many requests, which are the plugin's from here on.
             error::take(unsafe { (backend.library.execute)(instance.handle(), handles.as_mut_ptr(), count) })
         };
-        if let Err(problem) = outcome {
-            self.take_back(&given, &problem);
+        if let Err(problem) = &outcome {
+            self.take_back(&given, problem);
         }
+        if !instance.tally.is_broken(count) {
+            return Condition::Sound;
+        }
+        Condition::Doubtful(outcome.err().unwrap_or_else(|| {
+            BackendError::internal("every request of its last batch failed, and not by its callers' fault")
+        }))
     }
 
     /// The plugin returned an error, and so the requests are the server's.
@@ -179,8 +185,13 @@ impl Executing {
 }
 
 impl Instance for Executing {
-    fn execute(&mut self, batch: Batch) {
-        self.hand_over(batch.into_requests());
+    fn execute(&mut self, batch: Batch) -> Condition {
+        self.hand_over(batch.into_requests())
+    }
+
+    fn ready(&mut self) -> Option<Result<(), BackendError>> {
+        let ready = self.instance.model.backend.library.ready?;
+        Some(self.instance.call(Some(ready)))
     }
 }
 

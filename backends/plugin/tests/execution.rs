@@ -1,4 +1,5 @@
 //! Plugins in C that are given requests.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

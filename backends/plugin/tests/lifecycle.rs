@@ -1,4 +1,5 @@
 //! How plugins are loaded, initialised and finalised.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

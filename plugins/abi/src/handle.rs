@@ -58,6 +58,8 @@ handles! {
     Model;
     /// `TRITONBACKEND_ModelInstance`: what executes a model, one batch after another.
     ModelInstance;
+    /// `TRITONBACKEND_ModelInstanceResponseStatistics`: when one response of several was made.
+    ModelInstanceResponseStatistics;
     /// `TRITONBACKEND_Batcher`: what a plugin's own rules of batching keep for a model; the plugin makes it.
     Batcher;
     /// `TRITONBACKEND_Request`: one request of a batch.
@@ -68,8 +70,6 @@ handles! {
     State;
     /// `TRITONBACKEND_ResponseFactory`: makes responses to a request, also after the request was released.
     ResponseFactory;
-    /// `TRITONBACKEND_ModelInstanceResponseStatistics`: what a plugin says of how a response was made.
-    ModelInstanceResponseStatistics;
     /// `TRITONBACKEND_Response`: a response on its way.
     Response;
     /// `TRITONBACKEND_Output`: an output of a response.

@@ -31,12 +31,13 @@ impl Batch {
     /// The server called the execution of that instance with these requests, and nobody else releases them.
     pub(crate) unsafe fn new(
         instance: NonNull<abi::ModelInstance>,
-        handles: &[NonNull<abi::Request>],
+        handles: &[*mut abi::Request],
         batches: bool,
     ) -> Batch {
         let begins = clock::now();
+        let handles = handles.iter().filter_map(|&handle| NonNull::new(handle));
         // SAFETY: the caller's promise.
-        let requests = handles.iter().map(|&handle| unsafe { Request::new(handle, instance, begins) });
+        let requests = handles.map(|handle| unsafe { Request::new(handle, instance, begins) });
         let requests: Vec<Request> = requests.collect();
         let rows = if batches { requests.iter().map(Request::rows).sum() } else { requests.len() as u64 };
         Batch { instance, requests, rows, times: Times::of_all(begins, 0) }

@@ -1,13 +1,17 @@
 //! The clock of the statistics.
 
-use rustix::time::{ClockId, clock_gettime};
+#![allow(unsafe_code)]
 
-/// Nanoseconds of the steady clock, as the API wants its timestamps.
+use libc::{CLOCK_MONOTONIC, clock_gettime, timespec};
+
+/// Nanoseconds of the steady clock, as the API wants its timestamps: the standard library does not give its numbers out.
 #[inline]
 pub(crate) fn now() -> u64 {
-    let time = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.wrapping_mul(1_000_000_000).wrapping_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+    let mut time = timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the clock is written where there is room for it; it exists on all systems that the API does.
+    unsafe { clock_gettime(CLOCK_MONOTONIC, &mut time) };
+    let [seconds, nanoseconds] = [time.tv_sec, time.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
 }
 
 /// When the steps of an execution were.

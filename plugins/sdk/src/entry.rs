@@ -278,11 +278,13 @@ pub unsafe fn execute<M: Model>(
         // SAFETY: the server does not finalise the instance before this returns.
         let state = unsafe { instance_state::<M>(instance) }?;
         let requests = some(requests)?;
-        // SAFETY: the server passes so many pointers, none of them null, and leaves them alone until this returns.
+        // SAFETY: the server passes so many pointers and leaves them alone until this returns.
         let requests = unsafe { slice::from_raw_parts(requests.as_ptr(), request_count as usize) };
-        let requests = requests.iter().map(|&request| some(request)).collect::<Result<Vec<_>>>()?;
+        if requests.iter().any(|request| request.is_null()) {
+            return Err(Error::internal("the server passed a null request"));
+        }
         // SAFETY: the server hands the requests over by this call, which returns no error from here on.
-        let mut batch = unsafe { Batch::new(handle, &requests, state.batches) };
+        let mut batch = unsafe { Batch::new(handle, requests, state.batches) };
         let executed = catch(|| {
             // One that panicked is used again where the server does not replace it; nothing else is left in Triton.
             let mut instance = state.instance.lock().unwrap_or_else(PoisonError::into_inner);

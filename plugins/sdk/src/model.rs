@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub struct ModelContext<'a> {
     version: u64,
     directory: &'a Path,
     config: Config,
+    completed: OnceCell<Config>,
 }
 
 impl<'a> ModelContext<'a> {
@@ -60,7 +62,8 @@ impl<'a> ModelContext<'a> {
         }
         // SAFETY: the model is alive.
         let config = unsafe { read_config(handle) }?;
-        Ok(ModelContext { handle, name, version, directory: Path::new(directory), config })
+        let (directory, completed) = (Path::new(directory), OnceCell::new());
+        Ok(ModelContext { handle, name, version, directory, config, completed })
     }
 
     /// The model's name.
@@ -83,9 +86,9 @@ impl<'a> ModelContext<'a> {
         self.directory.join(self.version.to_string())
     }
 
-    /// The configuration.
+    /// The configuration; after [`complete`](ModelContext::complete) the completed one.
     pub fn config(&self) -> &Config {
-        &self.config
+        self.completed.get().unwrap_or(&self.config)
     }
 
     /// Whether inputs, outputs and largest batch are to be completed where the configuration leaves them out.
@@ -96,20 +99,20 @@ impl<'a> ModelContext<'a> {
         Ok(wanted)
     }
 
-    /// Completes the configuration, where that is [wanted](ModelContext::wants_completion): the server takes inputs,
-    /// outputs, largest batch and scheduling of it, and adds its own defaults.
-    pub fn complete(&mut self, config: &Value) -> Result<()> {
+    /// Completes the configuration, where that is [wanted](ModelContext::wants_completion), at most once: of what is
+    /// passed, the server takes inputs, outputs, largest batch and scheduling, and adds its own defaults.
+    pub fn complete(&self, config: &Value) -> Result<()> {
         let message = Message::of(config)?;
         // SAFETY: the model is being initialised, and the message lives until after the call, which copies it.
-        unsafe {
+        let config = unsafe {
             check(sys::TRITONBACKEND_ModelSetConfig(
                 self.handle.as_ptr(),
                 MODEL_CONFIG_VERSION,
                 message.raw(),
             ))?;
-            self.config = read_config(self.handle)?;
-        }
-        Ok(())
+            read_config(self.handle)?
+        };
+        self.completed.set(config).map_err(|_| Error::internal("the backend completes a configuration twice"))
     }
 
     /// What the server's command line says to the backend (`--backend-config=NAME,SETTING=VALUE`), by setting.

@@ -25,7 +25,10 @@ impl Threads {
     /// Starts one. A panic ends that thread alone.
     pub fn spawn(&self, work: impl FnOnce() + Send + 'static) -> Result<()> {
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
-        handles.retain(|handle| !handle.is_finished());
+        // Joined rather than forgotten: what is finished may still be about to leave the library's code.
+        for ended in handles.extract_if(.., |handle| handle.is_finished()) {
+            drop(ended.join());
+        }
         handles.push(Builder::new().name("plugin".to_owned()).spawn(work)?);
         Ok(())
     }

@@ -116,6 +116,8 @@ pub struct Statistics {
     pub compute_infer: Timed,
     /// Time spent on outputs, of requests answered; each counts its whole batch's.
     pub compute_output: Timed,
+    /// Until the first response, of requests of decoupled models. Those of others have one alone.
+    first_response: Timed,
     received: AtomicU64,
     failures: [AtomicU64; FailureReason::ALL.len()],
     inferences: AtomicU64,
@@ -125,6 +127,7 @@ pub struct Statistics {
     batches: Mutex<BTreeMap<u32, BatchStatistics>>,
     dispatches: [AtomicU64; DispatchReason::ALL.len()],
     inline: AtomicU64,
+    restarts: AtomicU64,
     /// Quantiles of every phase, if anybody wants them.
     summaries: Option<Summaries>,
     /// Examples among the requests that were traced. Made with the first one.
@@ -168,6 +171,16 @@ impl Statistics {
         }
     }
 
+    /// A request of a decoupled model has its first response.
+    pub(crate) fn first_responded(&self, after: Duration) {
+        self.first_response.add(after);
+    }
+
+    /// How long requests took until their first response, where a model gives many.
+    pub fn first_response(&self) -> &Timed {
+        &self.first_response
+    }
+
     /// Accounts for a failed request that was known for `after`.
     pub fn failed(&self, reason: FailureReason, after: Duration) {
         self.failures[reason as usize].fetch_add(1, Relaxed);
@@ -180,6 +193,11 @@ impl Statistics {
         if inline {
             self.inline.fetch_add(1, Relaxed);
         }
+    }
+
+    /// An instance that could not execute any more was made anew.
+    pub(crate) fn restarted(&self) {
+        self.restarts.fetch_add(1, Relaxed);
     }
 
     /// The latest exemplar of each of the buckets of [`Statistics::success`] that has one.
@@ -212,6 +230,11 @@ impl Statistics {
     /// How many batches began to be executed for that reason.
     pub fn dispatches(&self, reason: DispatchReason) -> u64 {
         self.dispatches[reason as usize].load(Relaxed)
+    }
+
+    /// How many instances were made anew because they could not execute any more.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Relaxed)
     }
 
     /// How many batches began to be executed on a thread of the network.

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use crate::admission::Admitted;
 use crate::changes::Changes;
 use crate::execution::{
-    Activity, Answer, Call, Ledger, Open, Placed, Responses, Room, Scheduler, Stall, Ticket, open,
+    Activity, Answer, Call, Ledger, Mending, Open, Placed, Responses, Room, Scheduler, Stall, Ticket, open,
     open_for_many,
 };
 use crate::model::ModelSpec;
@@ -69,15 +69,20 @@ impl ModelVersion {
         self.scheduler.pending()
     }
 
-    /// Whether its instances can be counted on: some are left, and none has been executing for longer than it may. Takes no
-    /// lock.
+    /// Whether its instances can be counted on: some can execute, and none has been executing for longer than it may. Takes
+    /// no lock.
     pub fn is_sound(&self) -> bool {
         self.scheduler.is_sound()
     }
 
-    /// Whether no instance is left, because the engine could not make others in the place of those that panicked.
-    pub fn is_lost(&self) -> bool {
-        self.scheduler.is_lost()
+    /// Whether no instance can execute: all are to be made anew. Takes no lock.
+    pub fn is_outage(&self) -> bool {
+        self.scheduler.is_outage()
+    }
+
+    /// The instances that cannot execute and are made anew. Takes no lock where there is none.
+    pub fn mendings(&self) -> Vec<Mending> {
+        self.scheduler.mendings()
     }
 
     /// What the queue and the instances are at.

@@ -86,6 +86,19 @@ impl Share {
         self.bytes.fetch_add(bytes, Relaxed);
         Ok(())
     }
+
+    /// The share of something else, with nothing in flight yet.
+    pub(crate) fn beside(&self) -> Share {
+        self.inflight.call()
+    }
+
+    /// Makes so many of its bytes another's, or all that it has.
+    pub(crate) fn split(&mut self, bytes: usize) -> Share {
+        let mine = self.bytes.get_mut();
+        let bytes = bytes.min(*mine);
+        *mine -= bytes;
+        Share { inflight: Arc::clone(&self.inflight), requests: 0, bytes: AtomicUsize::new(bytes) }
+    }
 }
 
 impl Drop for Share {
@@ -163,6 +176,19 @@ mod tests {
         assert_eq!((inflight.requests(), inflight.bytes()), (0, 40));
         two.add(60).unwrap();
         drop(two);
+        assert_eq!(inflight.bytes(), 0);
+    }
+
+    #[test]
+    fn bytes_that_become_anothers_go_with_that() {
+        let inflight = limited(0, 100);
+        let mut all = inflight.call();
+        all.add(100).unwrap();
+        let some = all.split(30);
+        assert_eq!(inflight.bytes(), 100);
+        drop(all);
+        assert_eq!(inflight.bytes(), 30);
+        drop(some);
         assert_eq!(inflight.bytes(), 0);
     }
 

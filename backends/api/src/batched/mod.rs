@@ -11,8 +11,8 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::{
-    BackendError, Batch, Compute, Executions, Instance, InstanceSpec, Outputs, Phases, Request, Response,
-    Run, Slots,
+    BackendError, Batch, Compute, Condition, Executions, Instance, InstanceSpec, Outputs, Phases, Request,
+    Response, Run, Slots,
 };
 use gather::Gather;
 
@@ -104,13 +104,15 @@ impl<C: Compute> Batched<C> {
 }
 
 impl<C: Compute> Instance for Batched<C> {
-    fn execute(&mut self, batch: Batch) {
+    /// A computation that fails has failed on its inputs: these engines have nothing that could break.
+    fn execute(&mut self, batch: Batch) -> Condition {
         let mut requests = batch.into_requests();
         if requests.len() > 1 {
             self.execute_together(requests);
         } else if let Some(request) = requests.pop() {
             self.execute_alone(request);
         }
+        Condition::Sound
     }
 }
 

@@ -1,6 +1,6 @@
 //! Plugins in C, compiled for the tests, and what stands for the server.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

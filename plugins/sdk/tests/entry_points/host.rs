@@ -8,14 +8,17 @@ use std::sync::{Arc, Mutex};
 
 use nerite_plugin::entry::abi;
 use nerite_plugin::entry::abi::{
-    DataType, ErrorCode, InstanceGroupKind, LogLevel, MemoryType, ParameterType,
+    DataType, ErrorCode, InstanceGroupKind, LogLevel, MemoryType, MetricKind, ParameterType,
 };
 
 /// What was called that matters, in order, as text.
 pub type Calls = Arc<Mutex<Vec<String>>>;
 
+/// What is called of metrics, of which one test makes any.
+pub static METRICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 pub struct Model {
-    pub config: &'static str,
+    pub config: String,
     pub state: *mut c_void,
 }
 
@@ -36,7 +39,6 @@ pub struct Request {
 struct Response {
     request: &'static str,
     /// Boxed, since the SDK points to them.
-    #[allow(clippy::vec_box)]
     outputs: Vec<Box<Output>>,
     calls: Calls,
 }
@@ -64,7 +66,7 @@ impl Request {
     }
 }
 
-fn note(calls: &Calls, call: String) -> *mut abi::Error {
+fn note(calls: &Mutex<Vec<String>>, call: String) -> *mut abi::Error {
     calls.lock().unwrap().push(call);
     ptr::null_mut()
 }
@@ -128,10 +130,43 @@ api! {
     fn TRITONSERVER_MessageSerializeToJson(
         message: *mut abi::Message, base: *mut *const c_char, size: *mut usize,
     ) -> *mut abi::Error {
-        let config = (*message.cast::<Model>()).config;
+        let config = &(&*message.cast::<Model>()).config;
         *base = config.as_ptr().cast();
         *size = config.len();
         ptr::null_mut()
+    }
+
+    fn TRITONSERVER_ParameterNew(
+        name: *const c_char, _kind: ParameterType, value: *const c_void,
+    ) -> *mut abi::Parameter {
+        Box::into_raw(Box::new(format!("{}={}", str_of(name), str_of(value.cast())))).cast()
+    }
+    fn TRITONSERVER_ParameterDelete(parameter: *mut abi::Parameter) {
+        drop(Box::from_raw(parameter.cast::<String>()));
+    }
+    fn TRITONSERVER_MetricFamilyNew(
+        family: *mut *mut abi::MetricFamily, _kind: MetricKind, name: *const c_char, _description: *const c_char,
+    ) -> *mut abi::Error {
+        *family = Box::into_raw(Box::new(str_of(name).to_owned())).cast();
+        ptr::null_mut()
+    }
+    fn TRITONSERVER_MetricFamilyDelete(family: *mut abi::MetricFamily) -> *mut abi::Error {
+        note(&METRICS, format!("{} is deleted", Box::from_raw(family.cast::<String>())))
+    }
+    fn TRITONSERVER_MetricNew(
+        metric: *mut *mut abi::Metric, family: *mut abi::MetricFamily, labels: *mut *const abi::Parameter, count: u64,
+    ) -> *mut abi::Error {
+        let labels = std::slice::from_raw_parts(labels, count as usize).iter();
+        let labels: Vec<&str> = labels.map(|label| (&*label.cast::<String>()).as_str()).collect();
+        let name = &*family.cast::<String>();
+        *metric = Box::into_raw(Box::new(format!("{name} {}", labels.join(" ")))).cast();
+        ptr::null_mut()
+    }
+    fn TRITONSERVER_MetricDelete(metric: *mut abi::Metric) -> *mut abi::Error {
+        note(&METRICS, format!("{} is deleted", Box::from_raw(metric.cast::<String>())))
+    }
+    fn TRITONSERVER_MetricIncrement(metric: *mut abi::Metric, value: f64) -> *mut abi::Error {
+        note(&METRICS, format!("{} grows by {value}", &*metric.cast::<String>()))
     }
 
     fn TRITONBACKEND_ApiVersion(major: *mut u32, minor: *mut u32) -> *mut abi::Error {
@@ -219,6 +254,47 @@ api! {
         note(&(*instance.cast::<Instance>()).calls.clone(), format!("a batch of {rows} is counted"))
     }
 
+    fn TRITONBACKEND_RequestId(_request: *mut abi::Request, id: *mut *const c_char) -> *mut abi::Error {
+        *id = ptr::null();
+        ptr::null_mut()
+    }
+    fn TRITONBACKEND_RequestCorrelationId(_request: *mut abi::Request, _id: *mut u64) -> *mut abi::Error {
+        failure("the correlation id is a text")
+    }
+    fn TRITONBACKEND_RequestCorrelationIdString(
+        _request: *mut abi::Request, id: *mut *const c_char,
+    ) -> *mut abi::Error {
+        *id = c"sequence".as_ptr();
+        ptr::null_mut()
+    }
+    fn TRITONBACKEND_RequestFlags(_request: *mut abi::Request, flags: *mut u32) -> *mut abi::Error {
+        *flags = 2;
+        ptr::null_mut()
+    }
+    fn TRITONBACKEND_InferenceRequestTimeoutMicroseconds(
+        _request: *mut abi::Request, timeout: *mut u64,
+    ) -> *mut abi::Error {
+        *timeout = 1500;
+        ptr::null_mut()
+    }
+    fn TRITONBACKEND_RequestIsCancelled(_request: *mut abi::Request, cancelled: *mut bool) -> *mut abi::Error {
+        *cancelled = true;
+        ptr::null_mut()
+    }
+    fn TRITONBACKEND_RequestInputCount(_request: *mut abi::Request, count: *mut u32) -> *mut abi::Error {
+        *count = 1;
+        ptr::null_mut()
+    }
+    fn TRITONBACKEND_RequestOutputCount(_request: *mut abi::Request, count: *mut u32) -> *mut abi::Error {
+        *count = 1;
+        ptr::null_mut()
+    }
+    fn TRITONBACKEND_RequestOutputName(
+        _request: *mut abi::Request, _index: u32, name: *mut *const c_char,
+    ) -> *mut abi::Error {
+        *name = c"y".as_ptr();
+        ptr::null_mut()
+    }
     fn TRITONBACKEND_RequestInputByIndex(
         request: *mut abi::Request, index: u32, input: *mut *mut abi::Input,
     ) -> *mut abi::Error {
@@ -363,28 +439,12 @@ macro_rules! unused {
 
 unused! {
     TRITONSERVER_MessageNewFromSerializedJson
-    TRITONSERVER_ParameterNew
-    TRITONSERVER_ParameterDelete
-    TRITONSERVER_MetricFamilyNew
-    TRITONSERVER_MetricFamilyDelete
-    TRITONSERVER_MetricNew
-    TRITONSERVER_MetricDelete
-    TRITONSERVER_MetricIncrement
     TRITONSERVER_MetricSet
     TRITONSERVER_MetricValue
     TRITONBACKEND_BackendConfig
     TRITONBACKEND_ModelAutoCompleteConfig
     TRITONBACKEND_ModelSetConfig
     TRITONBACKEND_ModelBackend
-    TRITONBACKEND_RequestId
-    TRITONBACKEND_RequestCorrelationId
-    TRITONBACKEND_RequestCorrelationIdString
-    TRITONBACKEND_RequestFlags
-    TRITONBACKEND_InferenceRequestTimeoutMicroseconds
-    TRITONBACKEND_RequestIsCancelled
-    TRITONBACKEND_RequestInputCount
-    TRITONBACKEND_RequestOutputCount
-    TRITONBACKEND_RequestOutputName
     TRITONBACKEND_ResponseSetStringParameter
     TRITONBACKEND_ResponseSetIntParameter
     TRITONBACKEND_ResponseSetBoolParameter

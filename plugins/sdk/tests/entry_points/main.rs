@@ -2,20 +2,23 @@
 
 #![allow(unsafe_code)]
 // All of this is a test, its backend and its server as well.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::vec_box)]
 
 mod host;
 
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use host::{Calls, Request, read};
 use nerite_plugin::entry::{self, abi};
 use nerite_plugin::{
-    Batch, Error, ErrorCode, Instance, InstanceContext, Model, ModelContext, Parameter, Result,
+    Batch, CorrelationId, Error, ErrorCode, Instance, InstanceContext, MetricFamily, MetricKind, Model,
+    ModelContext, Parameter, Result, Threads,
 };
 
 /// What an execution does is said by the model's parameter `does`.
@@ -86,6 +89,17 @@ impl Instance for Executor {
                 assert_eq!(batch[0].parameter("said")?, Some(Parameter::String("words")));
                 assert_eq!(batch[0].parameter("unsaid")?, None);
             }
+            "read" => {
+                let request = &batch[0];
+                assert_eq!(request.id()?, "");
+                assert_eq!(request.correlation_id()?, CorrelationId::Text("sequence"));
+                assert_eq!((request.starts_sequence()?, request.ends_sequence()?), (false, true));
+                assert_eq!(request.timeout()?, Some(Duration::from_micros(1500)));
+                assert!(request.is_cancelled()?);
+                assert_eq!(request.input_count()?, 1);
+                assert!(request.wants("y") && !request.wants("x"));
+                request.fail(&Error::cancelled());
+            }
             "send two" => {
                 let mut sender = batch[0].sender()?;
                 for number in [1.0, 2.0_f32] {
@@ -135,16 +149,15 @@ static LATER: Mutex<Option<mpsc::Sender<Receiver<()>>>> = Mutex::new(None);
 struct Loaded {
     model: Box<host::Model>,
     instance: Box<host::Instance>,
+    /// Kept until all is finalised, since some backends hold them.
+    requests: Vec<Box<Request>>,
     calls: Calls,
 }
 
-fn config(does: &str) -> &'static str {
-    let json = format!(r#"{{"max_batch_size": 4, "parameters": {{"does": {{"string_value": "{does}"}}}}}}"#);
-    String::leak(json)
-}
-
 fn model(does: &str) -> Box<host::Model> {
-    Box::new(host::Model { config: config(does), state: ptr::null_mut() })
+    let config =
+        format!(r#"{{"max_batch_size": 4, "parameters": {{"does": {{"string_value": "{does}"}}}}}}"#);
+    Box::new(host::Model { config, state: ptr::null_mut() })
 }
 
 fn load(does: &str) -> Loaded {
@@ -157,7 +170,7 @@ fn load(does: &str) -> Loaded {
         assert_eq!(read(entry::model_initialize::<Sample>(handle.cast())), None);
         assert_eq!(read(entry::instance_initialize::<Sample>(ptr::from_mut(&mut *instance).cast())), None);
     }
-    Loaded { model, instance, calls }
+    Loaded { model, instance, requests: Vec::new(), calls }
 }
 
 impl Loaded {
@@ -175,10 +188,10 @@ impl Loaded {
         let mut handles: Vec<*mut abi::Request> =
             requests.iter_mut().map(|request| request.handle()).collect();
         let count = u32::try_from(handles.len()).unwrap();
-        // SAFETY: as above; the requests are kept for ever, since some backends hold them.
+        // SAFETY: as above.
         let error = unsafe { entry::execute::<Sample>(self.handle(), handles.as_mut_ptr(), count) };
         assert_eq!(read(error), None);
-        std::mem::forget(requests);
+        self.requests.extend(requests);
         self.told()
     }
 
@@ -193,12 +206,22 @@ impl Loaded {
 
     /// What is called when all is finalised.
     fn unload(mut self) -> Vec<String> {
+        self.finalize();
+        self.told()
+    }
+
+    fn finalize(&mut self) {
         // SAFETY: as above.
         unsafe {
             assert_eq!(read(entry::instance_finalize::<Sample>(self.handle())), None);
             assert_eq!(read(entry::model_finalize::<Sample>(ptr::from_mut(&mut *self.model).cast())), None);
         }
-        self.told()
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        self.finalize();
     }
 }
 
@@ -307,6 +330,24 @@ fn parameters_are_found_by_name() {
 }
 
 #[test]
+fn what_the_client_said_is_read() {
+    let told = load("read").execute(&[&[1.0]]);
+    assert_eq!(told[0], "a is sent flags 1 and the error \"the request was cancelled\"");
+}
+
+#[test]
+fn a_family_outlives_its_metrics() {
+    let family = MetricFamily::new(MetricKind::COUNTER, "things", "how many things").unwrap();
+    let metric = family.metric(&[("model", "m"), ("kind", "k")]).unwrap();
+    drop(family);
+    metric.increment(2.0).unwrap();
+    drop(metric);
+    let expected =
+        ["things model=m kind=k grows by 2", "things model=m kind=k is deleted", "things is deleted"];
+    assert_eq!(*host::METRICS.lock().unwrap(), expected);
+}
+
+#[test]
 fn a_sender_says_once_that_no_more_comes() {
     for (does, sent) in [
         (
@@ -350,6 +391,23 @@ fn a_sender_outlives_its_request_on_another_thread() {
         std::thread::yield_now();
     }
     assert_eq!(told, ["a is sent flags 0 and ", "a is sent flags 1", "a's factory is deleted"]);
+}
+
+#[test]
+fn threads_end_before_their_owner() {
+    let (go, gone) = mpsc::channel();
+    let (threads, ended) = (Threads::new(), Arc::new(AtomicBool::new(false)));
+    let its_end = Arc::clone(&ended);
+    threads
+        .spawn(move || {
+            gone.recv().unwrap();
+            its_end.store(true, Ordering::Relaxed);
+        })
+        .unwrap();
+    threads.spawn(|| panic!("a panic ends one thread alone")).unwrap();
+    go.send(()).unwrap();
+    drop(threads);
+    assert!(ended.load(Ordering::Relaxed));
 }
 
 #[test]

@@ -150,6 +150,11 @@ impl Account {
         self.settled.load(Ordering::Acquire)
     }
 
+    /// The first of many responses is about to be sent.
+    pub(super) fn first_responded(&self) {
+        self.ledger.statistics().first_responded(self.received.elapsed());
+    }
+
     /// Adds to the account what there is to add.
     pub(super) fn settle(&self, entry: Option<Entry>) {
         let Some(Entry { at, outcome }) = entry else { return };

@@ -2,13 +2,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use nerite_backend::{BackendError, Batch, Code, TracedBatch};
+use nerite_backend::{Batch, Condition, TracedBatch};
 
-use super::executor::Lost;
+use super::mend::Mend;
 use super::pace::Place;
 use super::scheduler::Look;
 use super::state::{Assignment, Expired, State};
-use super::{Executor, Job, Scheduler};
+use super::{Errand, Executor, Job, Scheduler};
 use crate::sync::MutexGuard;
 
 /// A call to a thread: there is something to execute, and an instance to do it.
@@ -20,7 +20,6 @@ struct Execution {
     began: Instant,
     ended: Instant,
     requests: usize,
-    seat: usize,
 }
 
 impl Dispatch {
@@ -49,7 +48,7 @@ impl Dispatch {
         }
         drop(state);
         let machinery = Arc::clone(&self.0.machinery);
-        machinery.threads.run(self);
+        machinery.threads.run(Errand::Dispatch(self));
     }
 
     fn work_through(&self, place: Place) {
@@ -64,20 +63,20 @@ impl Dispatch {
     /// Executes a batch on this thread; the next one, if this thread is to take it.
     fn execute(&self, assignment: Assignment, place: Place) -> Option<Assignment> {
         let Dispatch(scheduler) = self;
-        let Assignment { executor, mut requests, reason, alarm } = assignment;
+        let Assignment { mut executor, mut requests, reason, alarm } = assignment;
         if let Some(at) = alarm {
             scheduler.set_alarm(at);
         }
         // The last look: who gave up by now is not executed.
         requests.retain(|request| !request.cancel().is_cancelled());
         TracedBatch::note(&requests);
-        let (count, seat) = (requests.len(), executor.seat());
+        let count = requests.len();
         let began = scheduler.machinery.clock.now();
-        let executed = match count {
-            0 => Ok(executor),
+        let condition = match count {
+            0 => Condition::Sound,
             _ => {
                 scheduler.statistics.dispatched(reason, place == Place::Inline);
-                executor.execute(Batch::new(requests), &**scheduler.engine_model())
+                executor.execute(Batch::new(requests))
             }
         };
         let ended = scheduler.machinery.clock.now();
@@ -86,61 +85,68 @@ impl Dispatch {
         if place == Place::Pool && scheduler.combines {
             thread::yield_now();
         }
-        self.finished(executed, place, Execution { began, ended, requests: count, seat })
+        self.finished(executor, condition, place, Execution { began, ended, requests: count })
     }
 
     /// A batch has been executed. The next one, if this thread is to take it.
     fn finished(
         &self,
-        executed: Result<Executor, Lost>,
+        executor: Executor,
+        condition: Condition,
         place: Place,
         execution: Execution,
     ) -> Option<Assignment> {
-        let claim = match &executed {
-            Ok(executor) => executor.claim().cloned(),
-            Err(lost) => lost.claim.clone(),
-        };
+        let claim = executor.claim().cloned();
         if let Some(claim) = &claim {
             claim.limiter().release(claim);
         }
-        let next = self.take_back(executed, place, execution);
+        let next = self.take_back(executor, condition, place, execution);
         if let Some(claim) = claim {
             claim.limiter().grant();
         }
         next
     }
 
-    /// Gives the instance back after an execution. The next batch, if this thread is to take it.
+    /// Gives the instance back after an execution, unless that has left a doubt about it. The next batch, if this thread is
+    /// to take it.
     fn take_back(
         &self,
-        executed: Result<Executor, Lost>,
+        executor: Executor,
+        condition: Condition,
         place: Place,
         execution: Execution,
     ) -> Option<Assignment> {
-        let Execution { began, ended, requests, seat } = execution;
+        let Execution { began, ended, requests } = execution;
         let mut state = self.0.state.lock();
         if requests > 0 {
             state.pace.observe(place, ended.saturating_duration_since(began), requests, ended);
         }
-        let recovered = self.0.ended(&mut state, seat);
-        let next = match executed {
-            Ok(executor) => {
-                state.take_back(executor, place);
-                self.go_on(state, place)
-            }
-            Err(_) if state.lose(place) => self.go_on(state, place),
-            Err(Lost { error, .. }) => {
-                drop(state);
-                let message = format!("no instance of the model is left: {error}");
-                tracing::error!("{message}");
-                self.0.lose(&BackendError::new(Code::Unavailable, message));
-                None
-            }
-        };
+        state.left(place);
+        if condition != Condition::Sound {
+            let next = self.go_on(state, place);
+            self.put_aside(executor, condition);
+            return next;
+        }
+        let recovered = self.0.ended(&mut state, executor.seat());
+        state.rejoin(executor);
+        let next = self.go_on(state, place);
         if let Some(stall) = recovered {
             self.0.report_end(&stall, ended);
         }
         next
+    }
+
+    /// An instance is not to execute now: it cannot any more, or that is to be found out.
+    fn put_aside(&self, executor: Executor, condition: Condition) {
+        let Dispatch(scheduler) = self;
+        match condition {
+            Condition::Sound => {}
+            Condition::Doubtful(doubt) => {
+                let examination = Mend::examine(scheduler, executor, doubt);
+                scheduler.machinery.threads.run(Errand::Mend(examination));
+            }
+            Condition::Broken(reason) => scheduler.condemn(executor, &reason),
+        }
     }
 
     /// The next batch, if this thread is to take it.

@@ -5,8 +5,9 @@ use tokio::runtime::Handle;
 
 use super::clock::{Clock, Timer};
 use super::inline::Inline;
+use super::mend::Mend;
 use super::state::Call;
-use super::{Dispatch, Pool};
+use super::{Dispatch, Job, Pool};
 use crate::rate_limiter::RateLimiter;
 
 /// What the schedulers of all models share.
@@ -41,15 +42,32 @@ pub struct Network {
     pub threads: usize,
 }
 
-/// Threads that may be kept for as long as an execution takes.
-pub(crate) trait Threads: Send + Sync {
-    /// Answers a dispatch on one of them.
-    fn run(&self, dispatch: Dispatch);
+/// What a thread is called for.
+pub(crate) enum Errand {
+    /// Something is to be executed.
+    Dispatch(Dispatch),
+    /// An instance is to be looked after.
+    Mend(Mend),
 }
 
-impl Threads for Pool<Dispatch> {
-    fn run(&self, dispatch: Dispatch) {
-        Pool::run(self, dispatch);
+impl Job for Errand {
+    fn run(self) {
+        match self {
+            Errand::Dispatch(dispatch) => dispatch.run(),
+            Errand::Mend(mend) => mend.run(),
+        }
+    }
+}
+
+/// Threads that may be kept for as long as an engine takes.
+pub(crate) trait Threads: Send + Sync {
+    /// Runs an errand on one of them.
+    fn run(&self, errand: Errand);
+}
+
+impl Threads for Pool<Errand> {
+    fn run(&self, errand: Errand) {
+        Pool::run(self, errand);
     }
 }
 
@@ -77,7 +95,7 @@ impl Machinery {
         match (call, &self.inline) {
             (Call::Here, Some(inline)) => inline.run_here(dispatch),
             (Call::Network { patient }, Some(inline)) => inline.spawn(dispatch, patient),
-            (Call::Pool, _) | (_, None) => self.threads.run(dispatch),
+            (Call::Pool, _) | (_, None) => self.threads.run(Errand::Dispatch(dispatch)),
         }
     }
 

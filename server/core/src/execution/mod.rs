@@ -6,8 +6,10 @@ mod clock;
 mod decide;
 mod dispatch;
 mod executor;
+mod health;
 mod inline;
 mod machinery;
+mod mend;
 mod order;
 mod pace;
 mod pool;
@@ -21,6 +23,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod ward;
 
 pub use call::Answer;
 pub(crate) use call::{Call, Ledger, Open, open};
@@ -29,6 +32,7 @@ pub(crate) use clock::{Alarm, Clock};
 pub use decide::DispatchReason;
 pub(crate) use dispatch::Dispatch;
 pub(crate) use executor::Executor;
+pub(crate) use machinery::Errand;
 #[cfg(all(test, feature = "shuttle"))]
 pub(crate) use machinery::Threads;
 pub use machinery::{Machinery, MachineryOptions, Network};
@@ -41,3 +45,4 @@ pub use room::Room;
 pub(crate) use scheduler::Scheduler;
 pub use stall::Stall;
 pub use state::Activity;
+pub use ward::Mending;

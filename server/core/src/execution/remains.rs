@@ -3,6 +3,7 @@ use std::sync::Arc;
 use nerite_backend::Model;
 
 use super::Executor;
+use super::executor::Vacancy;
 use crate::sync::thread;
 
 /// Tells, when it is dropped, that a loaded model is gone with its instances and, unless others use them, its weights.
@@ -26,6 +27,7 @@ impl Drop for OnGone {
 /// panics over one before.
 pub(super) struct Remains {
     pub(super) _executors: Vec<Executor>,
+    pub(super) _vacancies: Vec<Vacancy>,
     pub(super) _model: Option<Arc<dyn Model>>,
     pub(super) _on_gone: OnGone,
 }

@@ -40,6 +40,8 @@ struct Shared {
 struct State {
     progress: Progress,
     stage: Stage,
+    /// Whether there has been a response other than a failure.
+    has_responded: bool,
     unread: VecDeque<Response>,
     waker: Option<Waker>,
 }
@@ -68,8 +70,10 @@ impl Shared {
         } else if !self.room.take(weight) {
             return Sent::Full(Box::new(response));
         }
-        if let Some(error) = &response.error {
-            state.progress.failed(error);
+        match &response.error {
+            Some(error) => state.progress.failed(error),
+            None if mem::replace(&mut state.has_responded, true) => {}
+            None => self.account.first_responded(),
         }
         if last {
             state.stage = Stage::Complete;

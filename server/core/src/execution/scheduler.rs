@@ -10,6 +10,7 @@ use super::queue::{Arrival, Expiry, Placed, Ticket};
 use super::remains::{OnGone, Remains};
 use super::stall::{Found, Stall};
 use super::state::{Activity, Expired, State, Step};
+use super::ward::Mending;
 use super::{Dispatch, Executor, Machinery};
 use crate::admission::{QueueTerms, RequestPrefix};
 use crate::changes::Changes;
@@ -34,13 +35,15 @@ pub(crate) struct Scheduler {
     pub(super) statistics: Arc<Statistics>,
     /// How many instances are stalled. Changed with the state locked, to be read without.
     stalled: AtomicUsize,
-    /// Whether no instance is left.
-    lost: AtomicBool,
+    /// How many instances cannot execute and are made anew. Changed with the state locked, to be read without.
+    pub(super) mending: AtomicUsize,
+    /// Whether no instance can execute. The same.
+    pub(super) outage: AtomicBool,
     /// Who is to hear of instances that cannot be counted on, once the version is served.
     changes: OnceLock<Changes>,
     /// The model's name and version, for the log.
-    name: String,
-    version: u64,
+    pub(super) name: String,
+    pub(super) version: u64,
     on_gone: Option<OnGone>,
 }
 
@@ -80,7 +83,8 @@ impl Scheduler {
             machinery,
             statistics: Arc::default(),
             stalled: AtomicUsize::new(0),
-            lost: AtomicBool::new(false),
+            mending: AtomicUsize::new(0),
+            outage: AtomicBool::new(false),
             changes: OnceLock::new(),
             name: spec.name.clone(),
             version: 0,
@@ -110,21 +114,22 @@ impl Scheduler {
         self.model.as_ref().expect("it is there until the scheduler is dropped")
     }
 
-    /// Whether its instances can be counted on: some are left, and all come back.
+    /// Whether its instances can be counted on: some can execute, and all come back.
     pub(crate) fn is_sound(&self) -> bool {
-        !self.is_stalled() && !self.is_lost()
+        !self.is_stalled() && !self.is_outage()
     }
 
-    /// Whether no instance is left.
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
+    /// Whether no instance can execute. Takes no lock.
+    pub(crate) fn is_outage(&self) -> bool {
+        self.outage.load(Ordering::Relaxed)
     }
 
-    /// No instance is left: nothing is taken any more, for that reason.
-    pub(super) fn lose(&self, reason: &BackendError) {
-        self.lost.store(true, Ordering::Relaxed);
-        self.notify();
-        self.close(reason);
+    /// The instances that cannot execute and are made anew. Takes no lock where there is none.
+    pub(crate) fn mendings(&self) -> Vec<Mending> {
+        match self.mending.load(Ordering::Relaxed) {
+            0 => Vec::new(),
+            _ => self.state.lock().ward.mendings().cloned().collect(),
+        }
     }
 
     /// How many requests wait.
@@ -145,6 +150,11 @@ impl Scheduler {
         if let Some(reason) = state.closed.clone() {
             drop(state);
             request.fail(reason);
+            return None;
+        }
+        if let Some(reason) = state.ward.refusal(now).map(str::to_owned) {
+            drop(state);
+            request.fail(self.refusal(&reason));
             return None;
         }
         match state.push(arrival, request) {
@@ -214,7 +224,7 @@ impl Scheduler {
         self.changes.get_or_init(|| changes.clone());
     }
 
-    fn notify(&self) {
+    pub(super) fn notify(&self) {
         if let Some(changes) = self.changes.get() {
             changes.notify();
         }
@@ -260,7 +270,7 @@ impl Scheduler {
     }
 
     /// Does what is to be done now, without a batch for this thread.
-    fn look_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+    pub(super) fn look_on(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let look = Look::at(&mut state, Vec::new(), &self.machinery);
         self.follow(state, look);
     }
@@ -301,8 +311,12 @@ impl Scheduler {
 impl Drop for Scheduler {
     fn drop(&mut self) {
         if let Some(on_gone) = self.on_gone.take() {
-            let executors = self.state.lock().take_instances();
-            Remains { _executors: executors, _model: self.model.take(), _on_gone: on_gone }.let_go();
+            let mut state = self.state.lock();
+            let (executors, vacancies) = (state.take_instances(), state.take_vacancies());
+            drop(state);
+            let model = self.model.take();
+            Remains { _executors: executors, _vacancies: vacancies, _model: model, _on_gone: on_gone }
+                .let_go();
         }
     }
 }
@@ -314,7 +328,9 @@ impl Alarm for Scheduler {
         state.rung(now);
         let Found { stalls, alarm } = state.look(now);
         self.stalled.fetch_add(stalls.len(), Ordering::Relaxed);
+        let rounds = self.rounds(&mut state, now);
         self.look_on(state);
+        self.carry_out(rounds);
         stalls.iter().for_each(|stall| self.report(stall, now));
         if let Some(at) = alarm {
             self.set_alarm(at);

@@ -8,17 +8,19 @@ use nerite_backend::{BackendError, Request};
 
 use super::Executor;
 use super::decide::{Candidate, Decision, DispatchReason, Policy, decide};
+use super::executor::Vacancy;
 use super::order::ResponseOrder;
 use super::pace::{Pace, Place};
 use super::queue::{Arrival, Entry, Expiry, Placed, Queue, Ticket};
 use super::stall::{Found, Stall, Watch};
+use super::ward::{Mending, Ward};
 use crate::model::ModelSpec;
 use crate::rate_limiter::Claim;
 
 /// Requests that wait, instances that do not, and threads on their way from the one to the other.
 ///
 /// An instance is in one place: free; idle, if it needs the rate limiter's grant first; staged with the limiter until it
-/// has that; or with the thread that executes it.
+/// has that; with the thread that executes it; or, if it cannot execute any more, in the ward.
 pub(super) struct State {
     policy: Policy,
     likeness: Likeness,
@@ -48,6 +50,8 @@ pub(super) struct State {
     pub(super) pace: Pace,
     /// Set if executions may take too long.
     watch: Option<Watch>,
+    /// Instances that cannot execute any more and are made anew.
+    pub(super) ward: Ward<Vacancy>,
     /// Why no more requests are taken.
     pub(super) closed: Option<BackendError>,
 }
@@ -108,6 +112,21 @@ pub struct Activity {
     pub busy: usize,
 }
 
+/// What follows from a look after the instances that cannot execute.
+#[derive(Default)]
+pub(super) struct Rounds {
+    /// To be made anew now.
+    pub(super) due: Vec<Vacancy>,
+    /// When to look again, if nobody looks before.
+    pub(super) alarm: Option<Instant>,
+    /// Requests that have waited for an instance for long enough.
+    pub(super) refused: Vec<Request>,
+    /// Why there is none.
+    pub(super) reason: String,
+    /// Whether others are to hear of it.
+    pub(super) has_changed: bool,
+}
+
 /// Requests that must not be executed any more, and why.
 pub(super) type Expired = Vec<(Request, Expiry)>;
 
@@ -144,6 +163,7 @@ impl State {
             // A decoupled model's executions may wait for callers that read slowly.
             pace: if spec.decoupled { Pace::never_inline() } else { Pace::new() },
             watch,
+            ward: Ward::new(instances),
             closed: None,
         }
     }
@@ -161,7 +181,7 @@ impl State {
             pending: self.queue.len(),
             oldest: oldest.unwrap_or_default(),
             instances: self.instances,
-            busy: self.instances.saturating_sub(resting),
+            busy: self.instances.saturating_sub(resting + self.ward.len()),
         }
     }
 
@@ -201,6 +221,11 @@ impl State {
         self.free.drain(..).chain(self.idle.drain(..)).collect()
     }
 
+    /// What was to be made anew, and will not be.
+    pub(super) fn take_vacancies(&mut self) -> Vec<Vacancy> {
+        self.ward.drain().collect()
+    }
+
     /// An instance was granted what it needs.
     pub(super) fn granted(&mut self, executor: Executor) {
         self.staged -= 1;
@@ -221,25 +246,46 @@ impl State {
         another_looks
     }
 
-    /// An execution is over, whatever becomes of its instance. The stall that ends with it, if it was one.
+    /// An instance executes no more. The stall that ends with that, if it was one.
     pub(super) fn ended(&mut self, seat: usize) -> Option<Stall> {
         self.watch.as_mut()?.end(seat)
     }
 
-    /// An execution is over, and its instance back.
-    pub(super) fn take_back(&mut self, executor: Executor, place: Place) {
-        self.left(place);
+    /// An execution is over, whatever becomes of its instance.
+    pub(super) fn left(&mut self, place: Place) {
+        self.inline -= usize::from(place == Place::Inline);
+    }
+
+    /// An instance is there to execute, again or anew.
+    pub(super) fn rejoin(&mut self, executor: Executor) {
         match executor.claim() {
             Some(_) => self.idle.push(executor),
             None => self.free.push(executor),
         }
     }
 
-    /// An execution is over, and its instance lost. Whether any is left.
-    pub(super) fn lose(&mut self, place: Place) -> bool {
-        self.left(place);
-        self.instances -= 1;
-        self.instances > 0
+    /// An instance cannot execute any more, for that reason.
+    pub(super) fn vacated(&mut self, vacancy: Vacancy, reason: &BackendError, now: Instant) {
+        let mending = Mending {
+            instance: vacancy.name().to_owned(),
+            reason: reason.message.clone(),
+            since: now,
+            failures: 0,
+            next: Some(vacancy.next_attempt(now)),
+        };
+        self.ward.admit(vacancy.seat(), vacancy, mending);
+    }
+
+    /// Looks after the instances that cannot execute. Once no more requests are taken, none is made anew.
+    pub(super) fn rounds(&mut self, now: Instant) -> Rounds {
+        if self.closed.is_some() {
+            return Rounds::default();
+        }
+        let due = self.ward.due(now);
+        let alarm = self.ward.alarm(now);
+        let Some(reason) = self.ward.refusal(now) else { return Rounds { due, alarm, ..Rounds::default() } };
+        let (reason, refused) = (reason.to_owned(), self.queue.take(self.queue.len()));
+        Rounds { due, alarm, refused, reason, has_changed: false }
     }
 
     /// The batch to be executed now, if any, and the instance for it; and requests that expired.
@@ -336,10 +382,6 @@ impl State {
     /// The instances that are stalled.
     pub(super) fn stalls(&self) -> impl Iterator<Item = Stall> {
         self.watch.iter().flat_map(Watch::stalls)
-    }
-
-    fn left(&mut self, place: Place) {
-        self.inline -= usize::from(place == Place::Inline);
     }
 
     /// Whether nothing is executed yet; once enough have waited, that is over for good.

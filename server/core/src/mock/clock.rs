@@ -41,7 +41,13 @@ impl Clock for ManualClock {
         self.state.lock().now
     }
 
+    /// An alarm of the past, which a thread sets that was late, rings at once.
     fn ring_at(&self, at: Instant, alarm: Weak<dyn Alarm>) {
-        self.state.lock().alarms.push((at, alarm));
+        let mut state = self.state.lock();
+        if at > state.now {
+            return state.alarms.push((at, alarm));
+        }
+        drop(state);
+        alarm.upgrade().into_iter().for_each(|alarm| alarm.ring());
     }
 }

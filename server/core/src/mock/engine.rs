@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nerite_backend::{
-    Artifact, Backend, BackendError, Batch, Cancel, DType, Declaration, Instance, InstanceSpec, Model, Shape,
-    TensorDeclaration,
+    Artifact, Backend, BackendError, Batch, Cancel, Condition, DType, Declaration, Instance, InstanceSpec,
+    Model, Shape, TensorDeclaration,
 };
 use parking_lot::Mutex;
 
@@ -47,12 +47,16 @@ pub(super) struct Shared {
     pub(super) cancels: Mutex<HashMap<(String, u64), Cancel>>,
     pub(super) loads: AtomicUsize,
     pub(super) instance_fault: Mutex<Option<Fault>>,
+    pub(super) instance_gate: Mutex<Option<Receiver<()>>>,
+    pub(super) ready: Mutex<Option<Result<(), Fault>>>,
+    pub(super) made_on: Mutex<String>,
     pub(super) executions: AtomicUsize,
     pub(super) is_brief: AtomicBool,
     pub(super) panics_when_dropped: AtomicBool,
     running: AtomicUsize,
     pub(super) most_running: AtomicUsize,
     pub(super) instances: AtomicUsize,
+    pub(super) failed_instances: AtomicUsize,
     pub(super) instances_alive: AtomicUsize,
 }
 
@@ -67,12 +71,16 @@ impl MockEngine {
             cancels: Mutex::default(),
             loads: AtomicUsize::new(0),
             instance_fault: Mutex::default(),
+            instance_gate: Mutex::default(),
+            ready: Mutex::default(),
+            made_on: Mutex::default(),
             executions: AtomicUsize::new(0),
             is_brief: AtomicBool::new(false),
             panics_when_dropped: AtomicBool::new(false),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
             instances: AtomicUsize::new(0),
+            failed_instances: AtomicUsize::new(0),
             instances_alive: AtomicUsize::new(0),
         });
         (MockEngine { declaration, shared: Arc::clone(&shared) }, Handle::new(arrived, shared))
@@ -128,10 +136,16 @@ impl Model for MockModel {
     }
 
     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError> {
+        let gate = self.shared.instance_gate.lock().take();
+        if let Some(gate) = gate {
+            gate.recv().expect_err("nothing is sent, and the test drops its end");
+        }
         let fault = self.shared.instance_fault.lock().clone();
         if let Some(fault) = fault {
+            self.shared.failed_instances.fetch_add(1, SeqCst);
             return Err(fault.strike());
         }
+        *self.shared.made_on.lock() = std::thread::current().name().unwrap_or_default().to_owned();
         self.shared.instances.fetch_add(1, SeqCst);
         self.shared.instances_alive.fetch_add(1, SeqCst);
         Ok(Box::new(MockInstance { spec: spec.clone(), shared: Arc::clone(&self.shared) }))
@@ -154,7 +168,7 @@ impl Drop for MockInstance {
 
 impl Instance for MockInstance {
     /// Hands the batch to the handle and stays busy until that lets it go.
-    fn execute(&mut self, batch: Batch) {
+    fn execute(&mut self, batch: Batch) -> Condition {
         let running = self.shared.running.fetch_add(1, SeqCst) + 1;
         self.shared.most_running.fetch_max(running, SeqCst);
         self.shared.executions.fetch_add(1, SeqCst);
@@ -162,8 +176,15 @@ impl Instance for MockInstance {
         let execution = Execution::new(&self.spec, batch, end);
         let outcome = if self.shared.arrivals.send(execution).is_ok() { ended.recv().ok() } else { None };
         self.shared.running.fetch_sub(1, SeqCst);
-        if let Some(End::Panic(_unwound)) = outcome {
-            resume_unwind(Box::new("the mock engine was told to panic"));
+        match outcome {
+            Some(End::Return(condition)) => condition,
+            Some(End::Panic(_unwound)) => resume_unwind(Box::new("the mock engine was told to panic")),
+            None => Condition::Sound,
         }
+    }
+
+    fn ready(&mut self) -> Option<Result<(), BackendError>> {
+        let answer = self.shared.ready.lock().clone()?;
+        Some(answer.map_err(Fault::strike))
     }
 }

@@ -3,7 +3,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
-use nerite_backend::{BackendError, Batch, Cancel, Executions, InstanceSpec, Phases, Request, Response};
+use nerite_backend::{
+    BackendError, Batch, Cancel, Condition, Executions, InstanceSpec, Phases, Request, Response,
+};
 
 use super::Fault;
 use super::engine::Shared;
@@ -101,6 +103,33 @@ impl Handle {
         *self.shared.instance_fault.lock() = None;
     }
 
+    /// The name of the thread that the last instance was made on.
+    pub(crate) fn made_on(&self) -> String {
+        self.shared.made_on.lock().clone()
+    }
+
+    /// How many instances could not be made so far.
+    pub(crate) fn failed_instances(&self) -> usize {
+        self.shared.failed_instances.load(SeqCst)
+    }
+
+    /// Makes the next instance wait to be made until what this gives is dropped.
+    pub(crate) fn hold_instance(&self) -> Sender<()> {
+        let (held, let_go) = channel();
+        *self.shared.instance_gate.lock() = Some(let_go);
+        held
+    }
+
+    /// Whether an instance that was to wait does.
+    pub(crate) fn holds_instance(&self) -> bool {
+        self.shared.instance_gate.lock().is_none()
+    }
+
+    /// What every instance says when it is asked whether it can execute; until this is called, none can tell.
+    pub(crate) fn say_ready(&self, answer: Result<(), Fault>) {
+        *self.shared.ready.lock() = Some(answer);
+    }
+
     /// Makes every later instance go wrong.
     pub(crate) fn fail_instances(&self, fault: Fault) {
         *self.shared.instance_fault.lock() = Some(fault);
@@ -114,12 +143,14 @@ pub(crate) struct Execution {
     pub(crate) thread: String,
     requests: Vec<Request>,
     executions: Arc<dyn Executions>,
+    /// What `execute` is to say of the instance.
+    condition: Condition,
     end: Sender<End>,
 }
 
 /// What `execute` is told to do.
 pub(super) enum End {
-    Return,
+    Return(Condition),
     /// Panic while it has the batch.
     Panic(Vec<Request>),
 }
@@ -128,7 +159,8 @@ impl Execution {
     pub(super) fn new(spec: &InstanceSpec, batch: Batch, end: Sender<End>) -> Execution {
         let executions = Arc::clone(&spec.executions);
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
-        Execution { instance: spec.name.clone(), thread, requests: batch.into_requests(), executions, end }
+        let (instance, requests) = (spec.name.clone(), batch.into_requests());
+        Execution { instance, thread, requests, executions, condition: Condition::Sound, end }
     }
 
     /// The ids of the requests, in the order of the batch.
@@ -155,6 +187,18 @@ impl Execution {
         }
     }
 
+    /// The same, and `execute` says that it may be the instance's fault.
+    pub(crate) fn fail_doubtfully(mut self, error: &BackendError) {
+        self.condition = Condition::Doubtful(error.clone());
+        self.fail(error);
+    }
+
+    /// The same, and `execute` says that the instance cannot execute any more.
+    pub(crate) fn break_down(mut self, error: &BackendError) {
+        self.condition = Condition::Broken(error.clone());
+        self.fail(error);
+    }
+
     /// Returns from `execute` while the requests live on.
     pub(crate) fn leave(mut self) -> Vec<Request> {
         self.account();
@@ -176,7 +220,7 @@ impl Drop for Execution {
     fn drop(&mut self) {
         self.requests.clear();
         // It may have been told to panic, or be gone, already.
-        drop(self.end.send(End::Return));
+        drop(self.end.send(End::Return(self.condition.clone())));
     }
 }
 

@@ -80,10 +80,6 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn new(spec: ModelSpec, instances: u32) -> (Stage, Handle) {
-        Stage::with(spec, plan(instances), Arc::default())
-    }
-
     pub(crate) fn with(spec: ModelSpec, plan: LoadPlan, machinery: Arc<Machinery>) -> (Stage, Handle) {
         let (engine, handle) = MockEngine::new(declaration(&spec));
         let directory = directory(&spec.name, &[1]);

@@ -78,9 +78,9 @@ impl OpenEntry {
         });
     }
 
-    /// How large its answer is.
+    /// How large its answer is, or one more of its answers.
     pub(crate) fn answered(&mut self, bytes: usize) {
-        self.note(|entry| entry.response_bytes = Some(bytes));
+        self.note(|entry| entry.response_bytes = Some(entry.response_bytes.unwrap_or(0) + bytes));
     }
 
     /// It ends with an answer, or with that failure.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nerite_backend::{
-    Artifact, Backend, Batch, CorrelationId, DType, Declaration, Instance, InstanceSpec, Model, Request,
-    Sequence, Shape, TensorDeclaration,
+    Artifact, Backend, Batch, Condition, CorrelationId, DType, Declaration, Instance, InstanceSpec, Model,
+    Request, Sequence, Shape, TensorDeclaration,
 };
 use nerite_core::Registry;
 use nerite_core::execution::Machinery;
@@ -150,9 +150,10 @@ impl Model for HeldModel {
 struct HeldInstance(UnboundedSender<Batch>);
 
 impl Instance for HeldInstance {
-    fn execute(&mut self, batch: Batch) {
+    fn execute(&mut self, batch: Batch) -> Condition {
         // A test that has gone no longer wants it.
         let _ = self.0.send(batch);
+        Condition::Sound
     }
 }
 

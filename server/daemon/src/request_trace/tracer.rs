@@ -100,10 +100,15 @@ impl Tracer {
         self.processor.dropped()
     }
 
+    /// Whether any request can be traced.
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.load(Relaxed)
+    }
+
     /// A call has arrived; nothing if no request can be traced. The headers are taken if its caller traces it: nobody may
     /// need them any more.
     pub(crate) fn arrival<B>(&self, request: &mut Request<B>) -> Option<Arrival> {
-        if !self.on.load(Relaxed) {
+        if !self.is_on() {
             return None;
         }
         let parent = match self.mode {

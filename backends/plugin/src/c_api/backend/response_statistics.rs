@@ -1,92 +1,73 @@
-//! `TRITONBACKEND_ModelInstanceResponseStatistics`: what a plugin says of one response of several.
+//! `TRITONBACKEND_ModelInstanceResponseStatistics`: what a plugin reports of one response of several.
 //!
-//! The server measures responses itself, as they are sent: what is said here is checked, and no more.
+//! It is taken and not used: the server measures responses itself, as they are sent. What is set is checked, so that a plugin
+//! that does it wrong hears of it here and not in Triton alone.
+
+use std::ptr;
+use std::sync::Arc;
 
 use nerite_backend::BackendError;
 use nerite_plugin_abi as abi;
-use parking_lot::Mutex;
 
 use super::factory::ResponseFactory;
+use crate::c_api::server::error::Error;
 use crate::guard;
 use crate::handle::{self, object};
 use crate::instance::ModelInstance;
-use crate::pointer::Kept;
-use std::sync::Arc;
 
-/// Whose response it is.
-pub(crate) struct ResponseStatistics(Mutex<Said>);
+/// What is reported.
+pub(crate) struct ResponseStatistics;
 
 object!(ResponseStatistics, ModelInstanceResponseStatistics, "TRITONBACKEND_ModelInstanceResponseStatistics");
 
-struct Said {
-    instance: Kept<abi::ModelInstance>,
-    factory: Kept<abi::ResponseFactory>,
-}
-
-fn set(
-    statistics: *mut abi::ModelInstanceResponseStatistics,
-    change: impl FnOnce(&mut Said) -> Result<(), BackendError>,
-) -> *mut abi::Error {
-    guard::answer(|| change(&mut handle::find::<ResponseStatistics>(statistics)?.0.lock()))
-}
-
-/// Makes statistics of which nothing is said yet.
+/// Makes an object to report with, which the plugin deletes.
 ///
 /// # Safety
-/// `statistics` may be written.
+/// `response_statistics` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsNew(
-    statistics: *mut *mut abi::ModelInstanceResponseStatistics,
+    response_statistics: *mut *mut abi::ModelInstanceResponseStatistics,
 ) -> *mut abi::Error {
-    guard::answer(|| {
-        let said = Mutex::new(Said { instance: Kept::NULL, factory: Kept::NULL });
-        // SAFETY: by the caller's word.
-        unsafe { guard::hand_out(statistics, "response_statistics", ResponseStatistics(said)) }
+    // SAFETY: by the caller's word.
+    guard::answer(|| unsafe {
+        guard::hand_out(response_statistics, "response_statistics", ResponseStatistics)
     })
 }
 
-/// Says which instance makes the response.
+/// Says whose instance made the response.
 ///
 /// # Safety
 /// None is needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsSetModelInstance(
-    statistics: *mut abi::ModelInstanceResponseStatistics,
-    instance: *mut abi::ModelInstance,
+    response_statistics: *mut abi::ModelInstanceResponseStatistics,
+    model_instance: *mut abi::ModelInstance,
 ) -> *mut abi::Error {
-    set(statistics, |said| {
-        handle::find::<Arc<ModelInstance>>(instance)?;
-        said.instance = Kept(instance);
-        Ok(())
-    })
+    set(response_statistics, || handle::find::<Arc<ModelInstance>>(model_instance).map(drop))
 }
 
-/// Says which factory makes the response.
+/// Says which factory it was made of.
 ///
 /// # Safety
 /// None is needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsSetResponseFactory(
-    statistics: *mut abi::ModelInstanceResponseStatistics,
+    response_statistics: *mut abi::ModelInstanceResponseStatistics,
     response_factory: *mut abi::ResponseFactory,
 ) -> *mut abi::Error {
-    set(statistics, |said| {
-        handle::find::<ResponseFactory>(response_factory)?;
-        said.factory = Kept(response_factory);
-        Ok(())
-    })
+    set(response_statistics, || handle::find::<ResponseFactory>(response_factory).map(drop))
 }
 
-/// Says when the response was begun.
+/// Says when its making began.
 ///
 /// # Safety
 /// None is needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsSetResponseStart(
-    statistics: *mut abi::ModelInstanceResponseStatistics,
+    response_statistics: *mut abi::ModelInstanceResponseStatistics,
     _response_start: u64,
 ) -> *mut abi::Error {
-    set(statistics, |_| Ok(()))
+    set(response_statistics, || Ok(()))
 }
 
 /// Says when its outputs were begun.
@@ -95,57 +76,67 @@ pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsSetRespons
 /// None is needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsSetComputeOutputStart(
-    statistics: *mut abi::ModelInstanceResponseStatistics,
+    response_statistics: *mut abi::ModelInstanceResponseStatistics,
     _compute_output_start: u64,
 ) -> *mut abi::Error {
-    set(statistics, |_| Ok(()))
+    set(response_statistics, || Ok(()))
 }
 
-/// Says when it was complete.
+/// Says when it was made.
 ///
 /// # Safety
 /// None is needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsSetResponseEnd(
-    statistics: *mut abi::ModelInstanceResponseStatistics,
+    response_statistics: *mut abi::ModelInstanceResponseStatistics,
     _response_end: u64,
 ) -> *mut abi::Error {
-    set(statistics, |_| Ok(()))
+    set(response_statistics, || Ok(()))
 }
 
-/// Says that it is a failure. The error stays the plugin's.
+/// Says that it is an error; null says that it is none. The error stays the plugin's.
 ///
 /// # Safety
 /// None is needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsSetError(
-    statistics: *mut abi::ModelInstanceResponseStatistics,
-    _error: *mut abi::Error,
+    response_statistics: *mut abi::ModelInstanceResponseStatistics,
+    error: *mut abi::Error,
 ) -> *mut abi::Error {
-    set(statistics, |_| Ok(()))
+    set(response_statistics, || match ptr::eq(error, ptr::null()) {
+        true => Ok(()),
+        false => handle::find::<Error>(error).map(drop),
+    })
 }
 
-/// Deletes statistics, if they are some.
+/// Deletes what was reported, or was not.
 ///
 /// # Safety
 /// None is needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsDelete(
-    statistics: *mut abi::ModelInstanceResponseStatistics,
+    response_statistics: *mut abi::ModelInstanceResponseStatistics,
 ) -> *mut abi::Error {
-    guard::answer(|| handle::delete::<ResponseStatistics>(statistics))
+    guard::answer(|| handle::take::<ResponseStatistics>(response_statistics).map(drop))
 }
 
-/// Takes what was said, which has to name the instance and the factory.
+/// Reports it.
 ///
 /// # Safety
 /// None is needed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceReportResponseStatistics(
-    statistics: *mut abi::ModelInstanceResponseStatistics,
+    response_statistics: *mut abi::ModelInstanceResponseStatistics,
 ) -> *mut abi::Error {
-    set(statistics, |said| {
-        handle::find::<Arc<ModelInstance>>(said.instance.0)?;
-        handle::find::<ResponseFactory>(said.factory.0).map(drop)
+    set(response_statistics, || Ok(()))
+}
+
+fn set(
+    response_statistics: *mut abi::ModelInstanceResponseStatistics,
+    check: impl FnOnce() -> Result<(), BackendError>,
+) -> *mut abi::Error {
+    guard::answer(|| {
+        handle::find::<ResponseStatistics>(response_statistics)?;
+        check()
     })
 }

@@ -7,7 +7,7 @@ use nerite_backend::{BackendError, Code};
 
 use super::{batches_of_8, send};
 use crate::execution::Answer;
-use crate::mock::{Fault, poll, serve, until, wait};
+use crate::mock::{poll, serve, until, wait};
 use crate::statistics::FailureReason;
 
 const STOPPING: &str = "Server is stopping, scheduler for model has stopped accepting new inference requests";
@@ -119,46 +119,6 @@ fn a_panic_of_the_engine_fails_its_batch_and_the_instance_is_replaced() {
     assert!([first, next].into_iter().all(|answer| wait(answer).error.is_none()));
     assert_eq!(handle.instances(), 2);
     assert_eq!(version.statistics().failures(FailureReason::Backend), 2);
-    until(|| version.free_instances() == 1);
-}
-
-#[test]
-fn where_no_instance_is_left_requests_are_answered_as_unavailable() {
-    for (fault, reason) in [
-        (Fault::Error(BackendError::internal("the device is gone")), "the device is gone"),
-        (Fault::Panic("again"), "the model's engine panicked again when it was replaced"),
-    ] {
-        let (version, handle) = serve(batches_of_8(), 1);
-        let executing = send(&version, "executing", 1);
-        let execution = handle.next();
-        let waiting = send(&version, "waiting", 1);
-        handle.fail_instances(fault);
-        execution.panic();
-        assert_eq!(wait(executing).error.map(|error| error.code), Some(Code::Internal));
-        let expected =
-            BackendError::new(Code::Unavailable, format!("no instance of the model is left: {reason}"));
-        assert_eq!(wait(waiting).error.as_ref(), Some(&expected));
-        assert_eq!(wait(send(&version, "later", 1)).error, Some(expected));
-        let statistics = version.statistics();
-        assert_eq!(statistics.failures(FailureReason::Rejected), 2);
-        assert_eq!((version.pending(), handle.executions()), (0, 1));
-    }
-}
-
-#[test]
-fn a_model_that_lost_one_of_its_instances_serves_with_the_others() {
-    let (version, handle) = serve(batches_of_8(), 2);
-    let lost = send(&version, "lost", 1);
-    let first = handle.next();
-    let kept = send(&version, "kept", 1);
-    let second = handle.next();
-    let waiting = send(&version, "waiting", 1);
-    handle.fail_instances(Fault::Error(BackendError::internal("the device is gone")));
-    first.panic();
-    assert!(wait(lost).error.is_some());
-    second.succeed();
-    handle.next().succeed();
-    assert!([kept, waiting].into_iter().all(|answer| wait(answer).error.is_none()));
     until(|| version.free_instances() == 1);
 }
 

@@ -6,13 +6,14 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use nerite_backend::BackendError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 use super::{batches_of_8, one_by_one, send};
 use crate::execution::{Machinery, MachineryOptions, Network, Pool};
-use crate::mock::{Execution, Handle, ManualClock, plan, poll, serve_with, until, wait};
+use crate::mock::{Execution, Fault, Handle, ManualClock, plan, poll, serve_with, until, wait};
 use crate::model::ModelSpec;
 use crate::version::ModelVersion;
 
@@ -86,6 +87,24 @@ fn a_model_that_was_measured_and_is_fast_is_executed_on_the_network() {
         let answer = send(&version, "a", 1);
         world.inline(&handle).succeed();
         assert_eq!(wait(answer).error, None);
+    }
+}
+
+#[test]
+fn an_instance_that_breaks_on_the_network_is_examined_and_made_anew_on_the_pool() {
+    for doubtful in [true, false] {
+        let world = World::new();
+        let (version, handle) = world.fast(one_by_one(), 1);
+        handle.say_ready(Err(Fault::Panic("asked")));
+        let answer = send(&version, "a", 1);
+        let (execution, error) = (world.inline(&handle), BackendError::internal("it broke"));
+        match doubtful {
+            true => execution.fail_doubtfully(&error),
+            false => execution.break_down(&error),
+        }
+        assert_eq!(wait(answer).error, Some(error));
+        until(|| version.free_instances() == 1);
+        assert_eq!((handle.instances(), handle.made_on().as_str()), (2, "nerite-execute"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Pushes, dispatches, cancellations, timeouts, ends of executions and a stop, in many thousands of interleavings of their
+//! Pushes, dispatches, cancellations, timeouts, ends of executions, broken instances and a stop, in many thousands of interleavings of their
 //! threads, which shuttle chooses at random at every lock. Run with the feature `shuttle`.
 
 use std::collections::BTreeSet;
@@ -9,15 +9,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use nerite_backend::{
-    BackendError, Batch, Code, DType, Declaration, Instance, InstanceKind, InstanceSpec, Model, Phases,
-    Request, Response,
+    BackendError, Batch, Code, Condition, DType, Declaration, Instance, InstanceKind, InstanceSpec, Model,
+    Phases, Request, Response,
 };
 use parking_lot::Mutex;
 use shuttle::thread;
 
 use crate::execution::machinery::Threads;
 use crate::execution::{
-    Answer, Call, Dispatch, Executor, Job, Ledger, Machinery, MachineryOptions, Open, Responses, Room,
+    Answer, Call, Errand, Executor, Job, Ledger, Machinery, MachineryOptions, Open, Responses, Room,
     Scheduler, open, open_for_many,
 };
 use crate::mock::{ManualClock, input, model, poll, request};
@@ -35,8 +35,8 @@ const STALL: Duration = Duration::from_secs(1);
 struct Spawning;
 
 impl Threads for Spawning {
-    fn run(&self, dispatch: Dispatch) {
-        thread::spawn(move || dispatch.run());
+    fn run(&self, errand: Errand) {
+        thread::spawn(move || errand.run());
     }
 }
 
@@ -49,11 +49,32 @@ struct Seen {
     unwanted: AtomicUsize,
     running: AtomicUsize,
     most_running: AtomicUsize,
+    /// How many instances there are.
+    alive: AtomicUsize,
+    /// After how many more executions the instance is broken.
+    to_break: AtomicUsize,
+    /// How many more instances cannot be made.
+    to_fail: AtomicUsize,
+}
+
+impl Seen {
+    fn take_one(left: &AtomicUsize) -> bool {
+        left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
 }
 
 struct Engine {
     declaration: Declaration,
     seen: Arc<Seen>,
+}
+
+struct Executing(Arc<Seen>);
+
+impl Drop for Executing {
+    fn drop(&mut self) {
+        thread::yield_now();
+        self.0.alive.fetch_sub(1, SeqCst);
+    }
 }
 
 impl Model for Engine {
@@ -62,18 +83,23 @@ impl Model for Engine {
     }
 
     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError> {
-        Ok(Box::new(Engine { declaration: Declaration::default(), seen: Arc::clone(&self.seen) }))
+        thread::yield_now();
+        if Seen::take_one(&self.seen.to_fail) {
+            return Err(BackendError::internal("it cannot be made"));
+        }
+        self.seen.alive.fetch_add(1, SeqCst);
+        Ok(Box::new(Executing(Arc::clone(&self.seen))))
     }
 }
 
-impl Instance for Engine {
-    fn execute(&mut self, batch: Batch) {
-        let running = self.seen.running.fetch_add(1, SeqCst) + 1;
-        self.seen.most_running.fetch_max(running, SeqCst);
+impl Instance for Executing {
+    fn execute(&mut self, batch: Batch) -> Condition {
+        let running = self.0.running.fetch_add(1, SeqCst) + 1;
+        self.0.most_running.fetch_max(running, SeqCst);
         let requests = batch.into_requests();
         assert!(requests.iter().map(Request::rows).sum::<u32>() <= 4);
         for request in &requests {
-            assert!(self.seen.executed.lock().insert(request.meta().id.clone()), "nothing is executed twice");
+            assert!(self.0.executed.lock().insert(request.meta().id.clone()), "nothing is executed twice");
         }
         thread::yield_now();
         for request in requests {
@@ -81,7 +107,11 @@ impl Instance for Engine {
             request.report(&Phases { start: now, input_end: now, infer_end: now, end: now }, Ok(()));
             request.responder().send(Response::complete(Default::default()));
         }
-        self.seen.running.fetch_sub(1, SeqCst);
+        self.0.running.fetch_sub(1, SeqCst);
+        match Seen::take_one(&self.0.to_break) {
+            true => Condition::Broken(BackendError::internal("it broke")),
+            false => Condition::Sound,
+        }
     }
 }
 
@@ -136,6 +166,16 @@ impl World {
         self.version.infer(request(&id.to_string(), 1 + id as u32 % 2), std::time::Instant::now())
     }
 
+    /// Lets the time pass in which nobody tries to make an instance anew, until `is_over`.
+    fn mend(&self, is_over: impl Fn() -> bool) {
+        while !is_over() {
+            if self.version.mendings().iter().any(|mending| mending.next.is_some()) {
+                self.clock.advance(Duration::from_millis(100));
+            }
+            thread::yield_now();
+        }
+    }
+
     /// What must hold when all threads have ended and the model was stopped.
     fn check(&self, sent: usize) {
         let statistics = self.version.statistics();
@@ -147,7 +187,7 @@ impl World {
         let mut settled = pin!(self.version.settled());
         let ready = settled.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
         assert!(ready, "everything was released");
-        self.clock.advance(STALL);
+        self.clock.advance(STALL * 10);
         assert_eq!(self.clock.alarms(), 0, "nobody looks after what does not execute");
         assert!(!self.version.is_stalled());
         assert_eq!(self.version.stalls(), []);
@@ -290,6 +330,55 @@ fn the_mark_of_a_stall_goes_with_its_execution_whatever_the_order_in_which_it_is
         world.check(4);
     });
     assert!(found.load(SeqCst) > 0, "there were stalls");
+}
+
+#[test]
+fn every_request_is_answered_however_often_instances_break_and_cannot_be_made_anew_at_once() {
+    for at_once in [None, Some(1)] {
+        explore(move || {
+            let world = Arc::new(World::new(at_once));
+            world.seen.to_break.store(3, SeqCst);
+            world.seen.to_fail.store(2, SeqCst);
+            let callers: Vec<_> = (0..4)
+                .map(|id| {
+                    let world = Arc::clone(&world);
+                    thread::spawn(move || assert_eq!(wait(&mut world.send(id)).error, None))
+                })
+                .collect();
+            world.mend(|| world.version.statistics().success.count() == 4);
+            callers.into_iter().for_each(|caller| caller.join().unwrap());
+            world.mend(|| world.version.free_instances() == INSTANCES);
+            assert!(world.version.is_sound() && world.version.mendings().is_empty());
+            assert_eq!(world.seen.alive.load(SeqCst), INSTANCES);
+            world.check(4);
+        });
+    }
+}
+
+#[test]
+fn of_a_version_that_is_let_go_while_it_mends_nothing_is_left_whatever_the_order() {
+    explore(|| {
+        let World { version, seen, clock } = World::new(None);
+        seen.to_break.store(2, SeqCst);
+        seen.to_fail.store(1, SeqCst);
+        let callers: Vec<_> = (0..3)
+            .map(|id: usize| {
+                let version = Arc::clone(&version);
+                thread::spawn(move || {
+                    let mut answer = version.infer(request(&id.to_string(), 1), std::time::Instant::now());
+                    drop(version);
+                    assert_eq!(wait(&mut answer).error, None);
+                })
+            })
+            .collect();
+        let weak = Arc::downgrade(&version);
+        drop(version);
+        while seen.alive.load(SeqCst) > 0 || weak.strong_count() > 0 {
+            clock.advance(Duration::from_millis(1));
+            thread::yield_now();
+        }
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+    });
 }
 
 /// A decoupled request's exchange, in an account of its own.

@@ -1,10 +1,11 @@
-//! Random operations on a scheduler, against a model of it that is a queue and a number.
+//! Random operations on a scheduler, against a model of it that is a queue and a few numbers.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use nerite_backend::{BackendError, Code};
 use proptest::prelude::*;
@@ -12,8 +13,8 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::{batches_of_8, send};
-use crate::execution::Answer;
-use crate::mock::{Execution, Handle, Stage, poll, until};
+use crate::execution::{Answer, Machinery, MachineryOptions, Pool};
+use crate::mock::{Execution, Fault, Handle, ManualClock, Stage, plan, poll, until};
 use crate::statistics::FailureReason;
 use crate::version::ModelVersion;
 
@@ -22,17 +23,48 @@ const MAX_ROWS: u32 = 8;
 
 #[derive(Clone, Debug)]
 enum Operation {
-    Push { rows: u32 },
-    Finish { which: Index, ok: bool },
-    Cancel { which: Index },
+    Push {
+        rows: u32,
+    },
+    Finish {
+        which: Index,
+        how: Finish,
+    },
+    Cancel {
+        which: Index,
+    },
+    /// An instance breaks over its batch.
+    Break {
+        which: Index,
+        panics: bool,
+    },
+    /// From now on, instances can be made anew or not.
+    Engine {
+        mends: bool,
+    },
+    /// So much time passes that whatever waits for its time is due.
+    Pass,
     Close,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Finish {
+    Succeed,
+    Fail,
+    /// It fails so that the instance is asked whether it can execute, which it says it can.
+    FailDoubtfully,
+}
+
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    let finish =
+        prop_oneof![2 => Just(Finish::Succeed), 1 => Just(Finish::Fail), 1 => Just(Finish::FailDoubtfully)];
     let operation = prop_oneof![
         12 => (1..=MAX_ROWS).prop_map(|rows| Operation::Push { rows }),
-        8 => (any::<Index>(), any::<bool>()).prop_map(|(which, ok)| Operation::Finish { which, ok }),
+        8 => (any::<Index>(), finish).prop_map(|(which, how)| Operation::Finish { which, how }),
         4 => any::<Index>().prop_map(|which| Operation::Cancel { which }),
+        3 => (any::<Index>(), any::<bool>()).prop_map(|(which, panics)| Operation::Break { which, panics }),
+        2 => any::<bool>().prop_map(|mends| Operation::Engine { mends }),
+        2 => Just(Operation::Pass),
         1 => Just(Operation::Close),
     ];
     prop::collection::vec(operation, 1..60)
@@ -41,10 +73,22 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
 /// What is to become of a request whose caller waits; `None` stands for success.
 type Outcome = Option<Code>;
 
+/// Longer than any pause between attempts to make an instance anew, and than requests wait for one where there is none.
+const LONG: Duration = Duration::from_secs(10);
+
 /// The scheduler beside what it is expected to do.
 struct World<'a> {
     version: Arc<ModelVersion>,
     handle: &'a Handle,
+    clock: &'a ManualClock,
+    /// Whether instances can be made anew.
+    mends: bool,
+    /// Instances that cannot execute.
+    broken: BTreeSet<String>,
+    /// Those of which the next attempt has to wait for its time.
+    tried: BTreeSet<String>,
+    /// Whether there has been no instance for so long that requests are refused.
+    refuses: bool,
     answers: BTreeMap<usize, Answer>,
     executing: Vec<(Vec<usize>, Execution)>,
     queue: VecDeque<usize>,
@@ -56,10 +100,15 @@ struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    fn new(version: Arc<ModelVersion>, handle: &'a Handle) -> World<'a> {
+    fn new(version: Arc<ModelVersion>, handle: &'a Handle, clock: &'a ManualClock) -> World<'a> {
         World {
             version,
             handle,
+            clock,
+            mends: true,
+            broken: BTreeSet::new(),
+            tried: BTreeSet::new(),
+            refuses: false,
             answers: BTreeMap::new(),
             executing: Vec::new(),
             queue: VecDeque::new(),
@@ -74,13 +123,18 @@ impl<'a> World<'a> {
     fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Push { rows } => self.push(*rows),
-            Operation::Finish { which, ok } if !self.executing.is_empty() => {
-                self.finish(which.index(self.executing.len()), *ok);
+            Operation::Finish { which, how } if !self.executing.is_empty() => {
+                self.finish(which.index(self.executing.len()), *how);
             }
             Operation::Cancel { which } if !self.answers.is_empty() => {
                 let ids: Vec<usize> = self.answers.keys().copied().collect();
                 self.cancel(ids[which.index(ids.len())]);
             }
+            Operation::Break { which, panics } if !self.executing.is_empty() => {
+                self.break_down(which.index(self.executing.len()), *panics);
+            }
+            Operation::Engine { mends } => self.engine(*mends),
+            Operation::Pass => self.pass(),
             Operation::Close => self.close(),
             _ => {}
         }
@@ -89,32 +143,91 @@ impl<'a> World<'a> {
 
     /// Waits until the scheduler has done what follows from the last operation.
     fn settle(&mut self) {
+        self.await_attempts();
         self.dispatch();
-        until(|| self.version.free_instances() == INSTANCES - self.executing.len());
+        until(|| self.version.free_instances() == INSTANCES - self.executing.len() - self.broken.len());
+        assert_eq!(self.version.is_sound(), self.broken.len() < INSTANCES);
+    }
+
+    /// Waits until no instance is just being made anew.
+    fn await_attempts(&self) {
+        until(|| {
+            let mendings = self.version.mendings();
+            mendings.len() == self.broken.len() && mendings.iter().all(|mending| mending.next.is_some())
+        });
     }
 
     fn push(&mut self, rows: u32) {
         let id = self.rows.len();
         self.rows.push(rows);
         self.answers.insert(id, send(&self.version, &id.to_string(), rows));
-        if self.closed {
+        if self.closed || self.refuses {
             self.outcomes.insert(id, Some(Code::Unavailable));
         } else {
             self.queue.push_back(id);
         }
     }
 
-    fn finish(&mut self, which: usize, ok: bool) {
+    fn finish(&mut self, which: usize, how: Finish) {
         let (ids, execution) = self.executing.remove(which);
-        let outcome = if ok { None } else { Some(Code::InvalidArgument) };
+        let outcome = if matches!(how, Finish::Succeed) { None } else { Some(Code::InvalidArgument) };
         for id in ids {
             self.outcomes.entry(id).or_insert(outcome);
         }
-        if ok {
-            self.executions += 1;
-            execution.succeed();
-        } else {
-            execution.fail(&BackendError::invalid("the test says so"));
+        let error = BackendError::invalid("the test says so");
+        match how {
+            Finish::FailDoubtfully => return execution.fail_doubtfully(&error),
+            _ => self.tried.remove(&execution.instance),
+        };
+        match outcome {
+            None => {
+                self.executions += 1;
+                execution.succeed();
+            }
+            Some(_) => execution.fail(&error),
+        }
+    }
+
+    fn break_down(&mut self, which: usize, panics: bool) {
+        let (ids, execution) = self.executing.remove(which);
+        for id in ids {
+            self.outcomes.entry(id).or_insert(Some(Code::Internal));
+        }
+        // The first attempt to make another is made at once, and none where no requests are taken any more.
+        let is_tried_at_once = !self.tried.contains(&execution.instance) && !self.closed;
+        if !is_tried_at_once || !self.mends {
+            self.broken.insert(execution.instance.clone());
+        }
+        self.tried.insert(execution.instance.clone());
+        match panics {
+            true => execution.panic(),
+            false => execution.break_down(&BackendError::internal("the test says so")),
+        }
+    }
+
+    fn engine(&mut self, mends: bool) {
+        self.mends = mends;
+        match mends {
+            true => self.handle.mend_instances(),
+            false => self.handle.fail_instances(Fault::Error(BackendError::internal("it cannot be made"))),
+        }
+    }
+
+    fn pass(&mut self) {
+        if self.broken.len() == INSTANCES && !self.closed {
+            self.refuses = true;
+            for id in self.queue.drain(..) {
+                self.outcomes.entry(id).or_insert(Some(Code::Unavailable));
+            }
+        }
+        self.clock.advance(LONG);
+        if self.closed {
+            return;
+        }
+        self.tried = self.broken.clone();
+        if self.mends && !self.broken.is_empty() {
+            self.refuses = false;
+            self.broken.clear();
         }
     }
 
@@ -139,7 +252,7 @@ impl<'a> World<'a> {
 
     /// Expects the batch that is to be executed now, if any.
     fn dispatch(&mut self) {
-        if self.executing.len() == INSTANCES {
+        if self.executing.len() + self.broken.len() == INSTANCES {
             return;
         }
         let mut batch = Vec::new();
@@ -164,8 +277,13 @@ impl<'a> World<'a> {
     }
 
     fn finish_everything(&mut self) {
+        if !self.closed {
+            self.engine(true);
+            self.pass();
+            self.settle();
+        }
         while !self.executing.is_empty() {
-            self.finish(0, true);
+            self.finish(0, Finish::Succeed);
             self.settle();
         }
         self.close();
@@ -183,7 +301,8 @@ impl<'a> World<'a> {
         assert_eq!(statistics.success.count(), count(None));
         assert_eq!(statistics.failures(FailureReason::Canceled), count(Some(Code::Cancelled)));
         assert_eq!(statistics.failures(FailureReason::Rejected), count(Some(Code::Unavailable)));
-        assert_eq!(statistics.failures(FailureReason::Backend), count(Some(Code::InvalidArgument)));
+        let failed = count(Some(Code::InvalidArgument)) + count(Some(Code::Internal));
+        assert_eq!(statistics.failures(FailureReason::Backend), failed);
         assert_eq!(statistics.success.count() + statistics.failure.count(), self.rows.len() as u64);
         let rows = self
             .outcomes
@@ -201,10 +320,15 @@ impl<'a> World<'a> {
 
 #[test]
 fn whatever_the_order_of_operations_every_request_is_executed_as_it_should_and_counted_once() {
-    let (stage, handle) = Stage::new(batches_of_8(), INSTANCES as u32);
+    let clock = ManualClock::new();
+    let machinery =
+        Machinery::with(Arc::new(Pool::new()), Arc::clone(&clock) as _, MachineryOptions::default());
+    let (stage, handle) = Stage::with(batches_of_8(), plan(INSTANCES as u32), Arc::new(machinery));
+    handle.say_ready(Ok(()));
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&operations(), |operations| {
-        let mut world = World::new(stage.load(), &handle);
+        handle.mend_instances();
+        let mut world = World::new(stage.load(), &handle, &clock);
         operations.iter().for_each(|operation| world.apply(operation));
         world.finish_everything();
         world.check();

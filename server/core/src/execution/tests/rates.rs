@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nerite_backend::InstanceKind;
+use nerite_backend::{BackendError, InstanceKind};
 
 use super::{one_by_one, send};
 use crate::execution::{Machinery, MachineryOptions};
@@ -81,6 +81,26 @@ fn a_panic_gives_back_what_the_instance_held() {
     execution.panic();
     two_handle.next().succeed();
     assert!(wait(lost).error.is_some() && wait(waiting).error.is_none());
+}
+
+#[test]
+fn an_instance_that_was_made_anew_waits_for_its_turn_as_the_one_before() {
+    let machinery = limited(1);
+    let ((one, one_handle), (two, two_handle)) = (model(&machinery, 1, 1), model(&machinery, 1, 1));
+    let made = one_handle.hold_instance();
+    let broken = send(&one, "broken", 1);
+    one_handle.next().break_down(&BackendError::internal("it broke"));
+    assert!(wait(broken).error.is_some());
+    let waiting = send(&one, "waiting", 1);
+    let holding = send(&two, "holding", 1);
+    let holder = two_handle.next();
+    drop(made);
+    until(|| one.mendings().is_empty());
+    assert!(!one_handle.has_next(), "the other has what it needs");
+    holder.succeed();
+    one_handle.next().succeed();
+    assert!([waiting, holding].into_iter().all(|answer| wait(answer).error.is_none()));
+    until(|| one.free_instances() + two.free_instances() == 2);
 }
 
 #[test]

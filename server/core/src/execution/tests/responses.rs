@@ -199,10 +199,12 @@ fn a_decoupled_request_that_ends_well_is_one_success_with_the_phases_that_were_r
     requests[0].report(&phases(), Ok(()));
     assert!(requests[0].responder().send(part(1)).is_taken());
     assert_eq!(version.statistics().success.count(), 0, "not before the last response");
+    assert_eq!(version.statistics().first_response().count(), 1);
     assert!(requests[0].responder().send(Response::end()).is_taken());
     assert_eq!(version.statistics().success.count(), 1);
     drop(requests);
     assert_eq!(version.statistics().success.count(), 1);
+    assert_eq!(version.statistics().first_response().count(), 1);
     assert!(responses.phases().is_some());
     assert!(wait(responses.next()).is_some_and(|response| !response.last));
     assert!(wait(responses.next()).is_some_and(|response| response.last));

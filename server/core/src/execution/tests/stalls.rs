@@ -13,7 +13,7 @@ use tracing::{Dispatch as Log, Event, Level, Metadata, Subscriber, span};
 
 use super::{one_by_one, send};
 use crate::execution::machinery::Threads;
-use crate::execution::{Clock, Dispatch, Job, Machinery, MachineryOptions, Network, Pool, Stall};
+use crate::execution::{Clock, Errand, Job, Machinery, MachineryOptions, Network, Pool, Stall};
 use crate::mock::{Fault, Handle, ManualClock, plan, serve_with, until, wait};
 use crate::registry::{ModelEntry, Registry};
 use crate::version::ModelVersion;
@@ -225,9 +225,9 @@ fn an_execution_on_the_network_counts_as_any_other() {
 struct Heard(Log);
 
 impl Threads for Heard {
-    fn run(&self, dispatch: Dispatch) {
+    fn run(&self, errand: Errand) {
         let log = self.0.clone();
-        thread::spawn(move || tracing::dispatcher::with_default(&log, || dispatch.run()));
+        thread::spawn(move || tracing::dispatcher::with_default(&log, || errand.run()));
     }
 }
 

@@ -1,9 +1,12 @@
 //! Changes while models are served.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::*;
 use crate::repository::Change;
+use crate::version::ModelVersion;
 
 const ALL: VersionPolicy = VersionPolicy::All;
 
@@ -419,18 +422,41 @@ fn a_reload_that_hangs_keeps_neither_the_old_version_nor_a_shutdown() {
     drop(held);
 }
 
-#[test]
-fn a_version_that_has_lost_all_its_instances_is_loaded_anew_by_the_next_load() {
-    let world = world(&[1]);
+/// Has the model's only instance panic.
+fn panic_once(world: &World) -> Arc<ModelVersion> {
     let version = world.registry.lookup("m", None).unwrap();
     let answer = version.infer(request("a", 1), Instant::now());
-    world.handle.fail_instances(broken("out of memory"));
     world.handle.next().panic();
     assert!(wait(answer).error.is_some());
-    until(|| version.is_lost());
-    drop(version);
-    world.handle.mend_instances();
+    version
+}
+
+#[test]
+fn a_version_without_an_instance_is_loaded_anew_by_the_next_load() {
+    let world = world(&[1]);
+    // The engine does not come back from making another.
+    let held = world.handle.hold_instance();
+    drop(panic_once(&world));
+    until(|| world.handle.holds_instance());
+    assert!(!world.registry.lookup("m", None).unwrap().is_sound());
     assert_eq!(wait(world.want("m")), []);
     assert!(world.registry.lookup("m", None).unwrap().is_sound());
     assert_eq!(world.handle.loads(), 2);
+    drop(held);
+    until(|| world.handle.instances_alive() == 1);
+}
+
+#[test]
+fn a_shutdown_waits_for_the_engine_to_make_an_instance_anew_and_for_no_further_attempt() {
+    let world = world(&[1]);
+    let held = world.handle.hold_instance();
+    drop(panic_once(&world));
+    until(|| world.handle.holds_instance());
+    let mut stopping = pin!(world.manager.shut_down());
+    assert!(stopping.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    until(|| world.registry.lookup("m", None).is_err());
+    world.handle.fail_instances(broken("out of memory"));
+    drop(held);
+    wait(stopping);
+    assert_eq!((world.handle.failed_instances(), world.handle.instances_alive()), (1, 0));
 }

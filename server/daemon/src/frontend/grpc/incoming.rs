@@ -38,9 +38,7 @@ where
         (true, Some(encoding)) => {
             compression::decompress(encoding, sent.message, Arc::clone(share), limit).await
         }
-        (true, None) => Err(Status::internal(
-            "protocol error: received message with compressed-flag but no grpc-encoding was specified",
-        )),
+        (true, None) => Err(not_announced()),
     }
 }
 
@@ -65,12 +63,12 @@ where
             break announced(prefix, limit)?;
         }
         let piece = next(&mut body).await?.ok_or_else(ended)?;
-        pieces.add(&piece, PREFIX);
+        pieces.add(piece, PREFIX);
     };
     let whole = PREFIX + length;
     while pieces.as_ref().len() < whole {
         let piece = next(&mut body).await?.ok_or_else(ended)?;
-        pieces.add(&piece, whole);
+        pieces.add(piece, whole);
     }
     // The client ends its side when it has sent the message. What else it may send is not looked at.
     while next(&mut body).await?.is_some() {}
@@ -80,23 +78,48 @@ where
     Ok(Sent { compressed, message })
 }
 
-/// What has come so far.
-enum Pieces {
+/// What has come so far. What came in one piece is not copied.
+pub(super) enum Pieces {
     One(Bytes),
     Many(BytesMut),
 }
 
+impl Default for Pieces {
+    fn default() -> Pieces {
+        Pieces::One(Bytes::new())
+    }
+}
+
 impl Pieces {
     /// Adds a piece of something that is to become so long in all.
-    fn add(&mut self, piece: &[u8], whole: usize) {
+    pub(super) fn add(&mut self, piece: Bytes, whole: usize) {
         if let Pieces::One(first) = self {
+            if first.is_empty() {
+                *first = piece;
+                return;
+            }
             let come = first.len() + piece.len();
             let mut many = BytesMut::with_capacity(come.max(whole.min(RESERVED)));
             many.extend_from_slice(first);
             *self = Pieces::Many(many);
         }
         if let Pieces::Many(many) = self {
-            many.extend_from_slice(piece);
+            many.extend_from_slice(&piece);
+        }
+    }
+
+    /// Takes the first bytes, of which there are so many at least.
+    pub(super) fn split_to(&mut self, length: usize) -> Bytes {
+        match self {
+            Pieces::One(piece) => piece.split_to(length),
+            Pieces::Many(pieces) => {
+                let first = pieces.split_to(length).freeze();
+                // Where no more has come, the next piece need not be copied.
+                if pieces.is_empty() {
+                    *self = Pieces::default();
+                }
+                first
+            }
         }
     }
 
@@ -118,7 +141,7 @@ impl AsRef<[u8]> for Pieces {
 }
 
 /// The next piece of data; `None` at the end.
-async fn next<B>(body: &mut B) -> Result<Option<Bytes>, Status>
+pub(super) async fn next<B>(body: &mut B) -> Result<Option<Bytes>, Status>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -155,6 +178,12 @@ pub(super) fn announced(&[flag, a, b, c, d]: &[u8; PREFIX], limit: usize) -> Res
 /// In the words of gRPC's core, which Triton's clients know.
 fn too_large(length: usize, limit: usize) -> Status {
     Status::resource_exhausted(format!("Received message larger than max ({length} vs. {limit})"))
+}
+
+pub(super) fn not_announced() -> Status {
+    Status::internal(
+        "protocol error: received message with compressed-flag but no grpc-encoding was specified",
+    )
 }
 
 pub(super) fn ended() -> Status {

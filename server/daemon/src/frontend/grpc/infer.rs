@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use nerite_core::ModelVersion;
-use nerite_core::admission::{InferOutput, InferRequest, QueueTerms, admit};
+use nerite_core::admission::{Admitted, InferOutput, InferRequest, QueueTerms, admit};
 use nerite_proto::inference::{ModelInferRequest, ModelInferResponse};
 use prost::Message;
 use tonic::Status;
@@ -83,20 +83,14 @@ async fn infer(
     observed: &mut Observed,
 ) -> Result<ModelInferResponse, Status> {
     let received = Instant::now();
-    if serving.is_exiting() {
-        return Err(status::exiting());
-    }
-    let number = version::parse(&request.model_version)?;
-    let model =
-        serving.registry.lookup(&request.model_name, number).map_err(|error| status::of_lookup(&error))?;
-    model.statistics().received();
-    observed.found(&model);
-    let id = request.id.clone();
-    let (request, wanted) = decode(&model, request, deadline).inspect_err(|_| model.refused(received))?;
-    let mut admitted = admit(&model.spec, request).map_err(|refusal| {
+    let model = find(serving, &request, observed)?;
+    if model.spec.decoupled {
         model.refused(received);
-        status::of_refusal(&refusal)
-    })?;
+        return Err(status::unsupported(
+            "ModelInfer RPC doesn't support models with decoupled transaction policy",
+        ));
+    }
+    let Ready { id, mut admitted, wanted, .. } = prepare(&model, request, deadline, received)?;
     observed.queued(&model, &mut admitted);
     let response = {
         let mut answer = model.infer(admitted, received);
@@ -110,23 +104,56 @@ async fn infer(
     outputs::encode(&model, id, &wanted, response)
 }
 
-/// The request in the core's terms, and what its answer is to look like.
-fn decode(
-    model: &Arc<ModelVersion>,
+/// The version that a request is for, which has then received it.
+pub(super) fn find(
+    serving: &Serving,
+    request: &ModelInferRequest,
+    observed: &mut Observed,
+) -> Result<Arc<ModelVersion>, Status> {
+    if serving.is_exiting() {
+        return Err(status::exiting());
+    }
+    let number = version::parse(&request.model_version)?;
+    let model =
+        serving.registry.lookup(&request.model_name, number).map_err(|error| status::of_lookup(&error))?;
+    model.statistics().received();
+    observed.found(&model);
+    Ok(model)
+}
+
+/// A request that can be queued, and what its answer is to look like.
+pub(super) struct Ready {
+    pub(super) id: String,
+    pub(super) admitted: Admitted,
+    pub(super) wanted: Vec<Wanted>,
+    /// Whether the end of a decoupled model's responses is told, if there is nothing else in it.
+    pub(super) empty_final_response: bool,
+}
+
+/// Reads and validates a request that was received at that time for a version, which accounts for it if it is refused.
+pub(super) fn prepare(
+    model: &ModelVersion,
     request: ModelInferRequest,
     deadline: Option<Instant>,
-) -> Result<(InferRequest, Vec<Wanted>), Status> {
-    let spec = &model.spec;
-    if spec.decoupled {
-        return Err(status::unsupported(
-            "ModelInfer RPC doesn't support models with decoupled transaction policy",
-        ));
-    }
-    let Parameters { sequence, priority, timeout, custom: parameters } =
-        parameters::parse(request.parameters)?;
+    received: Instant,
+) -> Result<Ready, Status> {
+    let ready = try_prepare(model, request, deadline);
+    ready.inspect_err(|_| model.refused(received))
+}
+
+fn try_prepare(
+    model: &ModelVersion,
+    request: ModelInferRequest,
+    deadline: Option<Instant>,
+) -> Result<Ready, Status> {
+    let parameters = parameters::parse(request.parameters)?;
+    let Parameters { sequence, priority, timeout, empty_final_response, custom: parameters } = parameters;
     let terms = QueueTerms { priority, timeout, deadline };
-    let inputs = inputs::inputs(&spec.name, request.inputs, request.raw_input_contents)?;
+    let inputs = inputs::inputs(&model.spec.name, request.inputs, request.raw_input_contents)?;
     let wanted = request.outputs.iter().map(Wanted::parse).collect::<Result<Vec<_>, _>>()?;
     let outputs = request.outputs.into_iter().map(|output| InferOutput { name: output.name }).collect();
-    Ok((InferRequest { id: request.id, inputs, outputs, sequence, terms, parameters }, wanted))
+    let id = request.id.clone();
+    let request = InferRequest { id: request.id, inputs, outputs, sequence, terms, parameters };
+    let admitted = admit(&model.spec, request).map_err(|refusal| status::of_refusal(&refusal))?;
+    Ok(Ready { id, admitted, wanted, empty_final_response })
 }

@@ -20,6 +20,7 @@ mod router;
 mod service;
 mod statistics;
 mod status;
+mod stream;
 mod trace_setting;
 mod until_exit;
 mod version;

@@ -12,6 +12,7 @@ use crate::serving::Serving;
 
 /// A request on its way as those see it who note it down: its trace, and its line in the access log. Where nobody does,
 /// each step costs a look. Dropped before its end, it was given up.
+#[derive(Default)]
 pub(super) struct Observed {
     arrival: Option<Arrival>,
     traced: Traced,
@@ -24,6 +25,14 @@ impl Observed {
         let entry = serving.access_log.as_ref().and_then(|log| log.begin(request));
         let arrival = serving.tracer.arrival(request);
         Self { arrival, traced: Traced::default(), entry }
+    }
+
+    /// It has arrived on a stream that began with these headers.
+    pub(super) fn on_stream(serving: &Serving, head: &Request<()>) -> Self {
+        match serving.access_log.is_some() || serving.tracer.is_on() {
+            true => Self::new(serving, &mut head.clone()),
+            false => Self::default(),
+        }
     }
 
     /// Its message has come.
@@ -73,7 +82,7 @@ impl Observed {
         }
     }
 
-    /// Its answer is to be sent.
+    /// Its answer is to be sent, or one of several.
     pub(super) fn answered(&mut self, answer: &ModelInferResponse) {
         if let Some(entry) = &mut self.entry {
             entry.answered(answer.encoded_len());

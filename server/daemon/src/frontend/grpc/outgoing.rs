@@ -1,4 +1,4 @@
-//! The answer of a unary call, as it goes.
+//! Answers as they go: that of a unary call, and the messages of a stream.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::Frame;
-use nerite_proto::inference::ModelInferResponse;
+use nerite_proto::inference::{ModelInferResponse, ModelStreamInferResponse};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use tonic::Status;
@@ -23,6 +23,9 @@ use crate::inflight::Share;
 /// The number of `raw_output_contents` in `ModelInferResponse`, whose last field it is.
 const RAW_OUTPUT_CONTENTS: u32 = 6;
 
+/// The number of `infer_response` in `ModelStreamInferResponse`.
+const INFER_RESPONSE: u32 = 2;
+
 /// From how many bytes on an output goes as a piece of its own, and is not copied into the message.
 const PIECE: usize = 32 << 10;
 
@@ -34,9 +37,9 @@ pub(super) async fn reply(
     limit: usize,
     share: Arc<Share>,
 ) -> Response<Body> {
-    let pieces = match (encode(answer, limit), encoding) {
-        (Ok(pieces), Some(encoding)) => compressed(pieces, encoding).await,
-        (pieces, _) => pieces,
+    let pieces = match encode(answer, limit) {
+        Ok(pieces) => compressed(pieces, encoding).await,
+        Err(status) => Err(status),
     };
     let counted = pieces.and_then(|pieces| {
         let bytes = pieces.iter().map(Bytes::len).sum();
@@ -54,8 +57,12 @@ pub(super) async fn reply(
     response
 }
 
-/// The message in `pieces`, compressed and with a prefix that says so.
-async fn compressed(mut pieces: VecDeque<Bytes>, encoding: Encoding) -> Result<VecDeque<Bytes>, Status> {
+/// The message in `pieces`; if there is an `encoding`, compressed and with a prefix that says so.
+pub(super) async fn compressed(
+    mut pieces: VecDeque<Bytes>,
+    encoding: Option<Encoding>,
+) -> Result<VecDeque<Bytes>, Status> {
+    let Some(encoding) = encoding else { return Ok(pieces) };
     if let Some(first) = pieces.front_mut() {
         first.advance(PREFIX);
     }
@@ -67,18 +74,48 @@ async fn compressed(mut pieces: VecDeque<Bytes>, encoding: Encoding) -> Result<V
 }
 
 /// The message with its prefix. Large outputs are pieces of their own: slices of the engine's buffers.
-fn encode(mut answer: ModelInferResponse, limit: usize) -> Result<VecDeque<Bytes>, Status> {
+fn encode(answer: ModelInferResponse, limit: usize) -> Result<VecDeque<Bytes>, Status> {
+    encode_within(None, answer, limit)
+}
+
+/// The same as the `infer_response` of a stream's message.
+pub(super) fn encode_in_stream(answer: ModelInferResponse, limit: usize) -> Result<VecDeque<Bytes>, Status> {
+    encode_within(Some(INFER_RESPONSE), answer, limit)
+}
+
+/// A stream's message that tells of a failure, with its prefix.
+pub(super) fn encode_failure(failure: &ModelStreamInferResponse) -> VecDeque<Bytes> {
+    let length = failure.encoded_len();
+    let mut buffer = BytesMut::with_capacity(PREFIX + length);
+    buffer.put_u8(0);
+    // It has a text of limited length, and an id that came in a message.
+    buffer.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    failure.encode_raw(&mut buffer);
+    [buffer.freeze()].into()
+}
+
+/// An answer as a message of its own, or as that field of one.
+fn encode_within(
+    field: Option<u32>,
+    mut answer: ModelInferResponse,
+    limit: usize,
+) -> Result<VecDeque<Bytes>, Status> {
     let outputs = mem::take(&mut answer.raw_output_contents);
-    let field = |output: &Bytes| {
+    let length_of = |output: &Bytes| {
         key_len(RAW_OUTPUT_CONTENTS) + encoded_len_varint(output.len() as u64) + output.len()
     };
-    let length = answer.encoded_len() + outputs.iter().map(field).sum::<usize>();
+    let inner = answer.encoded_len() + outputs.iter().map(length_of).sum::<usize>();
+    let length = inner + field.map_or(0, |field| key_len(field) + encoded_len_varint(inner as u64));
     let announced =
         u32::try_from(length).ok().filter(|_| length <= limit).ok_or_else(|| too_large(length, limit))?;
     let copied = length - outputs.iter().map(Bytes::len).filter(|length| *length >= PIECE).sum::<usize>();
     let mut buffer = BytesMut::with_capacity(PREFIX + copied);
     buffer.put_u8(0);
     buffer.put_u32(announced);
+    if let Some(field) = field {
+        encode_key(field, WireType::LengthDelimited, &mut buffer);
+        encode_varint(inner as u64, &mut buffer);
+    }
     answer.encode_raw(&mut buffer);
     let mut pieces = VecDeque::with_capacity(1);
     for output in outputs {
@@ -164,6 +201,18 @@ mod tests {
             let answer = answer(&outputs);
             let expected = answer.encode_to_vec();
             let sent: Vec<u8> = encode(answer, usize::MAX).unwrap().iter().flatten().copied().collect();
+            prop_assert_eq!(&sent[..PREFIX], [&[0], &(expected.len() as u32).to_be_bytes()[..]].concat());
+            prop_assert_eq!(&sent[PREFIX..], expected);
+        }
+
+        #[test]
+        fn an_answer_of_a_stream_in_pieces_is_the_message_that_prost_writes(
+            outputs in prop::collection::vec(prop_oneof![0usize..100, PIECE - 2..PIECE + 2, 100_000usize..200_000], 0..5)
+        ) {
+            let infer_response = Some(answer(&outputs));
+            let expected = ModelStreamInferResponse { infer_response, ..Default::default() }.encode_to_vec();
+            let sent: Vec<u8> =
+                encode_in_stream(answer(&outputs), usize::MAX).unwrap().iter().flatten().copied().collect();
             prop_assert_eq!(&sent[..PREFIX], [&[0], &(expected.len() as u32).to_be_bytes()[..]].concat());
             prop_assert_eq!(&sent[PREFIX..], expected);
         }

@@ -22,7 +22,8 @@ impl Wanted {
     }
 }
 
-/// The answer on the wire: the outputs asked for, in the order in which they were, or all in the configuration's.
+/// The answer on the wire: the outputs asked for, in the order in which they were, or all in the configuration's. A response
+/// of a decoupled model may lack any of them.
 pub(super) fn encode(
     model: &ModelVersion,
     id: String,
@@ -40,6 +41,9 @@ pub(super) fn encode(
     };
     let mut add = |output: &OutputSpec, classes: Option<usize>| -> Result<(), Status> {
         let Some(place) = given.iter().position(|(slot, _)| *slot == output.slot) else {
+            if spec.decoupled {
+                return Ok(());
+            }
             return Err(status::internal(format!("model '{}' gave no output '{}'", spec.name, output.name)));
         };
         let (_, tensor) = given.swap_remove(place);

@@ -11,6 +11,9 @@ use super::status;
 /// The only parameter of the reserved names that a caller may set.
 const EMPTY_FINAL_RESPONSE: &str = "triton_enable_empty_final_response";
 
+/// What every response of a stream says: whether it is the last of its request.
+const FINAL_RESPONSE: &str = "triton_final_response";
+
 /// What a request's parameters say.
 #[derive(Debug, Default)]
 pub(super) struct Parameters {
@@ -19,6 +22,8 @@ pub(super) struct Parameters {
     pub(super) priority: u64,
     /// How long the request asks to wait at most.
     pub(super) timeout: Option<Duration>,
+    /// Whether the end of a decoupled model's responses is told, if there is nothing else in it.
+    pub(super) empty_final_response: bool,
     /// Those that are the backend's to interpret.
     pub(super) custom: Vec<(String, Parameter)>,
 }
@@ -39,7 +44,9 @@ pub(super) fn parse(parameters: HashMap<String, InferParameter>) -> Result<Param
             ("sequence_id", _) => return Err(wrong_type(&name, "int64_param or string_param")),
             ("sequence_start", ParameterChoice::BoolParam(start)) => parsed.sequence.start = start,
             ("sequence_end", ParameterChoice::BoolParam(end)) => parsed.sequence.end = end,
-            (EMPTY_FINAL_RESPONSE, ParameterChoice::BoolParam(_)) => {}
+            (EMPTY_FINAL_RESPONSE, ParameterChoice::BoolParam(wanted)) => {
+                parsed.empty_final_response = wanted;
+            }
             ("sequence_start" | "sequence_end" | EMPTY_FINAL_RESPONSE, _) => {
                 return Err(wrong_type(&name, "bool_param"));
             }
@@ -75,6 +82,12 @@ fn to_backend(name: &str, value: ParameterChoice) -> Result<Parameter, Status> {
             Err(wrong_type(name, "int64_param, bool_param, string_param or double_param"))
         }
     }
+}
+
+/// Says in a response's parameters whether it is the last of its request.
+pub(super) fn set_final(parameters: &mut HashMap<String, InferParameter>, last: bool) {
+    let parameter_choice = Some(ParameterChoice::BoolParam(last));
+    parameters.insert(FINAL_RESPONSE.to_owned(), InferParameter { parameter_choice });
 }
 
 /// Parameters of a response in the protocol's form.

@@ -22,7 +22,7 @@ use super::observed::Observed;
 use super::service::InferenceService;
 use super::until_exit::UntilExit;
 use super::whole::Whole;
-use super::{reflection, status};
+use super::{reflection, status, stream};
 use crate::serving::Serving;
 
 /// The largest message of an inference in either direction, and of any other answer, in bytes; as in Triton.
@@ -31,6 +31,7 @@ const LARGEST_MESSAGE: usize = i32::MAX as usize;
 /// The largest message of any other call, in bytes; gRPC's default. They name things.
 const LARGEST_QUESTION: usize = 4 << 20;
 const MODEL_INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+const MODEL_STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
 
 const ENCODINGS: [CompressionEncoding; 3] =
     [CompressionEncoding::Gzip, CompressionEncoding::Deflate, CompressionEncoding::Zstd];
@@ -96,6 +97,10 @@ where
             return Box::pin(
                 async move { Ok(infer::call(&serving, request, share, options, observed).await) },
             );
+        }
+        if request.uri().path() == MODEL_STREAM_INFER {
+            // Each of its messages is a request, and takes its own share.
+            return Box::pin(future::ready(Ok(stream::call(&self.serving, request, self.options))));
         }
         // The body of such a call is gone when its message has been read.
         let share = Arc::new(inflight.call());

@@ -16,10 +16,6 @@ impl InferenceService {
     }
 }
 
-fn later(what: &str) -> Status {
-    status::unsupported(format!("this server does not support {what} yet"))
-}
-
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
@@ -58,11 +54,12 @@ impl GrpcInferenceService for InferenceService {
 
     type ModelStreamInferStream = tokio_stream::Empty<Result<ModelStreamInferResponse, Status>>;
 
+    /// Never called: the router gives these calls to `stream::call`, past tonic.
     async fn model_stream_infer(
         &self,
         _: Request<Streaming<ModelInferRequest>>,
     ) -> Answer<Self::ModelStreamInferStream> {
-        Err(later("streamed inference (ModelStreamInfer); use ModelInfer"))
+        Err(Status::internal("ModelStreamInfer is answered by stream::call, to which the router gives it"))
     }
 
     async fn model_config(&self, request: Request<ModelConfigRequest>) -> Answer<ModelConfigResponse> {

@@ -4,3 +4,5 @@ mod calls;
 mod deadline;
 mod held;
 mod inflight;
+mod mending;
+mod streams;

@@ -251,6 +251,11 @@ pub(super) const RERUNS: Family = Family {
     help: "Number of requests run again by themselves because their batch had failed",
     ..COUNT
 };
+pub(super) const RESTARTS: Family = Family {
+    name: "nerite_instance_restarts_total",
+    help: "Number of instances made anew because they could not execute any more",
+    ..COUNT
+};
 pub(super) const OLDEST: Family = Family {
     name: "nerite_inference_queue_oldest_age_seconds",
     unit: "seconds",
@@ -264,6 +269,11 @@ pub(super) const BUSY: Family =
 pub(super) const STALLED: Family = Family {
     name: "nerite_instances_stalled",
     help: "Number of instances that have been executing for longer than --instance-stall-secs",
+    ..GAUGE
+};
+pub(super) const MENDING: Family = Family {
+    name: "nerite_instances_mending",
+    help: "Number of instances that cannot execute any more and are made anew",
     ..GAUGE
 };
 pub(super) const STATE: Family = Family {
@@ -385,7 +395,9 @@ pub(super) fn all() -> Vec<Family> {
     all.extend(SUMMARIES);
     all.extend([FIRST_RESPONSE, PENDING, LOAD_DURATION, REQUESTS]);
     all.extend(PHASES);
-    all.extend([BATCH_SIZE, BATCHES, INLINE, RERUNS, OLDEST, INSTANCES, BUSY, STALLED, STATE]);
+    all.extend([
+        BATCH_SIZE, BATCHES, INLINE, RERUNS, RESTARTS, OLDEST, INSTANCES, BUSY, STALLED, MENDING, STATE,
+    ]);
     all.extend([
         LOADED,
         LOAD_FAILURES,

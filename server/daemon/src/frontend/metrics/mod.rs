@@ -148,10 +148,12 @@ impl Scrape<'_> {
         );
         self.each(&families::INLINE, rows, |row| count(row.statistics().inline()));
         self.each(&families::RERUNS, rows, |row| count(row.statistics().reruns()));
+        self.each(&families::RESTARTS, rows, |row| count(row.statistics().restarts()));
         self.each(&families::OLDEST, rows, |row| nanos(row.activity.oldest));
         self.each(&families::INSTANCES, rows, |row| size(row.activity.instances));
         self.each(&families::BUSY, rows, |row| size(row.activity.busy));
         self.each(&families::STALLED, rows, |row| size(row.version.stalls().len()));
+        self.each(&families::MENDING, rows, |row| size(row.version.mendings().len()));
     }
 
     /// A family with one number for each version.
@@ -210,7 +212,10 @@ impl Scrape<'_> {
         }
         self.out.family(family);
         for row in rows {
-            let timed = row.statistics().timed(Phase::Request);
+            let timed = match row.version.spec.decoupled {
+                true => row.statistics().first_response(),
+                false => row.statistics().timed(Phase::Request),
+            };
             let finer = timed.buckets();
             let mut counts = [0; FIRST_RESPONSE.len() + 1];
             for (place, count) in finer.into_iter().enumerate() {

@@ -63,6 +63,7 @@ struct Work {
     instances: usize,
     busy: usize,
     stalled: usize,
+    mending: usize,
     requests: u64,
     /// By reason.
     failures: BTreeMap<&'static str, u64>,
@@ -135,6 +136,7 @@ impl Work {
             instances: activity.instances,
             busy: activity.busy,
             stalled: version.stalls().len(),
+            mending: version.mendings().len(),
             requests: statistics.requests(),
             failures: failures.into(),
             rows: statistics.inferences(),

@@ -1,13 +1,14 @@
-//! A model whose requests stay with the test.
+//! Models whose requests stay with the test.
 
 use std::collections::HashMap;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nerite_backend::{
-    Artifact, Backend, BackendError, Batch, Cancel, DType, Declaration, Instance, InstanceSpec, Model, Shape,
-    TensorDeclaration,
+    Artifact, Backend, BackendError, Batch, Cancel, Condition, DType, Declaration, Instance, InstanceSpec,
+    Model, Shape, TensorDeclaration,
 };
 use nerite_core::Registry;
 use nerite_core::execution::Machinery;
@@ -25,11 +26,16 @@ const CONFIG: &str = r#"
     output [{ name: "Y" data_type: TYPE_UINT8 dims: [ -1 ] }]
 "#;
 
-/// A server of the model `held`.
+/// What makes a model decoupled.
+const DECOUPLED: &str = "model_transaction_policy { decoupled: true }";
+
+/// A server of the models `held` and `many`, of which the second is decoupled.
 pub(super) struct Held {
     pub(super) serving: Arc<Serving>,
     /// What is being executed. A batch that is dropped is answered with an error.
     pub(super) batches: UnboundedReceiver<Batch>,
+    /// While set, every execution breaks its instance, and none can be made.
+    pub(super) is_broken: Arc<AtomicBool>,
     _manager: Manager,
 }
 
@@ -37,10 +43,15 @@ impl Held {
     /// A server that lets so many requests and bytes be in flight; 0 sets no limit.
     pub(super) fn new(requests: usize, bytes: usize) -> Held {
         let repository = tempfile::tempdir().unwrap();
-        fs::create_dir_all(repository.path().join("held/1")).unwrap();
-        fs::write(repository.path().join("held/config.pbtxt"), CONFIG).unwrap();
+        for (model, config) in [("held", CONFIG.to_owned()), ("many", format!("{CONFIG}{DECOUPLED}"))] {
+            fs::create_dir_all(repository.path().join(model).join("1")).unwrap();
+            fs::write(repository.path().join(model).join("config.pbtxt"), config).unwrap();
+        }
         let (sender, batches) = unbounded_channel();
-        let engine: Arc<dyn Backend> = Arc::new(Engine(sender));
+        let is_broken = Arc::new(AtomicBool::new(false));
+        let held_model =
+            HeldModel { declaration: declaration(), batches: sender, is_broken: Arc::clone(&is_broken) };
+        let engine: Arc<dyn Backend> = Arc::new(Engine(held_model));
         let configs = ModelConfigs::new(Options {
             disable_auto_complete: false,
             config_name: None,
@@ -62,30 +73,35 @@ impl Held {
         Held {
             serving: Arc::new(Serving::new("test".into(), registry, inflight)),
             batches,
+            is_broken,
             _manager: manager,
         }
     }
 }
 
-struct Engine(UnboundedSender<Batch>);
+struct Engine(HeldModel);
 
 impl Backend for Engine {
     fn load(&self, _: &Artifact<'_>, _: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
-        let tensor = |name: &str| TensorDeclaration {
-            name: name.to_owned(),
-            dtype: DType::U8,
-            shape: Shape::new(&[-1]),
-            optional: false,
-        };
-        let declaration =
-            Declaration { inputs: vec![tensor("X")], outputs: vec![tensor("Y")], ..Declaration::default() };
-        Ok(Arc::new(HeldModel { declaration, batches: self.0.clone() }))
+        Ok(Arc::new(self.0.clone()))
     }
 }
 
+fn declaration() -> Declaration {
+    let tensor = |name: &str| TensorDeclaration {
+        name: name.to_owned(),
+        dtype: DType::U8,
+        shape: Shape::new(&[-1]),
+        optional: false,
+    };
+    Declaration { inputs: vec![tensor("X")], outputs: vec![tensor("Y")], ..Declaration::default() }
+}
+
+#[derive(Clone)]
 struct HeldModel {
     declaration: Declaration,
     batches: UnboundedSender<Batch>,
+    is_broken: Arc<AtomicBool>,
 }
 
 impl Model for HeldModel {
@@ -94,15 +110,22 @@ impl Model for HeldModel {
     }
 
     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError> {
-        Ok(Box::new(HeldInstance(self.batches.clone())))
+        match self.is_broken.load(Ordering::SeqCst) {
+            true => Err(BackendError::internal("the device is gone")),
+            false => Ok(Box::new(HeldInstance(self.clone()))),
+        }
     }
 }
 
-struct HeldInstance(UnboundedSender<Batch>);
+struct HeldInstance(HeldModel);
 
 impl Instance for HeldInstance {
-    fn execute(&mut self, batch: Batch) {
+    fn execute(&mut self, batch: Batch) -> Condition {
         // A test that has gone no longer wants it.
-        let _ = self.0.send(batch);
+        let _ = self.0.batches.send(batch);
+        match self.0.is_broken.load(Ordering::SeqCst) {
+            true => Condition::Broken(BackendError::internal("its process died")),
+            false => Condition::Sound,
+        }
     }
 }

@@ -1,0 +1,157 @@
+//! Makes instances anew that cannot execute any more, on threads that may be kept for long.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use nerite_backend::{BackendError, Code};
+
+use super::executor::Vacancy;
+use super::state::{Rounds, State};
+use super::{Errand, Executor, Job, Scheduler};
+
+/// An errand for the sake of one instance. It keeps its model's version for as long as the engine takes, as an execution
+/// does; between attempts nothing does.
+pub(crate) struct Mend {
+    scheduler: Arc<Scheduler>,
+    task: Task,
+}
+
+enum Task {
+    /// An execution has left that doubt about it.
+    Examine(Executor, BackendError),
+    /// It is to be made anew.
+    Fill(Vacancy),
+}
+
+impl Mend {
+    /// Finds out whether an instance can execute of which an execution has left that doubt.
+    pub(super) fn examine(scheduler: &Arc<Scheduler>, executor: Executor, doubt: BackendError) -> Mend {
+        Mend { scheduler: Arc::clone(scheduler), task: Task::Examine(executor, doubt) }
+    }
+}
+
+impl Job for Mend {
+    fn run(self) {
+        let Mend { scheduler, task } = self;
+        match task {
+            Task::Examine(executor, doubt) => scheduler.examine(executor, doubt),
+            Task::Fill(vacancy) => scheduler.fill(vacancy),
+        }
+    }
+}
+
+impl Scheduler {
+    /// An instance cannot execute any more: it is made anew. To be called without the lock.
+    pub(super) fn condemn(self: &Arc<Self>, executor: Executor, reason: &BackendError) {
+        let Scheduler { name, version, .. } = &**self;
+        let instance = executor.name();
+        tracing::error!(
+            "model '{name}' version {version}: instance '{instance}' cannot execute any more and is made anew: {reason}"
+        );
+        let vacancy = executor.vacate();
+        let now = self.machinery.clock.now();
+        let mut state = self.state.lock();
+        let recovered = self.ended(&mut state, vacancy.seat());
+        state.vacated(vacancy, reason, now);
+        let rounds = self.rounds(&mut state, now);
+        drop(state);
+        self.carry_out(rounds);
+        if let Some(stall) = recovered {
+            self.report_end(&stall, now);
+        }
+    }
+
+    fn examine(self: &Arc<Self>, executor: Executor, doubt: BackendError) {
+        let mut executor = executor;
+        let reason = executor.examine(doubt, || self.machinery.clock.now());
+        if let Some(reason) = reason {
+            return self.condemn(executor, &reason);
+        }
+        let now = self.machinery.clock.now();
+        let mut state = self.state.lock();
+        let recovered = self.ended(&mut state, executor.seat());
+        state.rejoin(executor);
+        self.look_on(state);
+        if let Some(stall) = recovered {
+            self.report_end(&stall, now);
+        }
+    }
+
+    fn fill(self: &Arc<Self>, vacancy: Vacancy) {
+        match vacancy.fill(&**self.engine_model(), || self.machinery.clock.now()) {
+            Ok(executor) => self.mended(executor),
+            Err((vacancy, error)) => self.not_mended(vacancy, &error),
+        }
+    }
+
+    fn mended(self: &Arc<Self>, executor: Executor) {
+        let (instance, seat) = (executor.name().to_owned(), executor.seat());
+        self.statistics.restarted();
+        let now = self.machinery.clock.now();
+        let mut state = self.state.lock();
+        let since = state.ward.discharge(seat).unwrap_or(now);
+        state.rejoin(executor);
+        let rounds = self.rounds(&mut state, now);
+        self.look_on(state);
+        self.carry_out(rounds);
+        let Scheduler { name, version, .. } = &**self;
+        let took = now.saturating_duration_since(since).as_secs_f64();
+        tracing::info!(
+            "model '{name}' version {version}: instance '{instance}' was made anew and serves again, after {took:.1} s"
+        );
+    }
+
+    fn not_mended(self: &Arc<Self>, vacancy: Vacancy, error: &BackendError) {
+        let now = self.machinery.clock.now();
+        let next = vacancy.next_attempt(now);
+        let Scheduler { name, version, .. } = &**self;
+        let (instance, pause) = (vacancy.name(), next.saturating_duration_since(now).as_secs_f64());
+        tracing::error!(
+            "model '{name}' version {version}: instance '{instance}' could not be made anew, which is tried again in \
+             {pause:.1} s: {error}"
+        );
+        let mut state = self.state.lock();
+        state.ward.failed(vacancy.seat(), vacancy, error.message.clone(), next);
+        let rounds = self.rounds(&mut state, now);
+        drop(state);
+        self.carry_out(rounds);
+    }
+
+    /// Looks after the instances that cannot execute. What follows is to be done without the lock.
+    pub(super) fn rounds(&self, state: &mut State, now: Instant) -> Rounds {
+        self.mending.store(state.ward.len(), Ordering::Relaxed);
+        let is_outage = state.ward.is_outage();
+        let has_changed = self.outage.swap(is_outage, Ordering::Relaxed) != is_outage;
+        Rounds { has_changed, ..state.rounds(now) }
+    }
+
+    /// Does what follows from a look after the instances that cannot execute.
+    pub(super) fn carry_out(self: &Arc<Self>, rounds: Rounds) {
+        let Rounds { due, alarm, refused, reason, has_changed } = rounds;
+        for vacancy in due {
+            let mend = Mend { scheduler: Arc::clone(self), task: Task::Fill(vacancy) };
+            self.machinery.threads.run(Errand::Mend(mend));
+        }
+        if let Some(at) = alarm {
+            self.set_alarm(at);
+        }
+        if !refused.is_empty() {
+            let error = self.refusal(&reason);
+            refused.into_iter().for_each(|request| request.fail(error.clone()));
+        }
+        if has_changed {
+            self.notify();
+        }
+    }
+
+    /// What requests are told where no instance can execute, for that reason.
+    pub(super) fn refusal(&self, reason: &str) -> BackendError {
+        let Scheduler { name, version, .. } = self;
+        let message = format!(
+            "no instance of model '{name}' version {version} can execute until one has been made anew; try again later. \
+             The last one failed: {reason}"
+        );
+        BackendError::new(Code::Unavailable, message)
+    }
+}
