@@ -82,7 +82,7 @@ def run(scratch, kills, say=print):
     scratch, prefix = Path(scratch), f"nerite_kill_{os.getpid()}_"
     repository = Repository(scratch / "repository")
     python_models.instance(repository, scratch / "journal", seconds=0.002)
-    repository.add("beside", models.identity("FP32", ["n"]))
+    repository.add("beside", models.identity("FP32", [1]))
     arguments = [f"--model-repository={repository.folder}", *python_backend.flags(prefix)]
     found, times, killed = [], [], 0
     with Daemon(arguments, scratch / "nerite.log", environment=python_backend.environment()) as daemon:

@@ -1,7 +1,7 @@
 //! How one request is answered, by whatever the plugin has of it: the request, responses, response factories.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use nerite_backend::{BackendError, Code, Request as Asked, Responder, Response, Slots};
 use parking_lot::Mutex;
@@ -124,13 +124,20 @@ impl Answering {
 pub(crate) struct Tally {
     broken: AtomicU32,
     sound: AtomicU32,
+    /// Whether the backend said that its process is gone.
+    gone: AtomicBool,
 }
+
+/// What Triton's Python backend says of an instance whose process has ended: `Stub process 'm_0_0' is not healthy.` It has
+/// no entry point to ask, and takes a second over each batch until the instance is made anew.
+const PROCESS_IS_GONE: [&str; 2] = ["Stub process", "is not healthy"];
 
 impl Tally {
     /// A batch begins.
     pub(crate) fn begin(&self) {
         self.broken.store(0, Ordering::Relaxed);
         self.sound.store(0, Ordering::Relaxed);
+        self.gone.store(false, Ordering::Relaxed);
     }
 
     fn count(&self, error: Option<&BackendError>, last: bool) {
@@ -141,6 +148,14 @@ impl Tally {
         } else if last {
             self.broken.fetch_add(1, Ordering::Relaxed);
         }
+        if error.is_some_and(|error| PROCESS_IS_GONE.iter().all(|words| error.message.contains(words))) {
+            self.gone.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the backend said that the instance's process is gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Whether so many requests, all there were, failed in a way that may mean that the instance is broken.

@@ -127,9 +127,10 @@ impl Executing {
         if !instance.tally.is_broken(count) {
             return Condition::Sound;
         }
-        Condition::Doubtful(outcome.err().unwrap_or_else(|| {
+        let reason = outcome.err().unwrap_or_else(|| {
             BackendError::internal("every request of its last batch failed, and not by its callers' fault")
-        }))
+        });
+        if instance.tally.is_gone() { Condition::Broken(reason) } else { Condition::Doubtful(reason) }
     }
 
     /// The plugin returned an error, and so the requests are the server's.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use nerite_backend::{BackendError, Code};
 
-use super::executor::Vacancy;
+use super::executor::{Former, Vacancy};
 use super::state::{Rounds, State};
 use super::{Errand, Executor, Job, Scheduler};
 
@@ -80,7 +80,10 @@ impl Scheduler {
 
     fn fill(self: &Arc<Self>, vacancy: Vacancy) {
         match vacancy.fill(&**self.engine_model(), || self.machinery.clock.now()) {
-            Ok(executor) => self.mended(executor),
+            Ok((executor, former)) => {
+                self.mended(executor);
+                former.into_iter().for_each(Former::let_go);
+            }
             Err((vacancy, error)) => self.not_mended(vacancy, &error),
         }
     }
