@@ -7,6 +7,7 @@ mod control;
 mod json;
 mod line;
 mod outlet;
+mod plugin;
 mod utc;
 
 use std::fs::File;

@@ -118,6 +118,7 @@ impl BoundPorts {
         let registry = Arc::new(Registry::default());
         let manager = manage(settings, &registry, &reclaim)?;
         let serving = Arc::new(serving(settings, registry, &manager, reclaim, logs));
+        wiring::answer_plugins(&serving);
         let endpoints = Endpoints::open(self, settings, &serving)?;
 
         if settings.repository.control_mode == ControlMode::Explicit {
@@ -197,7 +198,7 @@ fn serving(
     serving.control = Some(Control::new(manager.clone(), repository.control_mode, &repository.paths));
     serving.readiness = Readiness::new(repository.strict_readiness, &repository.ready_models);
     serving.reclaim = reclaim;
-    serving.metrics = Metrics::new(settings.metrics_config.clone());
+    serving.metrics = Metrics::new(settings.metrics_config.clone()).with_plugins(wiring::plugin_metrics);
     serving.tracer = Tracer::new(&settings.trace);
     serving.log = Some(Arc::clone(&logs.log));
     serving.access_log.clone_from(&logs.access);

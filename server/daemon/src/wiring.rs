@@ -5,6 +5,7 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 
 use nerite_backend::Backend;
+use nerite_backend::metrics::Family;
 use nerite_core::execution::{Machinery, MachineryOptions, Network};
 use nerite_core::lifecycle::Loader;
 use nerite_core::rate_limiter::RateLimiter;
@@ -13,7 +14,9 @@ use nerite_onnxruntime::OnnxRuntime;
 use nerite_plugin_host::{Plugins, Setting};
 use tokio::runtime::Handle;
 
+use crate::host::DaemonHost;
 use crate::memory;
+use crate::serving::Serving;
 use crate::settings::{BackendSetting, Backends, Repository, Scheduling};
 
 /// A loader with every engine that this daemon has. Its models may be executed on the threads of `network`, if there is one.
@@ -34,6 +37,16 @@ pub(crate) fn loader(
     let backends = HashMap::from([("onnxruntime".to_owned(), onnxruntime)]);
     Loader::new(Box::new(configs), backends, Arc::new(machinery(scheduling, network)))
         .with_plugins(Arc::new(plugins))
+}
+
+/// Has what plugins ask of the server answered, from before the first model is loaded.
+pub(crate) fn answer_plugins(serving: &Arc<Serving>) {
+    nerite_plugin_host::set_host(Arc::new(DaemonHost::new(serving, Handle::current())));
+}
+
+/// The metrics that plugins keep.
+pub(crate) fn plugin_metrics() -> Vec<Family> {
+    nerite_plugin_host::metrics()
 }
 
 fn machinery(scheduling: &Scheduling, network: Option<Handle>) -> Machinery {

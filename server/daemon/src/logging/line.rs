@@ -1,6 +1,6 @@
 //! What an event looks like.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,6 +11,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::control::LogControl;
 use super::json;
+use super::plugin::PluginEvent;
 use super::utc::Utc;
 use crate::settings::LogFormat;
 
@@ -38,6 +39,11 @@ where
             LogFormat::Iso8601 => write!(writer, "{} {}", now.iso8601(), letter(metadata.level()))?,
             LogFormat::Json => return self.json(&mut writer, event, &now),
         }
+        if let Some(PluginEvent { file, line, message }) = PluginEvent::of(event) {
+            write!(writer, " {} {file}:{line}] ", self.pid)?;
+            OneEntry(&mut writer).write_str(&message)?;
+            return writeln!(writer);
+        }
         write!(writer, " {} {}:{}] ", self.pid, file(metadata), metadata.line().unwrap_or(0))?;
         context.format_fields(Writer::new(&mut OneEntry(&mut writer)), event)?;
         writeln!(writer)
@@ -48,14 +54,25 @@ impl Line {
     fn json(&self, writer: &mut Writer<'_>, event: &Event<'_>, now: &Utc) -> fmt::Result {
         let metadata = event.metadata();
         let Self { pid, .. } = self;
+        let plugin = PluginEvent::of(event);
+        let (file, line) = match &plugin {
+            Some(event) => (event.file.as_str(), event.line),
+            None => (file(metadata), metadata.line().unwrap_or(0).into()),
+        };
         write!(writer, "{{\"timestamp\":\"{}\",\"level\":\"{}\",", now.rfc3339(), metadata.level())?;
-        for (name, text) in [("target", metadata.target()), ("file", file(metadata))] {
+        for (name, text) in [("target", metadata.target()), ("file", file)] {
             write!(writer, "\"{name}\":")?;
             json::string(writer, text)?;
             writer.write_char(',')?;
         }
-        write!(writer, "\"line\":{},\"pid\":{pid},", metadata.line().unwrap_or(0))?;
-        json::event(writer, event)?;
+        write!(writer, "\"line\":{line},\"pid\":{pid},")?;
+        match &plugin {
+            Some(event) => {
+                writer.write_str("\"message\":")?;
+                json::string(writer, &event.message)?;
+            }
+            None => json::event(writer, event)?,
+        }
         writeln!(writer, "}}")
     }
 }

@@ -210,3 +210,16 @@ proptest! {
         prop_assert!(text.lines().skip(1).all(|line| line.starts_with("    ")), "{text:?}");
     }
 }
+
+#[test]
+fn a_plugins_line_says_where_in_the_plugins_source_it_comes_from() {
+    let write = || {
+        let file = "/src/python/python_be.cc";
+        tracing::event!(target: "nerite_plugin", tracing::Level::WARN, log.file = file, log.line = 71_u32, "{}", "two\nlines");
+    };
+    let text = logged(&QUIET, write);
+    assert!(text.starts_with('W') && text.ends_with(" python_be.cc:71] two\n    lines\n"), "{text}");
+    let json = logged(&Log { format: LogFormat::Json, ..QUIET }, write);
+    assert!(json.contains(r#""file":"python_be.cc","line":71,"#), "{json}");
+    assert!(json.ends_with("\"message\":\"two\\nlines\"}\n"), "{json}");
+}

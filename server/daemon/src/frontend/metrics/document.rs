@@ -22,6 +22,9 @@ and servers: `histogram_quantile(0.99, sum by (le) (rate(nerite_inference_reques
 In OpenMetrics, `nerite_inference_request_duration_seconds` carries the trace of a recent request in each bucket, where
 requests are traced.
 
+Models of plugins may have metrics of their own, under the names that their authors gave them, as the Python backend's custom
+metrics; they come last, and there may be 10,000 lines of them. The names below are not for them.
+
 Summaries are of the last 60 s, of which the oldest 12 s are forgotten at a time, as in Triton; their `_sum` and `_count`
 are of all time. A quantile is within 0.5 % of the exact one. The errors in `summary_quantiles` are read and not needed.
 
@@ -43,33 +46,6 @@ const TAIL: &str = "
 Two differ a little from Triton's. `nv_inference_first_response_histogram_ms` is there for every model, where Triton has it
 for decoupled ones alone. `nv_pinned_memory_pool_*` are 0, since tensors pass through no such pool.
 ";
-
-/// Every metric, in the order in which they are written.
-fn all() -> Vec<Family> {
-    let mut all = vec![SUCCESS, FAILURES, INFERENCES, EXECUTIONS];
-    all.extend(DURATIONS);
-    all.extend(SUMMARIES);
-    all.extend([FIRST_RESPONSE, PENDING, LOAD_DURATION, REQUESTS]);
-    all.extend(PHASES);
-    all.extend([
-        BATCH_SIZE, BATCHES, INLINE, RERUNS, RESTARTS, OLDEST, INSTANCES, BUSY, STALLED, MENDING, STATE,
-    ]);
-    all.extend([
-        LOADED,
-        LOAD_FAILURES,
-        UNLOADED,
-        INFLIGHT_REQUESTS,
-        INFLIGHT_BYTES,
-        INFLIGHT_REFUSED,
-        GIVEN_BACK,
-    ]);
-    all.extend([HEAP, ENGINE_HEAP_USED, ENGINE_HEAP_FREE]);
-    all.extend([TRACES, TRACES_DROPPED, LOG_DROPPED, ACCESS_LOG_DROPPED]);
-    all.extend([PINNED_TOTAL, PINNED_USED, BUILD, CPU_UTILIZATION, CPU_MEMORY_TOTAL, CPU_MEMORY_USED]);
-    all.extend([PROCESS_CPU, PROCESS_RESIDENT, PROCESS_VIRTUAL, PROCESS_THREADS]);
-    all.extend([PROCESS_OPEN_FDS, PROCESS_MAX_FDS, PROCESS_START]);
-    all
-}
 
 fn document() -> String {
     let mut text = HEAD.to_owned();

@@ -42,7 +42,11 @@ impl Exposition {
 
     /// A family's head; its series have to follow.
     pub(super) fn family(&mut self, family: &Family) {
-        let Family { name, kind, unit, help, .. } = *family;
+        self.head(family.name, family.kind, family.unit, family.help);
+    }
+
+    /// The same of a family that is not in the list; of one line of help.
+    pub(super) fn head(&mut self, name: &str, kind: Kind, unit: &str, help: &str) {
         let (name, kind) = match (self.format, kind) {
             (Format::Text, kind) => (name, kind.name()),
             (Format::OpenMetrics, Kind::Counter) => match name.strip_suffix("_total") {
@@ -76,7 +80,8 @@ impl Exposition {
     pub(super) fn histogram(&mut self, name: &str, labels: &str, buckets: &Buckets<'_>) {
         let Buckets { bounds, counts, sum, exemplars } = *buckets;
         self.prefix.clear();
-        for part in [name, "_bucket{", labels, ",le=\""] {
+        let comma = if labels.is_empty() { "" } else { "," };
+        for part in [name, "_bucket{", labels, comma, "le=\""] {
             self.prefix.extend_from_slice(part.as_bytes());
         }
         let mut total = 0;
@@ -155,6 +160,9 @@ impl Exposition {
                     self.bytes.extend_from_slice(&digits[1..=last]);
                 }
             }
+            // Rust writes `inf`, which no scraper reads.
+            Value::Real(f64::INFINITY) => self.bytes.extend_from_slice(b"+Inf"),
+            Value::Real(f64::NEG_INFINITY) => self.bytes.extend_from_slice(b"-Inf"),
             Value::Real(value) => {
                 let _ = write!(self.bytes, "{value}");
             }

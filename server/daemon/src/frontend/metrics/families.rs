@@ -387,3 +387,42 @@ pub(super) const PROCESS_START: Family = Family {
     help: "Start time of the process since unix epoch in seconds",
     ..SERVER_GAUGE
 };
+
+/// Every metric, in the order in which they are written.
+pub(super) fn all() -> Vec<Family> {
+    let mut all = vec![SUCCESS, FAILURES, INFERENCES, EXECUTIONS];
+    all.extend(DURATIONS);
+    all.extend(SUMMARIES);
+    all.extend([FIRST_RESPONSE, PENDING, LOAD_DURATION, REQUESTS]);
+    all.extend(PHASES);
+    all.extend([
+        BATCH_SIZE, BATCHES, INLINE, RERUNS, RESTARTS, OLDEST, INSTANCES, BUSY, STALLED, MENDING, STATE,
+    ]);
+    all.extend([
+        LOADED,
+        LOAD_FAILURES,
+        UNLOADED,
+        INFLIGHT_REQUESTS,
+        INFLIGHT_BYTES,
+        INFLIGHT_REFUSED,
+        GIVEN_BACK,
+    ]);
+    all.extend([HEAP, ENGINE_HEAP_USED, ENGINE_HEAP_FREE]);
+    all.extend([TRACES, TRACES_DROPPED, LOG_DROPPED, ACCESS_LOG_DROPPED]);
+    all.extend([PINNED_TOTAL, PINNED_USED, BUILD, CPU_UTILIZATION, CPU_MEMORY_TOTAL, CPU_MEMORY_USED]);
+    all.extend([PROCESS_CPU, PROCESS_RESIDENT, PROCESS_VIRTUAL, PROCESS_THREADS]);
+    all.extend([PROCESS_OPEN_FDS, PROCESS_MAX_FDS, PROCESS_START]);
+    all
+}
+
+/// Whether a family, or a series of one, is called so.
+pub(super) fn is_taken(name: &str) -> bool {
+    let parts = ["_bucket", "_sum", "_count", "_total", "_created"];
+    let base = |name: &str| parts.iter().find_map(|part| name.strip_suffix(part)).map(str::to_owned);
+    let is_same = |own: &Family| {
+        own.name == name
+            || base(name).is_some_and(|base| base == own.name)
+            || base(own.name).is_some_and(|own| own == name)
+    };
+    all().iter().any(is_same)
+}

@@ -9,6 +9,7 @@ mod exposition;
 mod families;
 mod format;
 mod machine;
+mod plugins;
 mod process;
 mod rows;
 #[cfg(test)]
@@ -49,14 +50,29 @@ const BATCH_SIZES: [(&str, u32); 9] =
 pub(crate) struct Metrics {
     config: MetricsConfig,
     machine: Machine,
+    /// The metrics that plugins keep, if there may be any.
+    plugins: Option<PluginMetrics>,
     /// How large the last scrape was.
     size: AtomicUsize,
+}
+
+/// Reads the metrics that plugins keep.
+type PluginMetrics = fn() -> Vec<nerite_backend::metrics::Family>;
+
+/// Whether the daemon itself has a metric of that name, or a series.
+pub(crate) fn has_family(name: &str) -> bool {
+    families::is_taken(name)
 }
 
 impl Metrics {
     /// Metrics of these kinds, from now on.
     pub(crate) fn new(config: MetricsConfig) -> Metrics {
-        Metrics { config, machine: Machine::new(), size: AtomicUsize::new(4 << 10) }
+        Metrics { config, machine: Machine::new(), plugins: None, size: AtomicUsize::new(4 << 10) }
+    }
+
+    /// The same with those that plugins keep.
+    pub(crate) fn with_plugins(self, plugins: PluginMetrics) -> Metrics {
+        Metrics { plugins: Some(plugins), ..self }
     }
 
     /// Every metric with a series for each version that is ready, and the server's own.
@@ -68,6 +84,9 @@ impl Metrics {
         scrape.server(serving);
         scrape.machine(&self.machine);
         scrape.process(&Process::read());
+        if let Some(read) = self.plugins {
+            plugins::write(&mut scrape.out, &read());
+        }
         let text = scrape.out.finish();
         self.size.store(text.len(), Relaxed);
         text
