@@ -4,6 +4,7 @@ use std::ffi::{CString, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 
 use nerite_backend::{
     BackendError, Batch, Condition, Executions, Instance, InstanceKind, InstanceSpec, Request as Asked,
@@ -60,8 +61,16 @@ impl ModelInstance {
     }
 }
 
-/// An instance that the plugin has been told of, until it is told that it goes.
+/// An instance that executes.
 pub(crate) struct Executing {
+    /// There until this is dropped.
+    told: Option<Told>,
+    /// Whether its last execution spoke against it.
+    doubtful: bool,
+}
+
+/// An instance that the plugin has been told of, until it is told that it goes.
+struct Told {
     instance: Arc<ModelInstance>,
     initialised: bool,
     /// A model is finalised after its instances.
@@ -89,16 +98,18 @@ impl Executing {
         let handle = handle::export(Arc::clone(&instance))?;
         instance.handle.get_or_init(|| Kept(handle));
         // From here on, whatever goes wrong, what was begun is ended.
-        let mut executing = Executing { instance, initialised: false, _model: loaded };
+        let mut told = Told { instance, initialised: false, _model: loaded };
         {
-            let model = &executing.instance.model;
+            let model = &told.instance.model;
             let _one_at_a_time = (!model.backend.makes_instances_in_parallel()).then(|| model.loading.lock());
-            executing.instance.call(model.backend.library.instance_initialize)?;
+            told.instance.call(model.backend.library.instance_initialize)?;
         }
-        executing.initialised = true;
-        Ok(executing)
+        told.initialised = true;
+        Ok(Executing { told: Some(told), doubtful: false })
     }
+}
 
+impl Told {
     /// Hands the requests to the plugin. What it does not take is answered.
     fn hand_over(&self, requests: Vec<Asked>) -> Condition {
         let instance = &self.instance;
@@ -187,16 +198,32 @@ impl Executing {
 
 impl Instance for Executing {
     fn execute(&mut self, batch: Batch) -> Condition {
-        self.hand_over(batch.into_requests())
+        let Some(told) = &self.told else { return Condition::Sound };
+        let condition = told.hand_over(batch.into_requests());
+        self.doubtful = condition != Condition::Sound;
+        condition
     }
 
     fn ready(&mut self) -> Option<Result<(), BackendError>> {
-        let ready = self.instance.model.backend.library.ready?;
-        Some(self.instance.call(Some(ready)))
+        let instance = &self.told.as_ref()?.instance;
+        let ready = instance.model.backend.library.ready?;
+        Some(instance.call(Some(ready)))
     }
 }
 
 impl Drop for Executing {
+    /// One that cannot execute any more may take long to end, and another is to be made in its place. Where the plugin allows
+    /// that both happen at once, it ends on a thread of its own.
+    fn drop(&mut self) {
+        let Some(told) = self.told.take() else { return };
+        if self.doubtful && told.instance.model.backend.makes_instances_in_parallel() {
+            // Where there can be no thread it ends here, with what was to be done there.
+            drop(thread::Builder::new().name("nerite-finalise".into()).spawn(move || drop(told)));
+        }
+    }
+}
+
+impl Drop for Told {
     fn drop(&mut self) {
         let instance = &self.instance;
         let has_state = !instance.state.load(Ordering::Acquire).is_null();

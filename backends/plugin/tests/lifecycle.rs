@@ -217,6 +217,45 @@ fn a_library_that_cannot_be_used_is_told_with_what_to_do() {
     assert!(plugged.load("whole", CONFIG).is_ok());
 }
 
+/// A plugin whose executions fail, and whose instances end only when another has begun.
+const LINGERING: &str = r#"
+#include <pthread.h>
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int begun;
+Error* TRITONBACKEND_GetBackendAttribute(Backend* backend, BackendAttribute* attribute) {
+  return TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading(attribute, true);
+}
+Error* TRITONBACKEND_ModelInstanceInitialize(Instance* instance) {
+  pthread_mutex_lock(&lock);
+  begun++;
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&lock);
+  return NULL;
+}
+Error* TRITONBACKEND_ModelInstanceFinalize(Instance* instance) {
+  pthread_mutex_lock(&lock);
+  while (begun < 2) {
+    pthread_cond_wait(&changed, &lock);
+  }
+  pthread_mutex_unlock(&lock);
+  return NULL;
+}
+Error* TRITONBACKEND_ModelInstanceExecute(Instance* instance, Request** requests, uint32_t count) {
+  return TRITONSERVER_ErrorNew(INTERNAL, "broken");
+}
+"#;
+
+#[test]
+fn an_instance_that_cannot_execute_any_more_ends_while_another_is_made_in_its_place() {
+    let plugged = Plugged::new().with_text("x", LINGERING, &[]);
+    let mut served = plugged.start("x", CONFIG);
+    assert_eq!(served.execute(&[&[1.0]])[0].error().message, "broken");
+    // This would wait for ever if it waited for the end.
+    drop(served.instance.take());
+    served.instance = Some(instance(&*served.model, &served.account).unwrap());
+}
+
 #[test]
 fn no_memory_is_lost_or_used_that_is_not_there() {
     support::watched("no_memory_is_lost_or_used_that_is_not_there");
