@@ -17,13 +17,7 @@ pub(crate) struct Executor {
 pub(super) struct Vacancy {
     post: Post,
     /// The instance that held it, until another is made.
-    former: Option<Former>,
-}
-
-/// An instance that cannot execute any more.
-pub(super) struct Former {
-    name: String,
-    instance: Box<dyn Instance>,
+    former: Option<Box<dyn Instance>>,
 }
 
 /// What stays the same whatever instance holds it.
@@ -118,8 +112,7 @@ impl Executor {
     /// The place that it leaves.
     pub(super) fn vacate(self) -> Vacancy {
         let Executor { post, instance } = self;
-        let former = Former { name: post.spec.name.clone(), instance };
-        Vacancy { post, former: Some(former) }
+        Vacancy { post, former: Some(instance) }
     }
 }
 
@@ -139,44 +132,27 @@ impl Vacancy {
         self.post.health.next_attempt(now)
     }
 
-    /// Makes another instance, which may take long. An engine may take longer over the end of one that is broken, so the
-    /// former is still there meanwhile; only if it cannot be done beside it is it let go of first. The vacancy and why it
-    /// could not be filled, if so. `time` says when that was over.
+    /// Lets go of the former instance, if that has not been done, and makes another, both of which may take long. The
+    /// vacancy and why it could not be filled, if so. `time` says when that was over.
     pub(super) fn fill(
         self,
         model: &dyn Model,
         time: impl FnOnce() -> Instant,
-    ) -> Result<(Executor, Option<Former>), (Vacancy, BackendError)> {
-        let Vacancy { mut post, mut former } = self;
-        let mut made = post.make(model);
-        if made.is_err()
-            && let Some(former) = former.take()
-        {
-            former.let_go();
-            made = post.make(model);
+    ) -> Result<Executor, (Vacancy, BackendError)> {
+        let Vacancy { mut post, former } = self;
+        if catch_unwind(AssertUnwindSafe(|| drop(former))).is_err() {
+            tracing::error!(
+                "the engine of instance '{}' panicked when it was to let go of it",
+                post.spec.name
+            );
         }
+        let made = catch_unwind(AssertUnwindSafe(|| model.instance(&post.spec))).unwrap_or_else(|_| {
+            Err(BackendError::internal("the model's engine panicked when it was to make another instance"))
+        });
         post.health.attempted(time());
         match made {
-            Ok(instance) => Ok((Executor { post, instance }, former)),
+            Ok(instance) => Ok(Executor { post, instance }),
             Err(error) => Err((Vacancy { post, former: None }, error)),
-        }
-    }
-}
-
-impl Post {
-    fn make(&self, model: &dyn Model) -> Result<Box<dyn Instance>, BackendError> {
-        catch_unwind(AssertUnwindSafe(|| model.instance(&self.spec))).unwrap_or_else(|_| {
-            Err(BackendError::internal("the model's engine panicked when it was to make another instance"))
-        })
-    }
-}
-
-impl Former {
-    /// Has the engine let go of it, which may take long.
-    pub(super) fn let_go(self) {
-        let Former { name, instance } = self;
-        if catch_unwind(AssertUnwindSafe(|| drop(instance))).is_err() {
-            tracing::error!("the engine of instance '{name}' panicked when it was to let go of it");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use nerite_backend::{BackendError, Code};
 
-use super::executor::{Former, Vacancy};
+use super::executor::Vacancy;
 use super::state::{Rounds, State};
 use super::{Errand, Executor, Job, Scheduler};
 
@@ -80,10 +80,7 @@ impl Scheduler {
 
     fn fill(self: &Arc<Self>, vacancy: Vacancy) {
         match vacancy.fill(&**self.engine_model(), || self.machinery.clock.now()) {
-            Ok((executor, former)) => {
-                self.mended(executor);
-                former.into_iter().for_each(Former::let_go);
-            }
+            Ok(executor) => self.mended(executor),
             Err((vacancy, error)) => self.not_mended(vacancy, &error),
         }
     }
