@@ -1,4 +1,5 @@
-//! Puts counterfeits of NVIDIA's libraries into a folder: what end-to-end tests have the daemon find on a machine without a GPU.
+//! Puts counterfeits of NVIDIA's libraries into a folder: what end-to-end tests have the daemon find on a machine
+//! without a GPU.
 //!
 //! `counterfeit FOLDER` makes `FOLDER/libcuda.so.1` and `FOLDER/libnvinfer.so.11`.
 #![allow(clippy::unwrap_used, clippy::panic)]

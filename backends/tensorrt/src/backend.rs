@@ -13,8 +13,8 @@ use crate::plan::Plan;
 
 /// TensorRT as an engine.
 ///
-/// Making one costs nothing: the driver and the library are loaded with the first model, and what fails is tried again with
-/// the next.
+/// Making one costs nothing: the driver and the library are loaded with the first model, and what fails is tried again
+/// with the next.
 pub struct TensorRt {
     options: Options,
     loaded: Mutex<Loaded>,
@@ -60,8 +60,8 @@ fn once<T>(
 }
 
 impl Backend for TensorRt {
-    /// Loads `model.plan`, or the file that the artifact names. Nothing of it is needed once it is loaded, but for an instance
-    /// on a device that has none yet.
+    /// Loads `model.plan`, or the file that the artifact names. Nothing of it is needed once it is loaded, but for an
+    /// instance on a device that has none yet.
     fn load(&self, artifact: &Artifact<'_>, cancel: &Cancel) -> Result<Arc<dyn Model>, BackendError> {
         let config = Config::read(artifact.configuration)?;
         let plan = Plan::find(artifact)?;

@@ -3,8 +3,8 @@
 use nerite_backend::{Configuration, Declaration, TensorDeclaration};
 use serde_json::{Map, Value, json};
 
-/// A configuration, in protobuf's JSON, that is completed from the engine: with the most rows that it takes in a batch, and
-/// its inputs and outputs. Where that is not needed, or there is no size to complete, it is for the server.
+/// A configuration, in protobuf's JSON, that is completed from the engine: with the most rows that it takes in a batch,
+/// and its inputs and outputs. Where that is not needed, or there is no size to complete, it is for the server.
 pub(crate) fn complete(
     configuration: &str,
     declaration: &Declaration,

@@ -1,15 +1,14 @@
 use std::sync::Arc;
 
-use bytes::Bytes;
-use nerite_backend::{BackendError, Buffer, Compute, DType, Outputs, Run, Shape, Slots, Tensor, bools};
+use nerite_backend::{BackendError, Compute, DType, Outputs, Run, Slots, Tensor, bools};
 use smallvec::SmallVec;
 
-use crate::allocator::OutputAllocator;
 use crate::context::Context;
-use crate::cuda::{Device, DeviceBuffer, PinnedBuffer, Stream};
+use crate::cuda::Stream;
 use crate::engine::{Engine, IoTensor};
-use crate::pool::{Lent, PinnedPool};
+use crate::pool::PinnedPool;
 use crate::profile::{self, Given};
+use crate::rooms::{InputRoom, Landing, OutputRoom, size};
 
 /// Runs an engine for one caller at a time. (The fields are dropped in this order: what runs, then what it uses.)
 pub(crate) struct TrtCompute {
@@ -25,40 +24,6 @@ pub(crate) struct TrtCompute {
     engine: Arc<Engine>,
 }
 
-/// Memory for an input.
-struct InputRoom {
-    pinned: Option<PinnedBuffer>,
-    /// Without memory for an input that stays on the host.
-    device: DeviceBuffer,
-}
-
-/// Memory for an output.
-struct OutputRoom {
-    device: DeviceBuffer,
-    /// For one whose size is not known before the run.
-    allocator: Option<OutputAllocator>,
-}
-
-/// An output of a run.
-struct Landing {
-    place: Place,
-    /// Not known yet where only the run can tell it.
-    shape: Shape,
-    /// Where it is, or is being copied to, in the host's memory. It must stay until the stream has come to rest.
-    memory: Option<Lent>,
-}
-
-/// Where TensorRT writes an output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// To the room's buffer on the device.
-    Device,
-    /// To the landing's memory on the host.
-    Host,
-    /// To where its allocator says, on the device.
-    Unknown,
-}
-
 type Landings = SmallVec<[Landing; 4]>;
 
 impl TrtCompute {
@@ -72,10 +37,8 @@ impl TrtCompute {
         let mut made = TrtCompute {
             contexts: engine.profiles.iter().map(|_| None).collect(),
             stream,
-            inputs: inputs.map(|_| InputRoom { pinned: None, device: DeviceBuffer::new(device) }).collect(),
-            outputs: outputs
-                .map(|_| OutputRoom { device: DeviceBuffer::new(device), allocator: None })
-                .collect(),
+            inputs: inputs.map(|_| InputRoom::new(device)).collect(),
+            outputs: outputs.map(|_| OutputRoom::new(device)).collect(),
             pool: PinnedPool::new(device),
             profiles,
             engine: Arc::clone(&engine),
@@ -108,17 +71,17 @@ impl TrtCompute {
         }
         let context = self.contexts.get_mut(profile).and_then(Option::as_mut);
         let context = context.ok_or_else(|| BackendError::internal("an engine lost a profile"))?;
-        // TensorRT writes to what it knows as an output on the host when it works out shapes, and what it knows is the last
-        // run's, which is no longer ours.
+        // TensorRT writes to what it knows as an output on the host when it works out shapes, and what it knows is the
+        // last run's, which is no longer ours.
         for tensor in engine.outputs.iter().filter(|tensor| tensor.on_host) {
             context.forget_address(tensor)?;
         }
         for ((tensor, room), (given, bytes)) in engine.inputs.iter().zip(&mut self.inputs).zip(&inputs) {
-            place_input(context, engine.device(), tensor, room, (given.shape, bytes))?;
+            room.place(context, engine.device(), tensor, (given.shape, bytes))?;
         }
         context.infer_shapes()?;
         for (tensor, room) in engine.outputs.iter().zip(&mut self.outputs) {
-            landings.push(place_output(context, &self.pool, &engine, tensor, room)?);
+            landings.push(room.place(context, &self.pool, &engine, tensor)?);
         }
         // All memory is there: to free what was too small while a device works would make it wait.
         for (room, (_, bytes)) in self.inputs.iter().zip(&inputs) {
@@ -148,8 +111,8 @@ impl Compute for TrtCompute {
         self.engine.device().enter()?;
         let mut landings = Landings::new();
         if let Err(error) = self.run(inputs, wanted, &mut landings) {
-            // Nothing that was begun may still go on when its memory is used again. What the device says of it is nearer to
-            // the cause than what TensorRT does.
+            // Nothing that was begun may still go on when its memory is used again. What the device says of it is
+            // nearer to the cause than what TensorRT does.
             return Err(self.stream.settle().err().unwrap_or(error));
         }
         let landed = self.engine.outputs.iter().zip(landings).enumerate();
@@ -206,132 +169,4 @@ fn values(dtype: DType, bytes: &[u8]) -> Option<Vec<i64>> {
 fn choose(engine: &Engine, allowed: &[usize], inputs: &[(Given<'_>, &[u8])]) -> Result<usize, BackendError> {
     let inputs: SmallVec<[Given<'_>; 4]> = inputs.iter().map(|(given, _)| given.clone()).collect();
     profile::choose(&engine.profiles, allowed, &inputs).map_err(BackendError::invalid)
-}
-
-fn place_input(
-    context: &mut Context,
-    device: &Arc<Device>,
-    tensor: &IoTensor,
-    room: &mut InputRoom,
-    (shape, bytes): (&[i64], &[u8]),
-) -> Result<(), BackendError> {
-    let pinned = room.pinned(device, bytes.len())?;
-    pinned.as_mut_slice()[..bytes.len()].copy_from_slice(bytes);
-    if tensor.on_host {
-        context.set_host_address(tensor, pinned)?;
-        return context.set_input_shape(tensor, shape);
-    }
-    context.set_input_shape(tensor, shape)?;
-    room.device.reserve(bytes.len())?;
-    context.set_device_address(tensor, &room.device)
-}
-
-fn place_output(
-    context: &mut Context,
-    pool: &Arc<PinnedPool>,
-    engine: &Engine,
-    tensor: &IoTensor,
-    room: &mut OutputRoom,
-) -> Result<Landing, BackendError> {
-    let shape = context.shape(tensor)?;
-    if shape.is_dynamic() {
-        if tensor.on_host {
-            return Err(BackendError::internal(format!(
-                "output '{}' is in the host's memory and has the shape {shape}, which TensorRT does not know before the run",
-                tensor.name()
-            )));
-        }
-        let product = engine.library().version().product;
-        let allocator = room.allocator.get_or_insert_with(|| OutputAllocator::new(engine.device(), product));
-        allocator.begin();
-        context.set_allocator(tensor, allocator)?;
-        return Ok(Landing { place: Place::Unknown, shape, memory: None });
-    }
-    let len = size(tensor, &shape)?;
-    if tensor.on_host {
-        let mut memory = pool.take(len)?;
-        context.set_host_address(tensor, memory.buffer())?;
-        return Ok(Landing { place: Place::Host, shape, memory: Some(memory) });
-    }
-    room.device.reserve(len)?;
-    context.set_device_address(tensor, &room.device)?;
-    Ok(Landing { place: Place::Device, shape, memory: None })
-}
-
-impl InputRoom {
-    /// The pinned buffer, with room for so many bytes.
-    fn pinned(&mut self, device: &Arc<Device>, len: usize) -> Result<&mut PinnedBuffer, BackendError> {
-        // The old one goes first, to make room for the new.
-        self.pinned.take_if(|pinned| pinned.capacity() < len);
-        match &mut self.pinned {
-            Some(pinned) => Ok(pinned),
-            place => Ok(place.insert(PinnedBuffer::new(device, len)?)),
-        }
-    }
-
-    /// Begins to copy so many bytes to the device, unless the input stays on the host.
-    fn upload(&self, stream: &Stream, len: usize) -> Result<(), BackendError> {
-        match &self.pinned {
-            Some(pinned) if len > 0 && self.device.address() != 0 => stream.upload(pinned, &self.device, len),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl OutputRoom {
-    /// Asks the allocator, if the output has one, what the run told it. A failure of its own says more than TensorRT's.
-    fn learn(&mut self, tensor: &IoTensor, landing: &mut Landing, begun: bool) -> Result<(), BackendError> {
-        let Some(allocator) = self.allocator.as_mut().filter(|_| landing.place == Place::Unknown) else {
-            return Ok(());
-        };
-        let (shape, _) = allocator.result()?;
-        match shape.filter(|shape| !shape.is_dynamic()) {
-            Some(shape) => landing.shape = shape,
-            None if begun => {
-                let message = format!("TensorRT gave no shape of output '{}'", tensor.name());
-                return Err(BackendError::internal(message));
-            }
-            None => {}
-        }
-        Ok(())
-    }
-
-    /// Begins to copy an output to the host.
-    fn fetch(
-        &mut self,
-        stream: &Stream,
-        pool: &Arc<PinnedPool>,
-        tensor: &IoTensor,
-        landing: &mut Landing,
-    ) -> Result<(), BackendError> {
-        let memory = match (landing.place, &mut self.allocator) {
-            (Place::Host, _) => return Ok(()),
-            (Place::Unknown, Some(allocator)) => allocator.result()?.1,
-            (Place::Device | Place::Unknown, _) => &self.device,
-        };
-        let len = size(tensor, &landing.shape)?;
-        let lent = landing.memory.insert(pool.take(len)?);
-        if len > 0 { stream.download(memory, lent.buffer(), len) } else { Ok(()) }
-    }
-}
-
-impl Landing {
-    /// The output once the run is over; `None` if it was not fetched.
-    fn into_tensor(self, tensor: &IoTensor) -> Option<Tensor> {
-        let memory = self.memory?;
-        let bytes = if self.shape.contains(&0) { Bytes::new() } else { memory.into_bytes() };
-        Some(Tensor::new(tensor.dtype, self.shape, Buffer::from(bytes)))
-    }
-}
-
-/// How many bytes a tensor of that shape has.
-fn size(tensor: &IoTensor, shape: &Shape) -> Result<usize, BackendError> {
-    let elements = shape.elements();
-    let size = elements.and_then(|elements| elements.checked_mul(tensor.dtype.size()?));
-    size.ok_or_else(|| {
-        BackendError::invalid(format!(
-            "tensor '{}' has the shape {shape}, which no tensor can have",
-            tensor.name()
-        ))
-    })
 }

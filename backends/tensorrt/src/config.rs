@@ -38,8 +38,8 @@ impl Config {
         self.instance_group.iter().find_map(|group| group.gpus.first().copied()).unwrap_or(0)
     }
 
-    /// The optimisation profiles that an instance may use, of so many that the engine has: those that its group names, or
-    /// all.
+    /// The optimisation profiles that an instance may use, of so many that the engine has: those that its group names,
+    /// or all.
     pub(crate) fn profiles(&self, instance: &str, count: usize) -> Result<Vec<usize>, BackendError> {
         let named = self.group_of(instance).map_or(&[][..], |group| &group.profile);
         if named.is_empty() {
@@ -57,8 +57,8 @@ impl Config {
         named.iter().map(parse).collect()
     }
 
-    /// The group that an instance belongs to: its name is followed by the instance's number, or by that of its device and
-    /// then the instance's.
+    /// The group that an instance belongs to: its name is followed by the instance's number, or by that of its device
+    /// and then the instance's.
     fn group_of(&self, instance: &str) -> Option<&Group> {
         let belongs = |group: &&Group| {
             let rest = instance.strip_prefix(group.name.as_str()).and_then(|rest| rest.strip_prefix('_'));

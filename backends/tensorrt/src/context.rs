@@ -15,8 +15,8 @@ use crate::vtable::{ContextMethods, Dims, Owned, call};
 
 /// An `IExecutionContext`, set to one of the engine's optimisation profiles.
 ///
-/// The device is current whenever it is called, and the memory that it was told of stays until it was told of other, or the
-/// stream has come to rest.
+/// The device is current whenever it is called, and the memory that it was told of stays until it was told of other, or
+/// the stream has come to rest.
 pub(crate) struct Context {
     context: Owned,
     /// It must outlive the context.
@@ -101,8 +101,8 @@ impl Context {
     fn set_address(&mut self, name: &CStr, address: *mut c_void) -> Result<(), BackendError> {
         let slot = self.methods().set_address;
         let (set, errors) = logger::errors_of(|| {
-            // SAFETY: the slot is that of `setTensorAddress`; the name outlives the call, and the memory is the caller's
-            // business until the stream has come to rest.
+            // SAFETY: the slot is that of `setTensorAddress`; the name outlives the call, and the memory is the
+            // caller's business until the stream has come to rest.
             unsafe {
                 call!(self.context, slot, fn(*const c_char, *mut c_void) -> bool, name.as_ptr(), address)
             }
@@ -131,8 +131,8 @@ impl Context {
         }
     }
 
-    /// Works out the shapes of the outputs from the inputs' shapes and from the values of shape tensors, all of which were
-    /// set.
+    /// Works out the shapes of the outputs from the inputs' shapes and from the values of shape tensors, all of which
+    /// were set.
     pub(crate) fn infer_shapes(&mut self) -> Result<(), BackendError> {
         let slot = self.methods().infer_shapes;
         let (missing, errors) = logger::errors_of(|| {
@@ -159,8 +159,8 @@ impl Context {
     pub(crate) fn enqueue(&mut self, stream: &Stream) -> Result<(), BackendError> {
         let (slot, stream) = (self.methods().enqueue, stream.handle());
         let (begun, errors) = logger::errors_of(|| {
-            // SAFETY: the slot is that of `enqueueV3`, and the stream lives. The memory that it uses stays until the stream has
-            // come to rest.
+            // SAFETY: the slot is that of `enqueueV3`, and the stream lives. The memory that it uses stays until the
+            // stream has come to rest.
             unsafe { call!(self.context, slot, fn(StreamHandle) -> bool, stream) }
         });
         if begun { Ok(()) } else { Err(failed(format_args!("the model could not be executed"), &errors)) }

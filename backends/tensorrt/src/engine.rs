@@ -15,7 +15,8 @@ use crate::profile::{InputRanges, Profile, Range};
 use crate::runtime::Runtime;
 use crate::vtable::{Dims, EngineMethods, Owned, call};
 
-/// A model version on a device: an `ICudaEngine` and what it says of itself. The weights are here, once for all instances.
+/// A model version on a device: an `ICudaEngine` and what it says of itself. The weights are here, once for all
+/// instances.
 pub(crate) struct Engine {
     engine: Owned,
     runtime: Runtime,
@@ -65,8 +66,8 @@ enum Select {
 }
 
 impl Engine {
-    /// Makes an engine of a plan, on the runtime's device, which is current. The error is TensorRT's own words, or says what
-    /// cannot be served.
+    /// Makes an engine of a plan, on the runtime's device, which is current. The error is TensorRT's own words, or says
+    /// what cannot be served.
     pub(crate) fn new(mut runtime: Runtime, plan: &[u8]) -> Result<Engine, EngineError> {
         let engine = runtime.deserialize(plan).map_err(EngineError::Refused)?;
         let mut made = Engine {
@@ -92,8 +93,8 @@ impl Engine {
         &self.runtime.library
     }
 
-    /// Makes an `IExecutionContext`, on the engine's device, which is current. It has memory for the largest tensors of any
-    /// profile, and must not outlive the engine.
+    /// Makes an `IExecutionContext`, on the engine's device, which is current. It has memory for the largest tensors of
+    /// any profile, and must not outlive the engine.
     pub(crate) fn make_context(&self) -> Result<Owned, BackendError> {
         const STATIC: i32 = 0;
         let slot = self.methods().create_context;
@@ -122,8 +123,8 @@ impl Engine {
         // SAFETY: the slot is that of `getNbIOTensors`.
         let count = unsafe { call!(self.engine, self.methods().tensor_count, fn() -> i32) };
         for index in 0..count {
-            // SAFETY: the slot is that of `getIOTensorName`, and the index is below the count; the name lives as long as the
-            // engine.
+            // SAFETY: the slot is that of `getIOTensorName`, and the index is below the count; the name lives as long
+            // as the engine.
             let name = unsafe {
                 let name = call!(self.engine, self.methods().tensor_name, fn(i32) -> *const c_char, index);
                 if name.is_null() { None } else { Some(CStr::from_ptr(name).to_owned()) }
@@ -171,8 +172,8 @@ impl Engine {
 
     /// Calls a method that takes a tensor's name and gives a number.
     fn number(&self, slot: usize, name: &CStr) -> i32 {
-        // SAFETY: `data_type`, `format`, `location` and `io_mode` are such methods, and nothing else is given; an enumeration
-        // of TensorRT is an `int32_t`. The name outlives the call.
+        // SAFETY: `data_type`, `format`, `location` and `io_mode` are such methods, and nothing else is given; an
+        // enumeration of TensorRT is an `int32_t`. The name outlives the call.
         unsafe { call!(self.engine, slot, fn(*const c_char) -> i32, name.as_ptr()) }
     }
 
@@ -220,9 +221,9 @@ impl Engine {
         let count = Shape::new(&shape.max).elements().filter(|_| shape.min == shape.max)?;
         let (slot, name) = (self.methods().profile_values, input.name.as_ptr());
         let values = |select: Select| {
-            // SAFETY: the slot is that of `getProfileTensorValuesV2`, which this version has; the name outlives the call. It
-            // gives null or as many values as the tensor, whose shape is fixed, has elements; they live as long as the
-            // engine.
+            // SAFETY: the slot is that of `getProfileTensorValuesV2`, which this version has; the name outlives the
+            // call. It gives null or as many values as the tensor, whose shape is fixed, has elements; they live as
+            // long as the engine.
             unsafe {
                 let values = call!(
                     self.engine,
@@ -241,7 +242,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // TensorRT wants the device that it was made on; the fields are dropped after this.
+        // TensorRT wants the device that it was made on; the fields, and so engine and runtime, are dropped after this.
         self.device().enter_to_release();
     }
 }

@@ -127,8 +127,8 @@ impl Library {
 
 /// Opens a library for the rest of the process's life.
 fn open(path: &Path) -> Result<ManuallyDrop<libloading::Library>, libloading::Error> {
-    // SAFETY: loading runs the library's initializers, which TensorRT and its plugins have for this purpose. Whoever can set
-    // the path can have the process execute what they like anyway.
+    // SAFETY: loading runs the library's initializers, which TensorRT and its plugins have for this purpose. Whoever
+    // can set the path can have the process execute what they like anyway.
     unsafe { libloading::Library::new(path) }.map(ManuallyDrop::new)
 }
 

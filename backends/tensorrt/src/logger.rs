@@ -47,8 +47,8 @@ static TABLE_OF_TEN: TableOfTen = TableOfTen { log, destructors: [leave; 2] };
 static TABLE_OF_ELEVEN: TableOfEleven = TableOfEleven { language, info, destructors: [leave; 2], log };
 
 impl Logger {
-    /// A logger for a library of that layout. It lives as long as the process, since TensorRT keeps the first that it is
-    /// given for what it has to say of no particular object.
+    /// A logger for a library of that layout. It lives as long as the process, since TensorRT keeps the first that it
+    /// is given for what it has to say of no particular object.
     pub(crate) fn new(layout: Layout) -> &'static Logger {
         let table = match layout {
             Layout::Ten => (&raw const TABLE_OF_TEN).cast(),

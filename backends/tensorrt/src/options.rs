@@ -9,7 +9,8 @@ pub struct Options {
     pub driver: Option<PathBuf>,
     /// Libraries with layers of the models' own, loaded in this order before the first model.
     pub plugins: Vec<PathBuf>,
-    /// Whether engines that run with other versions of TensorRT than the one that built them may be loaded. Such an engine
-    /// brings a library of its own, which the process then executes: say so only where the models can be trusted.
+    /// Whether engines that run with other versions of TensorRT than the one that built them may be loaded. Such an
+    /// engine brings a library of its own, which the process then executes: say so only where the models can be
+    /// trusted.
     pub version_compatible: bool,
 }

@@ -11,8 +11,8 @@ const MOST_KEPT: usize = 8;
 /// A buffer larger than this is not kept, in bytes.
 const LARGEST_KEPT: usize = 64 << 20;
 
-/// Pinned memory for outputs. It goes to callers as it is, without a copy, and comes back when the last of them has let go
-/// of it: to pin memory takes longer than many a model.
+/// Pinned memory for outputs. It goes to callers as it is, without a copy, and comes back when the last of them has let
+/// go of it: to pin memory takes longer than many a model.
 pub(crate) struct PinnedPool {
     device: Arc<Device>,
     free: Mutex<Vec<PinnedBuffer>>,

@@ -67,8 +67,8 @@ impl InputRanges {
     }
 }
 
-/// Of the `allowed` profiles that take all of the inputs, the one that was optimised for what is nearest to them, the first
-/// of several. If there is none, the error says why.
+/// Of the `allowed` profiles that take all of the inputs, the one that was optimised for what is nearest to them, the
+/// first of several. If there is none, the error says why.
 pub(crate) fn choose(profiles: &[Profile], allowed: &[usize], inputs: &[Given<'_>]) -> Result<usize, String> {
     let fitting = allowed.iter().filter_map(|&index| {
         let profile = profiles.get(index)?;

@@ -10,7 +10,7 @@ use crate::library::Library;
 use crate::logger;
 use crate::vtable::{Owned, call};
 
-/// An `IRuntime`, which makes engines of plans. It lives as long as the last of its engines.
+/// An `IRuntime`, which makes engines of plans. It is made, and goes, with an engine.
 pub(crate) struct Runtime {
     runtime: Owned,
     pub(crate) library: Arc<Library>,
@@ -26,8 +26,8 @@ impl Runtime {
     /// A runtime for the current device.
     pub(crate) fn new(library: &Arc<Library>, device: &Arc<Device>) -> Result<Runtime, BackendError> {
         let (made, errors) = logger::errors_of(|| library.create_runtime());
-        // SAFETY: it comes from `createInferRuntime_INTERNAL`, which gives such an object, or where it fails null or a small
-        // number.
+        // SAFETY: it comes from `createInferRuntime_INTERNAL`, which gives such an object, or where it fails null or a
+        // small number.
         let runtime = unsafe { Owned::from_raw(made) }.ok_or_else(|| {
             let message = format!(
                 "{} cannot be started on {} ({}): check that it fits the NVIDIA driver",
@@ -64,13 +64,6 @@ impl Runtime {
         });
         // SAFETY: it gives an engine that is its caller's, or null.
         unsafe { Owned::from_raw(made) }.ok_or_else(|| told(&errors).to_owned())
-    }
-}
-
-impl Drop for Runtime {
-    fn drop(&mut self) {
-        // TensorRT wants the device that it was made on; the field is dropped after this.
-        self.device.enter_to_release();
     }
 }
 

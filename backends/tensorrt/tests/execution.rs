@@ -175,12 +175,16 @@ fn shape_tensors_stay_on_the_host_and_say_what_shapes_others_have() {
             let inputs = vec![tensor(DType::I32, &[2], values), tensor(DType::I64, &[2], long)];
             infer(&mut *instance, inputs, 3)
         };
+        // What TensorRT writes for later requests does not come to where this one's answer is.
+        let kept = run(3, 4);
         for (rows, columns) in [(2, 5), (8, 1)] {
             let answer = run(rows, columns);
             assert_output(&answer, 0, DType::U8, &[rows.into(), 3], &vec![7; rows as usize * 3]);
             assert_output(&answer, 1, DType::U8, &[2, columns], &vec![7; 2 * columns as usize]);
             assert_output(&answer, 2, DType::I32, &[2], &[rows, 3].map(i32::to_le_bytes).concat());
         }
+        assert_output(&kept, 2, DType::I32, &[2], &[3, 3].map(i32::to_le_bytes).concat());
+        drop(kept);
         let refused = run(9, 1).unwrap_err();
         assert!(
             refused.message.contains("profile 0 takes of 's' values [1,1] to [8,8], not [9,3]"),
@@ -329,11 +333,17 @@ fn an_instance_is_on_the_device_that_it_is_made_for_and_a_device_has_the_weights
             .map(|gpu| model.instance(&spec("test_0", InstanceKind::Gpu(gpu), true)).unwrap())
             .collect();
         assert_eq!(world.tensorrt.count("deserializeCudaEngine"), 2);
-        for instance in &mut instances {
-            let answer = infer(&mut **instance, vec![tensor(DType::U8, &[1, 4], [1; 4])], 1);
-            assert_output(&answer, 0, DType::U8, &[1, 4], &[2; 4]);
-        }
-        drop((instances, model));
+        // Each time on a thread that has not met the device before.
+        let mut answers = Vec::new();
+        std::thread::scope(|scope| {
+            for instance in &mut instances {
+                let run = || infer(&mut **instance, vec![tensor(DType::U8, &[1, 4], [1; 4])], 1);
+                answers.push(scope.spawn(run).join().unwrap());
+            }
+        });
+        answers.iter().for_each(|answer| assert_output(answer, 0, DType::U8, &[1, 4], &[2; 4]));
+        std::thread::spawn(move || drop((instances, model))).join().unwrap();
+        std::thread::spawn(move || drop(answers)).join().unwrap();
         world.assert_clean();
     }
 }

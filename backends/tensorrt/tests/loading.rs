@@ -216,6 +216,16 @@ fn batches_that_no_profile_takes_are_refused_when_the_model_loads() {
 }
 
 #[test]
+fn a_model_may_go_on_any_thread() {
+    for product in Product::ALL {
+        let world = World::new(product, PLAN);
+        let model = world.load().unwrap();
+        std::thread::spawn(move || drop(model)).join().unwrap();
+        world.assert_clean();
+    }
+}
+
+#[test]
 fn a_load_that_is_no_longer_wanted_ends() {
     let world = World::new(Product::Ten, PLAN);
     let cancel = Cancel::default();

@@ -11,8 +11,8 @@ use super::error::CudaError;
 
 /// A GPU with its primary context, which TensorRT uses too.
 ///
-/// All that is made on a device needs its context to be the thread's current one ([`Device::enter`]) and keeps the device
-/// alive.
+/// All that is made on a device needs its context to be the thread's current one ([`Device::enter`]) and keeps the
+/// device alive.
 #[derive(Debug)]
 pub(crate) struct Device {
     api: Api,

@@ -19,7 +19,8 @@ const FILE: &str = "libcuda.so.1";
 const REMEDY: &str = "a TensorRT model needs an NVIDIA GPU and its driver: install the driver, give a container the GPU \
                       (docker run --gpus all), or serve the model as ONNX with backend: \"onnxruntime\"";
 
-/// The NVIDIA driver, ready for use. Its library stays loaded: the driver has threads of its own, and no way to end them.
+/// The NVIDIA driver, ready for use. Its library stays loaded: the driver has threads of its own, and no way to end
+/// them.
 #[derive(Debug)]
 pub(crate) struct Driver {
     api: Api,

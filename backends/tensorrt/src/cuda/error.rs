@@ -17,8 +17,8 @@ impl CudaError {
     pub(crate) const NO_DEVICE: i32 = 100;
 
     /// Whether it leaves the device useless to this process: the driver answers every further call on it with the same
-    /// error. These are the errors of which its manual says that the process must be ended, and those of a device that is
-    /// gone.
+    /// error. These are the errors of which its manual says that the process must be ended, and those of a device that
+    /// is gone.
     pub(crate) fn is_sticky(&self) -> bool {
         const DEINITIALIZED: i32 = 4;
         const DEVICE_UNAVAILABLE: i32 = 46;

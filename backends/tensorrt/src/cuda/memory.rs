@@ -10,8 +10,8 @@ use nerite_backend::BackendError;
 use super::api::{DevicePointer, cuda_call};
 use super::device::Device;
 
-/// Sizes are rounded up to this many bytes, so that no buffer is empty, and a tensor that grows by little fits. It is more
-/// than the alignment that TensorRT asks for.
+/// Sizes are rounded up to this many bytes, so that no buffer is empty, and a tensor that grows by little fits. It is
+/// more than the alignment that TensorRT asks for.
 const GRAIN: usize = 4096;
 
 fn rounded(len: usize) -> usize {
@@ -33,8 +33,8 @@ impl DeviceBuffer {
         DeviceBuffer { device: Arc::clone(device), address: 0, capacity: 0 }
     }
 
-    /// Makes room for `len` bytes, on the current device; what was in it is lost if it has to grow. Nothing that was begun
-    /// may still use it.
+    /// Makes room for `len` bytes, on the current device; what was in it is lost if it has to grow. Nothing that was
+    /// begun may still use it.
     pub(crate) fn reserve(&mut self, len: usize) -> Result<(), BackendError> {
         if len <= self.capacity && self.address != 0 {
             return Ok(());

@@ -22,7 +22,8 @@ unsafe impl Send for Stream {}
 
 /// The stream does not wait for the default one, on which other libraries may work.
 const NON_BLOCKING: u32 = 1;
-/// Who waits for the event sleeps, and does not take the processor from the network's threads; nobody asks it for times.
+/// Who waits for the event sleeps, and does not take the processor from the network's threads; nobody asks it for
+/// times.
 const BLOCKING_SYNC_WITHOUT_TIMES: u32 = 1 | 2;
 
 impl Stream {

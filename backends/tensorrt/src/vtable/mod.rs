@@ -1,8 +1,8 @@
 //! How TensorRT's objects are laid out, and calling their methods.
 //!
-//! A caller in C++ sees an object as `[table of the destructor][the object that does the work]`; the other begins with the
-//! table of all its methods. Which method is in which slot differs between versions and is written down in [`Methods`]; the
-//! tests hold each number against what a C++ compiler makes of NVIDIA's headers.
+//! A caller in C++ sees an object as `[table of the destructor][the object that does the work]`; the other begins with
+//! the table of all its methods. Which method is in which slot differs between versions and is written down in
+//! [`Methods`]; the tests hold each number against what a C++ compiler makes of NVIDIA's headers.
 #![allow(unsafe_code)]
 
 mod methods;
@@ -44,8 +44,8 @@ impl Owned {
     /// Takes over what a function of TensorRT made; `None` if it made nothing.
     ///
     /// # Safety
-    /// The pointer comes from a function that makes such an object, gives it to its caller, and gives null or a small number
-    /// where it fails.
+    /// The pointer comes from a function that makes such an object, gives it to its caller, and gives null or a small
+    /// number where it fails.
     pub(crate) unsafe fn from_raw(object: *mut c_void) -> Option<Owned> {
         if object.addr() < LARGEST_OF_NO_OBJECT { None } else { NonNull::new(object.cast()).map(Owned) }
     }
@@ -55,8 +55,8 @@ impl Owned {
     /// # Safety
     /// The object's class has so many methods.
     pub(crate) unsafe fn method(&self, slot: usize) -> (*mut Worker, Slot) {
-        // SAFETY: the object lives and is laid out as `Object` says, its worker as `Worker` does, and the caller vouches
-        // for the slot.
+        // SAFETY: the object lives and is laid out as `Object` says, its worker as `Worker` does, and the caller
+        // vouches for the slot.
         unsafe {
             let worker = (*self.0.as_ptr()).worker;
             (worker, *(*worker).table.add(slot))

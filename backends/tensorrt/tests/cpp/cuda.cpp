@@ -1,6 +1,6 @@
-// A counterfeit of the NVIDIA driver. A device's memory is the host's, and what is put on a stream happens when somebody waits
-// for it, so that a caller who does not wait finds nothing. Whatever a real driver would not forgive is a violation. Declared
-// by NVIDIA's own header, so that a signature that differs does not compile.
+// A counterfeit of the NVIDIA driver. A device's memory is the host's, and what is put on a stream happens when
+// somebody waits for it, so that a caller who does not wait finds nothing. Whatever a real driver would not forgive is
+// a violation. Declared by NVIDIA's own header, so that a signature that differs does not compile.
 #include <cuda.h>
 
 #include <cstdlib>

@@ -10,8 +10,8 @@
 //     range x 1,4 2,4 8,4                       what the profile takes of x: at least, best, at most
 //     values s 1,1 4,4 8,8
 //
-// Whatever a real TensorRT would not forgive is a violation. Methods that the text has no word for are made by the tests from
-// the header (stubs.h) and must not be called.
+// Whatever a real TensorRT would not forgive is a violation. Methods that the text has no word for are made by the
+// tests from the header (stubs.h) and must not be called.
 #include <NvInferRuntime.h>
 
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
-// Prints in which slot of its class's table each method is that is used. By the Itanium ABI a pointer to a virtual method is
-// one more than the offset in the table.
+// Prints in which slot of its class's table each method is that is used. By the Itanium ABI a pointer to a virtual
+// method is one more than the offset in the table.
 #include <NvInferRuntime.h>
 
 #include <cstddef>
