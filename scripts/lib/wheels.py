@@ -91,6 +91,24 @@ NUMPY_1 = {
     )
 }
 
+# Real libraries of NVIDIA's for the tests, and a header that they compile against.
+CUDA_RUNTIME = Wheel(
+    "nvidia-cuda-runtime", "13.5.37", {"x86_64": "df2b79a8852f10d1fef8c848489c49eebb5754051bf870202a862831412b179d"}
+)
+TENSORRT_LEAN_10 = Wheel(
+    "tensorrt-lean-cu12-libs",
+    "10.16.1.11",
+    {"x86_64": "b472f89c55752ea35406b951da629f033e598a522bcb4e472e741c0f1f91eb58"},
+)
+TENSORRT_LEAN_11 = Wheel(
+    "tensorrt-lean-cu12-libs",
+    "11.4.0.106",
+    {"x86_64": "091458056315f2ff7d8aa1b324ce8f9a0b227016fe223dfb60fc783eb8659478"},
+)
+TENSORRT_RTX = Wheel(
+    "tensorrt-rtx-cu13-libs", "1.7.1.116", {"x86_64": "e3fd45fed001240d63304e77a2d4006319b839994237cb294b6e7ad72acaabcd"}
+)
+
 
 def machine():
     """This machine's architecture, as wheels name it."""

@@ -88,6 +88,8 @@ pub enum InstanceKind {
     /// The processor.
     #[default]
     Cpu,
+    /// The GPU of that number.
+    Gpu(u32),
     /// Whatever the model itself chooses.
     Model,
 }

@@ -85,6 +85,13 @@ impl Executing {
             name: c_string(spec.name.as_bytes()),
             kind: match spec.kind {
                 InstanceKind::Cpu => InstanceGroupKind::CPU,
+                InstanceKind::Gpu(gpu) => {
+                    let name = &spec.name;
+                    return Err(BackendError::invalid(format!(
+                        "instance '{name}' is to run on GPU {gpu}, which is not supported for backends that are shared \
+                         libraries; use KIND_CPU or KIND_MODEL"
+                    )));
+                }
                 InstanceKind::Model => InstanceGroupKind::MODEL,
             },
             host_policy: Owned::export(Message { json: r#"{"cpu":{}}"#.to_owned() })?,

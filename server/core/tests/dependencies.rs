@@ -14,7 +14,9 @@ fn the_core_depends_on_no_network_protocol_and_no_engine() {
     let tree = String::from_utf8(tree.stdout).unwrap();
     let names: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(names.contains(&"nerite-backend"), "the list is the core's: {names:?}");
-    for foreign in ["tonic", "prost", "ort", "libloading", "nerite-proto", "nerite-onnxruntime"] {
+    for foreign in
+        ["tonic", "prost", "ort", "libloading", "nerite-proto", "nerite-onnxruntime", "nerite-tensorrt"]
+    {
         assert!(!names.contains(&foreign), "{foreign} is among the dependencies: {names:?}");
     }
 }

@@ -12,6 +12,7 @@ use nerite_core::rate_limiter::RateLimiter;
 use nerite_model_config::ModelConfigs;
 use nerite_onnxruntime::OnnxRuntime;
 use nerite_plugin_host::{Plugins, Setting};
+use nerite_tensorrt::TensorRt;
 use tokio::runtime::Handle;
 
 use crate::host::DaemonHost;
@@ -31,10 +32,13 @@ pub(crate) fn loader(
         config_name: repository.config_name.clone(),
         default_max_batch_size: backends.onnxruntime.default_max_batch_size,
         default_max_queue_size: Some(scheduling.default_max_queue_size).filter(|&size| size > 0),
+        gpus: || nerite_tensorrt::device_count(None),
     });
     let onnxruntime: Arc<dyn Backend> = Arc::new(OnnxRuntime::new(onnxruntime_options(backends)));
     let plugins = Plugins::new(plugin_options(repository, backends));
-    let backends = HashMap::from([("onnxruntime".to_owned(), onnxruntime)]);
+    let tensorrt: Arc<dyn Backend> = Arc::new(TensorRt::new(tensorrt_options(backends)));
+    let backends =
+        HashMap::from([("onnxruntime".to_owned(), onnxruntime), ("tensorrt".to_owned(), tensorrt)]);
     Loader::new(Box::new(configs), backends, Arc::new(machinery(scheduling, network)))
         .with_plugins(Arc::new(plugins))
 }
@@ -67,6 +71,16 @@ fn plugin_options(repository: &Repository, backends: &Backends) -> nerite_plugin
         settings: settings
             .map(|BackendSetting { backend, key, value }| Setting { backend, key, value })
             .collect(),
+    }
+}
+
+fn tensorrt_options(backends: &Backends) -> nerite_tensorrt::Options {
+    let settings = backends.tensorrt.clone();
+    nerite_tensorrt::Options {
+        library: settings.library,
+        driver: None,
+        plugins: settings.plugins,
+        version_compatible: settings.version_compatible,
     }
 }
 

@@ -59,6 +59,11 @@ pub(crate) fn is_built_in(config: &ModelConfig) -> bool {
     config.backend == "onnxruntime"
 }
 
+/// Whether the backend runs on GPUs alone.
+pub(crate) fn needs_gpu(config: &ModelConfig) -> bool {
+    config.backend == "tensorrt"
+}
+
 /// Fills in `backend`, `platform` and `default_model_filename` as far as they are missing and can be told from each
 /// other, from the files in the lexically first version, or from a model's name of the form `<name>.<backend>`.
 pub(crate) fn fill_in(config: &mut ModelConfig, model: &ModelDirectory) -> Result<(), LoadError> {

@@ -51,7 +51,7 @@ impl Draft {
         check_filename(&config)?;
 
         Ok(Draft {
-            plan: LoadPlan { auto_complete, notes, ..plan(&config, &model.path)? },
+            plan: LoadPlan { auto_complete, notes, ..plan(&config, &model.path, options.gpus)? },
             config,
             directory: model.path.clone(),
             default_max_batch_size: auto_complete.then_some(options.default_max_batch_size),
@@ -89,7 +89,7 @@ impl ModelDraft for Draft {
     }
 }
 
-fn plan(config: &ModelConfig, directory: &Path) -> Result<LoadPlan, LoadError> {
+fn plan(config: &ModelConfig, directory: &Path, gpus: fn() -> u32) -> Result<LoadPlan, LoadError> {
     let parameters: BTreeMap<String, String> =
         config.parameters.iter().map(|(key, value)| (key.clone(), value.string_value.clone())).collect();
     let graph = config.optimization.as_ref().and_then(|optimization| optimization.graph.as_ref());
@@ -99,7 +99,7 @@ fn plan(config: &ModelConfig, directory: &Path) -> Result<LoadPlan, LoadError> {
         filename: Some(config.default_model_filename.clone()).filter(|name| !name.is_empty()),
         parameters,
         graph_level: graph.map_or(0, |graph| graph.level),
-        instances: instance_groups::plan(config),
+        instances: instance_groups::plan(config, gpus),
         warm_ups: warm_up::plan(config, directory)?,
         configuration: if backend_kind::is_built_in(config) {
             Arc::default()

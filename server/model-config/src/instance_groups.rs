@@ -14,12 +14,13 @@ pub(crate) fn normalise(config: &mut ModelConfig) {
         config.instance_group.push(ModelInstanceGroup { name: config.name.clone(), ..Default::default() });
     }
     let is_built_in = backend_kind::is_built_in(config);
+    let automatic = if backend_kind::needs_gpu(config) { Kind::Gpu } else { Kind::Cpu };
     for (i, group) in config.instance_group.iter_mut().enumerate() {
         if group.name.is_empty() {
             group.name = format!("{}_{i}", config.name);
         }
         if Kind::try_from(group.kind) == Ok(Kind::Auto) {
-            group.set_kind(Kind::Cpu);
+            group.set_kind(automatic);
         }
         if group.count < 1 {
             group.count = if group.kind() == Kind::Cpu && is_built_in { 2 } else { 1 };
@@ -34,6 +35,18 @@ pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
             LoadError::invalid(format!("instance group {} of model {} {what}", group.name, config.name))
         };
         match Kind::try_from(group.kind) {
+            Ok(Kind::Gpu) if backend_kind::needs_gpu(config) => {
+                if let Some(gpu) = group.gpus.iter().find(|gpu| **gpu < 0) {
+                    return Err(error(&format!("specifies GPU {gpu}; correct its gpus, which count from 0")));
+                }
+            }
+            Ok(Kind::Cpu | Kind::Model) if backend_kind::needs_gpu(config) => {
+                return Err(error(&format!(
+                    "has kind {}, and models of backend {} run on GPUs alone; use KIND_GPU or KIND_AUTO",
+                    group.kind().as_str_name(),
+                    config.backend
+                )));
+            }
             Ok(Kind::Gpu) => {
                 return Err(error(
                     "has kind KIND_GPU but server does not support GPUs: there is no GPU support in this build; use \
@@ -63,17 +76,36 @@ pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
     })
 }
 
-/// The groups of a normalised and checked configuration as loading needs them.
-pub(crate) fn plan(config: &ModelConfig) -> Vec<InstanceGroup> {
-    let groups = config.instance_group.iter();
-    groups
-        .map(|group| InstanceGroup {
-            name: group.name.clone(),
-            kind: if group.kind() == Kind::Model { InstanceKind::Model } else { InstanceKind::Cpu },
-            count: group.count.unsigned_abs(),
-            rate_limit: group.rate_limiter.as_ref().map(rate_limit),
-        })
-        .collect()
+/// The groups of a normalised and checked configuration as loading needs them. A group on several GPUs is one for each, and
+/// one that names none is on every GPU; `gpus` says how many there are.
+pub(crate) fn plan(config: &ModelConfig, gpus: fn() -> u32) -> Vec<InstanceGroup> {
+    config.instance_group.iter().flat_map(|group| on_devices(group, gpus)).collect()
+}
+
+fn on_devices(group: &ModelInstanceGroup, gpus: fn() -> u32) -> Vec<InstanceGroup> {
+    let made = |name: String, kind| InstanceGroup {
+        name,
+        kind,
+        count: group.count.unsigned_abs(),
+        rate_limit: group.rate_limiter.as_ref().map(rate_limit),
+    };
+    match group.kind() {
+        Kind::Model => vec![made(group.name.clone(), InstanceKind::Model)],
+        Kind::Gpu => {
+            let named = group.gpus.iter().map(|gpu| gpu.unsigned_abs());
+            // Where there is none it is for the engine to say so.
+            let all = || (0..gpus().max(1)).collect();
+            let on: Vec<u32> = if group.gpus.is_empty() { all() } else { named.collect() };
+            match on.as_slice() {
+                [gpu] => vec![made(group.name.clone(), InstanceKind::Gpu(*gpu))],
+                _ => on
+                    .iter()
+                    .map(|gpu| made(format!("{}_gpu{gpu}", group.name), InstanceKind::Gpu(*gpu)))
+                    .collect(),
+            }
+        }
+        Kind::Auto | Kind::Cpu => vec![made(group.name.clone(), InstanceKind::Cpu)],
+    }
 }
 
 fn rate_limit(configured: &ModelRateLimiter) -> RateLimit {

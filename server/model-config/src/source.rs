@@ -22,6 +22,8 @@ pub struct Options {
     pub default_max_batch_size: u32,
     /// How many requests may wait for a model whose configuration does not say; `None` sets no limit.
     pub default_max_queue_size: Option<usize>,
+    /// How many GPUs there are; asked for models whose instances are to be on all of them.
+    pub gpus: fn() -> u32,
 }
 
 impl Default for Options {
@@ -31,6 +33,7 @@ impl Default for Options {
             config_name: None,
             default_max_batch_size: 4,
             default_max_queue_size: None,
+            gpus: || 0,
         }
     }
 }

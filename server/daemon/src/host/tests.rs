@@ -49,6 +49,7 @@ impl Held {
             config_name: None,
             default_max_batch_size: 0,
             default_max_queue_size: None,
+            gpus: || 0,
         });
         let engines = HashMap::from([("held".to_owned(), engine)]);
         let loader = Loader::new(Box::new(configs), engines, Arc::new(Machinery::default()));

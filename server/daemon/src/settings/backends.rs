@@ -11,10 +11,24 @@ use super::kind::{Kind, NOT_NEGATIVE, boolean};
 pub struct Backends {
     /// ONNX Runtime's.
     pub onnxruntime: OnnxRuntime,
+    /// TensorRT's.
+    pub tensorrt: TensorRt,
     /// Where backends are looked for that are shared libraries.
     pub directory: PathBuf,
     /// What is said to those, in the order in which it was.
     pub plugins: Vec<BackendSetting>,
+}
+
+/// The settings of TensorRT.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TensorRt {
+    /// `library`: the path of TensorRT's library.
+    pub library: Option<PathBuf>,
+    /// `plugins`: libraries with layers of the models' own, between semicolons.
+    pub plugins: Vec<PathBuf>,
+    /// `version-compatible`: whether engines may be loaded that were built for other versions too, and that bring code of
+    /// their own.
+    pub version_compatible: bool,
 }
 
 /// The settings of ONNX Runtime.
@@ -45,6 +59,11 @@ pub struct BackendSetting {
 }
 
 const ONNXRUNTIME: &str = "onnxruntime";
+const TENSORRT: &str = "tensorrt";
+const PLUGINS: &str = "plugins";
+const VERSION_COMPATIBLE: &str = "version-compatible";
+const COALESCE_REQUEST_INPUT: &str = "coalesce-request-input";
+const EXECUTION_POLICY: &str = "execution-policy";
 const LIBRARY: &str = "library";
 const DEFAULT_MAX_BATCH_SIZE: &str = "default-max-batch-size";
 const GLOBAL_THREAD_POOL: &str = "enable-global-threadpool";
@@ -82,6 +101,7 @@ impl Backends {
                 (None, _) => return Err(at.unknown("the form without a backend", &[DEFAULT_MAX_BATCH_SIZE])),
                 (Some(ONNXRUNTIME), DEFAULT_MAX_BATCH_SIZE) => for_onnxruntime = Some(at.count()?),
                 (Some(ONNXRUNTIME), _) => this.onnxruntime.set(&at)?,
+                (Some(TENSORRT), _) => this.tensorrt.set(&at)?,
                 // Which keys a plugin knows it alone can say.
                 (Some(_), _) => this.plugins.push(setting),
             }
@@ -116,6 +136,34 @@ impl OnnxRuntime {
                 let known =
                     [LIBRARY, DEFAULT_MAX_BATCH_SIZE, GLOBAL_THREAD_POOL, INTRA_OP_THREADS, INTER_OP_THREADS];
                 return Err(at.unknown(ONNXRUNTIME, &known));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TensorRt {
+    fn set(&mut self, at: &At<'_>) -> Result<(), SettingsError> {
+        match at.setting.key.as_str() {
+            LIBRARY => self.library = Some(PathBuf::from(&at.setting.value)),
+            PLUGINS => {
+                let paths = at.setting.value.split(';').filter(|path| !path.is_empty());
+                self.plugins = paths.map(PathBuf::from).collect();
+            }
+            VERSION_COMPATIBLE => self.version_compatible = at.boolean()?,
+            // Inputs are always put together before they are copied; who asks for that has it.
+            COALESCE_REQUEST_INPUT => {
+                at.boolean()?;
+            }
+            // Batches are taken from the engine, and every instance is executed by itself.
+            DEFAULT_MAX_BATCH_SIZE => {
+                at.count()?;
+            }
+            EXECUTION_POLICY => {}
+            _ => {
+                return Err(
+                    at.unknown(TENSORRT, &[LIBRARY, PLUGINS, VERSION_COMPATIBLE, COALESCE_REQUEST_INPUT])
+                );
             }
         }
         Ok(())

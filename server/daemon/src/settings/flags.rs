@@ -71,7 +71,8 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag::works("backend-config", "backend_config", Pattern("[BACKEND,]KEY=VALUE"), Backends,
         "A setting of a backend. For onnxruntime: library (the path of libonnxruntime.so), \
          default-max-batch-size, enable-global-threadpool, intra_op_thread_count, \
-         inter_op_thread_count. For one that is a shared library: whatever it knows. Without a backend: \
+         inter_op_thread_count. For tensorrt: library (the path of libnvinfer.so), plugins (paths of libraries, \
+         between semicolons), version-compatible, coalesce-request-input. For one that is a shared library: whatever it knows. Without a backend: \
          default-max-batch-size").many(),
     Flag::works("backend-directory", "backend_directory", Path, Backends,
         "Where backends are looked for that are shared libraries: each in a folder of its name, as \

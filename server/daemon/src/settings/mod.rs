@@ -39,7 +39,7 @@ use self::layer::{Layer, Layers};
 use self::scheduling::Holds;
 use self::trace::Telemetry;
 
-pub use self::backends::{BackendSetting, Backends, OnnxRuntime};
+pub use self::backends::{BackendSetting, Backends, OnnxRuntime, TensorRt};
 pub use self::error::{Origin, SettingsError, Warning};
 pub use self::host::{Host, NotAHost};
 pub use self::metrics::MetricsConfig;

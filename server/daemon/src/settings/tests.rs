@@ -313,6 +313,8 @@ fn backend_settings_go_to_their_backend_and_the_particular_wins_over_the_general
         "--backend-config=onnxruntime,library=/a,b=c.so --backend-config onnxruntime,enable-global-threadpool=1 \
          --backend-config=onnxruntime,intra_op_thread_count=3 --backend-config=onnxruntime,inter_op_thread_count=0 \
          --backend-config=onnxruntime,default-max-batch-size=8 --backend-config=default-max-batch-size=0 \
+         --backend-config=tensorrt,version-compatible=true --backend-config=tensorrt,plugins=a.so;b.so \
+         --backend-config=tensorrt,library=trt.so --backend-config=tensorrt,coalesce-request-input=true \
          --backend-config=python,shm-default-byte-size=1,2=3 --backend-directory=backends",
         "",
     );
@@ -324,6 +326,12 @@ fn backend_settings_go_to_their_backend_and_the_particular_wins_over_the_general
         inter_op_threads: None,
     };
     assert_eq!(settings.backends.onnxruntime, onnxruntime);
+    let tensorrt = TensorRt {
+        library: Some(PathBuf::from("trt.so")),
+        plugins: vec![PathBuf::from("a.so"), PathBuf::from("b.so")],
+        version_compatible: true,
+    };
+    assert_eq!(settings.backends.tensorrt, tensorrt);
     let told = |backend: Option<&str>, key: &str, value: &str| BackendSetting {
         backend: backend.map(str::to_owned),
         key: key.to_owned(),

@@ -177,6 +177,40 @@ fn a_model_has_one_group_of_instances_by_default() {
 }
 
 #[test]
+fn models_for_tensorrt_have_their_instances_on_gpus() {
+    let tensorrt = |groups: &str| Repository::configured(&format!("backend: \"tensorrt\" {groups}"));
+    let group = |name: &str, gpu, count| InstanceGroup {
+        name: name.into(),
+        kind: InstanceKind::Gpu(gpu),
+        count,
+        rate_limit: None,
+    };
+    let on = |gpus: fn() -> u32, groups| {
+        let options = Options { gpus, ..Options::default() };
+        tensorrt(groups).read("m", options).unwrap().plan().instances.clone()
+    };
+    assert_eq!(on(|| 1, ""), [group("m", 0, 1)]);
+    assert_eq!(on(|| 0, ""), [group("m", 0, 1)], "for the engine to say that there is none");
+    assert_eq!(on(|| 2, "instance_group { count: 3 }"), [group("m_0_gpu0", 0, 3), group("m_0_gpu1", 1, 3)]);
+    assert_eq!(on(|| 9, "instance_group { kind: KIND_GPU gpus: 2 }"), [group("m_0", 2, 1)]);
+    assert_eq!(
+        on(|| 1, "instance_group { name: \"g\" gpus: [ 3, 1 ] }"),
+        [group("g_gpu3", 3, 1), group("g_gpu1", 1, 1)]
+    );
+    for (groups, part) in [
+        ("instance_group { kind: KIND_CPU }", "KIND_CPU, and models of backend tensorrt run on GPUs alone"),
+        (
+            "instance_group { kind: KIND_MODEL }",
+            "KIND_MODEL, and models of backend tensorrt run on GPUs alone",
+        ),
+        ("instance_group { gpus: -1 }", "specifies GPU -1; correct its gpus"),
+    ] {
+        let refusal = tensorrt(groups).refusal();
+        assert!(refusal.message.contains(part), "{}", refusal.message);
+    }
+}
+
+#[test]
 fn version_policies_have_their_defaults() {
     let table = [
         ("", VersionPolicy::Latest(1)),

@@ -253,6 +253,11 @@ fn settings_that_do_not_go_together_are_refused() {
              enable-global-threadpool, intra_op_thread_count, inter_op_thread_count",
         ),
         (
+            "--backend-config=tensorrt,libary=x",
+            "--backend-config: tensorrt has no setting 'libary'; it has library, plugins, version-compatible, \
+             coalesce-request-input",
+        ),
+        (
             "--backend-config=onnxruntime,intra_op_thread_count=-1",
             "--backend-config: expected a whole number from 0 to 1024 for 'intra_op_thread_count', found '-1'",
         ),

@@ -1,0 +1,93 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nerite_backend::BackendError;
+use parking_lot::Mutex;
+
+use crate::cuda::{Device, PinnedBuffer};
+
+/// The most buffers that wait for their next use.
+const MOST_KEPT: usize = 8;
+/// A buffer larger than this is not kept, in bytes.
+const LARGEST_KEPT: usize = 64 << 20;
+
+/// Pinned memory for outputs. It goes to callers as it is, without a copy, and comes back when the last of them has let
+/// go of it: to pin memory takes longer than many a model.
+pub(crate) struct PinnedPool {
+    device: Arc<Device>,
+    free: Mutex<Vec<PinnedBuffer>>,
+}
+
+impl PinnedPool {
+    /// An empty pool.
+    pub(crate) fn new(device: &Arc<Device>) -> Arc<PinnedPool> {
+        Arc::new(PinnedPool { device: Arc::clone(device), free: Mutex::default() })
+    }
+
+    /// A buffer for `len` bytes: the smallest one that is there and fits, or a new one. The device is current.
+    pub(crate) fn take(self: &Arc<Self>, len: usize) -> Result<Lent, BackendError> {
+        let kept = {
+            let mut free = self.free.lock();
+            let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= len);
+            let best = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(place, _)| place);
+            best.map(|place| free.swap_remove(place))
+        };
+        let buffer = match kept {
+            Some(buffer) => buffer,
+            None => PinnedBuffer::new(&self.device, len)?,
+        };
+        Ok(Lent { buffer: Some(buffer), len, pool: Arc::clone(self) })
+    }
+
+    /// Keeps it, or the smallest of those that are kept goes.
+    fn give_back(&self, mut buffer: PinnedBuffer) {
+        if buffer.capacity() > LARGEST_KEPT {
+            return;
+        }
+        let mut free = self.free.lock();
+        if free.len() < MOST_KEPT {
+            free.push(buffer);
+            return;
+        }
+        let smallest = free.iter_mut().min_by_key(|kept| kept.capacity());
+        if let Some(kept) = smallest.filter(|kept| kept.capacity() < buffer.capacity()) {
+            std::mem::swap(kept, &mut buffer);
+        }
+        // What goes is released outside the lock, since the driver may take its time.
+        drop(free);
+    }
+}
+
+/// A buffer of a pool, of which the first bytes are used.
+pub(crate) struct Lent {
+    /// `None` once it was given back.
+    buffer: Option<PinnedBuffer>,
+    len: usize,
+    pool: Arc<PinnedPool>,
+}
+
+impl Lent {
+    /// The buffer.
+    pub(crate) fn buffer(&mut self) -> &mut PinnedBuffer {
+        self.buffer.as_mut().expect("a buffer is given back by dropping it alone")
+    }
+
+    /// What is in it, without a copy.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], |buffer| &buffer.as_slice()[..self.len])
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            self.pool.give_back(buffer);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The counterfeits of NVIDIA's libraries, compiled.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::compiler::{Source, headers};
+use super::stubs;
+
+/// The driver.
+pub(crate) fn driver() -> PathBuf {
+    let source = Source {
+        text: include_str!("../cpp/cuda.cpp"),
+        header: None,
+        headers: headers("cuda"),
+        flags: vec!["-shared".to_owned(), "-fPIC".to_owned()],
+        name: "libcuda.so",
+    };
+    source.compile()
+}
+
+/// TensorRT, made against the headers of that version.
+pub(crate) fn tensorrt(version: &str) -> PathBuf {
+    let headers = headers(version);
+    let declarations = fs::read_to_string(headers.join("NvInferImpl.h")).unwrap();
+    let source = Source {
+        text: include_str!("../cpp/nvinfer.cpp"),
+        header: Some(("stubs.h", stubs::of_header(&declarations))),
+        headers,
+        flags: vec!["-shared".to_owned(), "-fPIC".to_owned()],
+        name: "libnvinfer.so",
+    };
+    source.compile()
+}
