@@ -1,5 +1,6 @@
 //! What is known of the health of one instance: when it is to be made anew, and when the next attempt at that may be. Pure.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 /// So many doubtful executions in a row condemn an instance whose engine cannot say whether it can execute.
@@ -23,6 +24,8 @@ pub(super) struct Health {
     /// How many of them condemn it. A request that makes a sound instance fail is no reason to make it anew: a row of
     /// doubts that came to a good end shows that rows of that length are its requests' fault.
     patience: u32,
+    /// How many doubts in a row it was made anew for, if it has executed nothing well since.
+    condemned_for: u32,
     /// Attempts to make it anew since its last sound execution.
     attempts: u32,
     /// When the last of them was over.
@@ -32,15 +35,16 @@ pub(super) struct Health {
 impl Health {
     /// Of an instance of which nothing is known.
     pub(super) fn new() -> Health {
-        Health { doubts: 0, patience: PATIENCE, attempts: 0, last_attempt: None }
+        Health { doubts: 0, patience: PATIENCE, condemned_for: 0, attempts: 0, last_attempt: None }
     }
 
     /// An execution went well.
     pub(super) fn sound(&mut self) {
-        if self.doubts > 0 {
-            self.patience = self.patience.max(self.doubts.saturating_mul(2) + 1).min(MOST_PATIENCE);
+        let row = self.doubts.max(self.condemned_for);
+        if row > 0 {
+            self.patience = self.patience.max(row.saturating_mul(2) + 1).min(MOST_PATIENCE);
         }
-        (self.doubts, self.attempts, self.last_attempt) = (0, 0, None);
+        (self.doubts, self.condemned_for, self.attempts, self.last_attempt) = (0, 0, 0, None);
     }
 
     /// Its engine says that it can execute.
@@ -67,7 +71,7 @@ impl Health {
     pub(super) fn attempted(&mut self, now: Instant) {
         self.attempts = self.attempts.saturating_add(1);
         self.last_attempt = Some(now);
-        self.doubts = 0;
+        self.condemned_for = self.condemned_for.max(mem::take(&mut self.doubts));
     }
 }
 

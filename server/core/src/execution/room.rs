@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::sync::{Condvar, Mutex};
@@ -11,6 +12,8 @@ pub struct Room {
     most: Load,
     load: Mutex<Load>,
     freed: Condvar,
+    /// Whether somebody has waited in vain since the caller read anything: nobody else waits as long again.
+    is_given_up: AtomicBool,
 }
 
 /// So many responses of so many bytes together.
@@ -23,7 +26,12 @@ struct Load {
 impl Room {
     /// Room for so many responses, or for so many bytes of them.
     pub fn new(responses: usize, bytes: usize) -> Room {
-        Room { most: Load { responses, bytes }, load: Mutex::default(), freed: Condvar::default() }
+        Room {
+            most: Load { responses, bytes },
+            load: Mutex::default(),
+            freed: Condvar::default(),
+            is_given_up: AtomicBool::new(false),
+        }
     }
 
     /// How many responses there are and how many bytes they have.
@@ -50,6 +58,9 @@ impl Room {
     /// Gives the room of so many responses back, which had so many bytes.
     pub(super) fn give_back(&self, responses: usize, bytes: usize) {
         let mut load = self.load.lock();
+        if responses > 0 {
+            self.is_given_up.store(false, Ordering::Relaxed);
+        }
         let was_full = !load.is_below(&self.most);
         load.responses -= responses;
         load.bytes -= bytes;
@@ -61,11 +72,13 @@ impl Room {
     }
 
     /// Waits until there is room, or `is_over` says that none is needed any more; `false` if that has not come to be by
-    /// then. When what `is_over` says changes, [`Room::look`] has it asked.
+    /// then. When what `is_over` says changes, [`Room::look`] has it asked. Where somebody has waited in vain and the caller
+    /// has read nothing since, others do not wait: they would hold up an engine in turn, each for as long.
     pub(super) fn wait(&self, until: Instant, is_over: impl Fn() -> bool) -> bool {
         let mut load = self.load.lock();
         while !load.is_below(&self.most) && !is_over() {
-            if until <= Instant::now() {
+            if self.is_given_up.load(Ordering::Relaxed) || until <= Instant::now() {
+                self.is_given_up.store(true, Ordering::Relaxed);
                 return false;
             }
             load = self.freed.wait_until(load, until);

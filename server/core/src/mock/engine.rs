@@ -160,7 +160,7 @@ struct MockInstance {
 impl Drop for MockInstance {
     fn drop(&mut self) {
         self.shared.instances_alive.fetch_sub(1, SeqCst);
-        if self.shared.panics_when_dropped.load(SeqCst) {
+        if self.shared.panics_when_dropped.swap(false, SeqCst) {
             resume_unwind(Box::new("the mock engine was told to panic"));
         }
     }

@@ -10,7 +10,7 @@ use nerite_backend::Response;
 use nerite_core::execution::Room;
 use tokio::sync::mpsc::Sender;
 use tokio_stream::StreamExt;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::super::compression::Encoding;
 use super::super::outgoing;
@@ -27,6 +27,9 @@ pub(in super::super) const MOST_REQUESTS: usize = 1024;
 /// How many bytes the messages under way on a stream may have, requests and answers that wait for their turn, before no more
 /// requests are read.
 const MOST_BYTES: usize = 64 << 20;
+
+/// What the first answer of a stream is expected to have, in bytes.
+const FIRST_ANSWER: usize = 1 << 20;
 
 /// How many responses of decoupled models may wait on a stream, and of how many bytes, before who sends more has to wait.
 pub(in super::super) const UNREAD_RESPONSES: usize = 256;
@@ -45,6 +48,9 @@ pub(super) struct Driver {
     decoupled: usize,
     /// The bytes of requests under way, and of answers that wait for their turn.
     bytes: usize,
+    /// What an answer is expected to have, in bytes; `None` before the first. Answers are made and held by their engines
+    /// whether or not the client reads, so that they are to be reckoned with before they are seen.
+    expected: Option<usize>,
 }
 
 /// Something that a request waited for.
@@ -75,6 +81,7 @@ impl Driver {
             answers: InOrder::new(),
             decoupled: 0,
             bytes: 0,
+            expected: None,
         }
     }
 
@@ -95,10 +102,14 @@ impl Driver {
             tokio::select! {
                 Some(event) = self.running.next(), if !self.running.is_empty() => self.take(event).await?,
                 message = messages.next(), if reads && self.has_room() => match message {
-                    Ok(Some(message)) => self.begin(message).await?,
+                    Ok(Some(message)) => {
+                        self.begin(message).await?;
+                        // A brief model has executed it here: others on this thread get their turn.
+                        tokio::task::coop::consume_budget().await;
+                    }
                     Ok(None) => reads = false,
-                    // What has been begun is finished.
-                    Err(status) if self.common.serving.is_exiting() => (reads, end) = (false, Err(status)),
+                    // The server exits, or has no room for more. What has been begun is finished.
+                    Err(status) if status.code() == Code::Unavailable => (reads, end) = (false, Err(status)),
                     Err(status) => return Err(status),
                 },
                 else => return end,
@@ -108,7 +119,15 @@ impl Driver {
 
     /// Whether another request may be read.
     fn has_room(&self) -> bool {
-        self.answers.len() + self.decoupled < MOST_REQUESTS && self.bytes < MOST_BYTES
+        let under_way = self.answers.len() + self.decoupled;
+        let expected = self.running.len().saturating_mul(self.expected.unwrap_or(FIRST_ANSWER));
+        under_way == 0 || under_way < MOST_REQUESTS && self.bytes.saturating_add(expected) < MOST_BYTES
+    }
+
+    /// Learns from an answer of that length: a long one counts at once, short ones after some.
+    fn expect(&mut self, length: usize) {
+        let expected = self.expected.unwrap_or(length);
+        self.expected = Some(length.max(expected - expected / 16));
     }
 
     async fn begin(&mut self, message: Message) -> Result<(), Status> {
@@ -149,6 +168,7 @@ impl Driver {
         match event {
             Event::Answered { number, reply, size } => {
                 let length = reply.len();
+                self.expect(length);
                 self.bytes += length;
                 self.answers.fill(number, (reply, size + length));
                 self.send_answers().await
@@ -156,6 +176,9 @@ impl Driver {
             Event::Responded { mut request, response, size } => {
                 let last = response.as_ref().is_none_or(|response| response.last);
                 let reply = response.and_then(|response| request.reply(response));
+                if let Some(reply) = &reply {
+                    self.expect(reply.len());
+                }
                 if last {
                     self.decoupled -= 1;
                     self.bytes -= size;
