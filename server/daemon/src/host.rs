@@ -117,6 +117,9 @@ impl Host for DaemonHost {
         } else {
             self.runtime.spawn(one(model.infer(admitted, received), cancel, caller));
         }
+        // A task that is spawned on one of the network's threads waits for that thread alone until another is spawned there.
+        // The caller may be a model that is executed on it and waits for the answer.
+        self.runtime.spawn(async {});
         Ok(())
     }
 

@@ -132,6 +132,11 @@ impl Vacancy {
         self.post.health.next_attempt(now)
     }
 
+    /// Lets go of the former instance; no other is made.
+    pub(super) fn let_go(self) {
+        self.post.let_go(self.former);
+    }
+
     /// Lets go of the former instance, if that has not been done, and makes another, both of which may take long. The
     /// vacancy and why it could not be filled, if so. `time` says when that was over.
     pub(super) fn fill(
@@ -140,12 +145,7 @@ impl Vacancy {
         time: impl FnOnce() -> Instant,
     ) -> Result<Executor, (Vacancy, BackendError)> {
         let Vacancy { mut post, former } = self;
-        if catch_unwind(AssertUnwindSafe(|| drop(former))).is_err() {
-            tracing::error!(
-                "the engine of instance '{}' panicked when it was to let go of it",
-                post.spec.name
-            );
-        }
+        post.let_go(former);
         let made = catch_unwind(AssertUnwindSafe(|| model.instance(&post.spec))).unwrap_or_else(|_| {
             Err(BackendError::internal("the model's engine panicked when it was to make another instance"))
         });
@@ -153,6 +153,17 @@ impl Vacancy {
         match made {
             Ok(instance) => Ok(Executor { post, instance }),
             Err(error) => Err((Vacancy { post, former: None }, error)),
+        }
+    }
+}
+
+impl Post {
+    fn let_go(&self, former: Option<Box<dyn Instance>>) {
+        if catch_unwind(AssertUnwindSafe(|| drop(former))).is_err() {
+            tracing::error!(
+                "the engine of instance '{}' panicked when it was to let go of it",
+                self.spec.name
+            );
         }
     }
 }

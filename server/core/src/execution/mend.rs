@@ -79,6 +79,9 @@ impl Scheduler {
     }
 
     fn fill(self: &Arc<Self>, vacancy: Vacancy) {
+        if self.state.lock().closed.is_some() {
+            return vacancy.let_go();
+        }
         match vacancy.fill(&**self.engine_model(), || self.machinery.clock.now()) {
             Ok(executor) => self.mended(executor),
             Err((vacancy, error)) => self.not_mended(vacancy, &error),

@@ -180,9 +180,13 @@ impl Scheduler {
     }
 
     /// Takes no more requests and answers those that wait with `reason`; those being executed go on.
-    pub(crate) fn close(&self, reason: &BackendError) {
-        let waiting = self.state.lock().close(reason.clone());
+    pub(crate) fn close(self: &Arc<Self>, reason: &BackendError) {
+        let mut state = self.state.lock();
+        let waiting = state.close(reason.clone());
+        let rounds = self.rounds(&mut state, self.machinery.clock.now());
+        drop(state);
         waiting.into_iter().for_each(|request| request.fail(reason.clone()));
+        self.carry_out(rounds);
     }
 
     /// An instance of this model may execute, by grant of the rate limiter.

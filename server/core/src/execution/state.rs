@@ -276,10 +276,11 @@ impl State {
         self.ward.admit(vacancy.seat(), vacancy, mending);
     }
 
-    /// Looks after the instances that cannot execute. Once no more requests are taken, none is made anew.
+    /// Looks after the instances that cannot execute. Once no more requests are taken, none is made anew, and those that are
+    /// left are let go of: an engine may answer what it has kept of their requests only then.
     pub(super) fn rounds(&mut self, now: Instant) -> Rounds {
         if self.closed.is_some() {
-            return Rounds::default();
+            return Rounds { due: self.ward.give_up(), ..Rounds::default() };
         }
         let due = self.ward.due(now);
         let alarm = self.ward.alarm(now);

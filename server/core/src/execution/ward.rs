@@ -67,6 +67,15 @@ impl<T> Ward<T> {
         self.cases.iter_mut().filter_map(take).collect()
     }
 
+    /// Whatever is to be made anew, whenever, because it will not be.
+    pub(super) fn give_up(&mut self) -> Vec<T> {
+        let take = |case: &mut Case<T>| {
+            case.mending.next = None;
+            case.vacant.take()
+        };
+        self.cases.iter_mut().filter_map(take).collect()
+    }
+
     /// An attempt has failed for that reason; the next one is to be made at `next`.
     pub(super) fn failed(&mut self, seat: usize, vacant: T, reason: String, next: Instant) {
         self.reason.clone_from(&reason);

@@ -248,18 +248,25 @@ fn a_version_that_is_unloaded_while_it_mends_is_let_go() {
 }
 
 #[test]
-fn of_a_version_that_takes_no_more_requests_no_instance_is_made_anew() {
+fn of_a_version_that_takes_no_more_requests_no_instance_is_made_anew_and_broken_ones_are_let_go_of() {
     let (clock, version, handle) = serve(1);
     let answer = send(&version, "last", 1);
     let execution = handle.next();
     version.close();
     execution.break_down(&died());
     assert_eq!(wait(answer).error, Some(died()));
-    until(|| version.mendings().len() == 1);
-    clock.advance(Duration::from_secs(60));
-    assert_eq!((handle.instances(), clock.alarms()), (1, 0));
-    drop(version);
+    // Its engine may answer what it has kept of its requests only then, and they keep the version.
     until(|| handle.instances_alive() == 0);
+    clock.advance(Duration::from_secs(60));
+    assert_eq!((handle.instances(), version.mendings().len(), clock.alarms()), (1, 1, 0));
+    // One that waited for its next attempt as well.
+    let (clock, version, handle) = serve(1);
+    handle.fail_instances(cannot_be_made());
+    break_one(&version, &handle);
+    until(|| version.mendings().first().is_some_and(|mending| mending.failures == 1));
+    version.close();
+    clock.advance(Duration::from_secs(60));
+    assert_eq!((handle.failed_instances(), handle.instances_alive()), (1, 0));
 }
 
 #[test]

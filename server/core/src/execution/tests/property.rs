@@ -13,7 +13,7 @@ use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::{batches_of_8, send};
-use crate::execution::{Answer, Machinery, MachineryOptions, Pool};
+use crate::execution::{Answer, Machinery, MachineryOptions, Mending, Pool};
 use crate::mock::{Execution, Fault, Handle, ManualClock, Stage, plan, poll, until};
 use crate::statistics::FailureReason;
 use crate::version::ModelVersion;
@@ -153,7 +153,8 @@ impl<'a> World<'a> {
     fn await_attempts(&self) {
         until(|| {
             let mendings = self.version.mendings();
-            mendings.len() == self.broken.len() && mendings.iter().all(|mending| mending.next.is_some())
+            let is_waiting = |mending: &Mending| mending.next.is_some() || self.closed;
+            mendings.len() == self.broken.len() && mendings.iter().all(is_waiting)
         });
     }
 

@@ -143,6 +143,17 @@ fn a_request_whose_client_takes_its_responses_too_slowly_fails_and_is_cancelled(
 }
 
 #[test]
+fn where_somebody_has_waited_in_vain_nobody_else_does_until_the_caller_reads() {
+    let room = Room::new(1, 1 << 20);
+    room.take_anyway(1);
+    let in_an_hour = || Instant::now() + Duration::from_secs(3_600);
+    assert!(!room.wait(Instant::now(), || false));
+    assert!(!room.wait(in_an_hour(), || false), "at once");
+    room.give_back(1, 1);
+    assert!(room.wait(in_an_hour(), || false));
+}
+
+#[test]
 fn who_waits_for_room_hears_that_the_caller_has_gone() {
     let (version, handle) = decoupled();
     let room = Arc::new(Room::new(1, 10_000));

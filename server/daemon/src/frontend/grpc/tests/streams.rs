@@ -305,9 +305,20 @@ async fn a_slow_client_bounds_what_its_stream_holds() {
 async fn so_many_requests_of_a_stream_are_under_way_and_the_others_wait_with_the_client() {
     let mut held = Held::new(0, 0);
     let mut client = Client::open(&held, &[]).await;
+    // Until an answer has told how long they are, they are taken to be long.
     for _ in 0..MOST_REQUESTS + 100 {
         client.send(&request("held", ""));
     }
+    for _ in 0..10 * MOST_REQUESTS {
+        assert!(client.is_waiting());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(held.serving.inflight.requests(), 64);
+    let first = executed(&mut held, &mut client).await;
+    assert!(first.responder().send(part(1, true)).is_taken());
+    drop(first);
+    assert_eq!(told(client.next().await), ok("", 1, true));
+    client.send(&request("held", ""));
     assert!(client.is_waiting());
     // A task may do only so much at a time.
     while held.serving.inflight.requests() < MOST_REQUESTS {
