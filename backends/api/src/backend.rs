@@ -96,8 +96,8 @@ pub enum InstanceKind {
 
 /// One executor of a model. The server calls it from one thread at a time, not always the same.
 ///
-/// One that cannot execute any more is dropped, and another is made in its place by [`Model::instance`], on a thread that
-/// may block: at once, and again with longer and longer pauses while that fails. So it is with one that panics.
+/// One that cannot execute any more is dropped, and another is made in its place by [`Model::instance`], on a thread
+/// that may block: at once, and again with longer and longer pauses while that fails. So it is with one that panics.
 pub trait Instance: Send {
     /// Executes a batch, and says what that tells of the instance. Returning frees the instance, not the requests: they
     /// may live on, on any thread, until they are answered and dropped.
@@ -110,14 +110,15 @@ pub trait Instance: Send {
     }
 }
 
-/// What an execution tells of the instance that it was done by. Mistakes of callers tell nothing of it, and neither does a
-/// request that fails beside others that do not.
+/// What an execution tells of the instance that it was done by. Mistakes of callers tell nothing of it. A request that
+/// fails beside others that do not tells nothing of one that cannot be asked ([`Instance::ready`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing speaks against it.
     Sound,
     /// Every request failed, for that reason, as it would if the instance could not execute any more; it may as well be
-    /// the requests' fault. [`Instance::ready`] is asked.
+    /// the requests' fault. [`Instance::ready`] is asked. Of an instance that can be asked, one failed request is
+    /// enough.
     Doubtful(BackendError),
     /// It cannot execute any more, for that reason.
     Broken(BackendError),

@@ -1,7 +1,7 @@
 use std::path::{Component, Path};
 
-/// Whether the server passes over a file of this path when it looks for models and for changes of them: a name in it begins
-/// with a dot. Nothing may be loaded from such a file, since nobody would notice that it changes.
+/// Whether the server passes over a file of this path when it looks for models and for changes of them: a name in it
+/// begins with a dot. Nothing may be loaded from such a file, since nobody would notice that it changes.
 pub fn is_hidden(path: &Path) -> bool {
     let hides = |part| matches!(part, Component::Normal(name) if name.as_encoded_bytes().starts_with(b"."));
     path.components().any(hides)

@@ -25,10 +25,10 @@ pub trait Host: Send + Sync {
     /// Has something done soon, on a thread where it may block.
     fn aside(&self, work: Box<dyn FnOnce() + Send>);
 
-    /// Has another model, or the same, answer a request. It returns at once; `on_answer` is called for each response, on
-    /// any thread on which it may block, one after another, and for the last time with [`InferAnswer::last`] set. The
-    /// next response of a decoupled model is not read before it has returned. If it is dropped before the last response,
-    /// none will come. An error means that it never will be called.
+    /// Has another model, or the same, answer a request. It returns at once; `on_answer` is called for each response,
+    /// on any thread on which it may block, one after another, and for the last time with [`InferAnswer::last`] set.
+    /// The next response of a decoupled model is not read before it has returned. If it is dropped before the last
+    /// response, none will come. An error means that it never will be called.
     fn infer(&self, call: InferCall, on_answer: OnAnswer) -> Result<(), BackendError>;
 
     /// Loads a model, as a client may; returns when it can be called. `parameters` are those of a client's call.

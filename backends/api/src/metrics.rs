@@ -27,8 +27,8 @@ pub enum Kind {
 /// One metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// Names with values, in the order of the names. A name has letters, digits and `_`, and no digit in front; a value is
-    /// any text.
+    /// Names with values, in the order of the names. A name has letters, digits and `_`, and no digit in front; a value
+    /// is any text.
     pub labels: Vec<(String, String)>,
     /// What it is at.
     pub value: Value,

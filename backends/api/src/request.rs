@@ -124,9 +124,9 @@ impl Request {
         self.responder.exchange().cancel()
     }
 
-    /// Accounts for its execution, which failed if `result` says so, whatever the response says. Call it before the last
-    /// response, so that whoever has the answer finds it counted. An engine that answers first may call it until it
-    /// releases the request, and the request is counted then.
+    /// Accounts for its execution, which failed if `result` says so, whatever the response says. Call it before the
+    /// last response, so that whoever has the answer finds it counted. An engine that answers first may call it until
+    /// it releases the request, and the request is counted then.
     pub fn report(&self, phases: &Phases, result: Result<(), &BackendError>) {
         self.responder.exchange().report(phases, result);
     }

@@ -8,9 +8,9 @@ use crate::{BackendError, Cancel, Code, Parameter, Phases, Slot, Tensor};
 
 /// An answer, or one of several.
 ///
-/// A request of an ordinary model gets one response, which is its answer and the last. A request of a decoupled model gets
-/// any number: all but the last have outputs or an error, and the last may have either or neither. An error ends a request
-/// only if it comes with the last response; but a request that got any has failed in the account.
+/// A request of an ordinary model gets one response, which is its answer and the last. A request of a decoupled model
+/// gets any number: all but the last have outputs or an error, and the last may have either or neither. An error ends a
+/// request only if it comes with the last response; but a request that got any has failed in the account.
 #[derive(Debug, Default)]
 pub struct Response {
     /// The outputs by slot; those that the caller did not ask for are dropped by the server.
@@ -44,8 +44,8 @@ impl Response {
         Response { error: Some(error), last: true, ..Response::default() }
     }
 
-    /// About how many bytes of memory it keeps: its outputs and what it says of them. A slice counts for itself, not for the
-    /// buffer that it is of.
+    /// About how many bytes of memory it keeps: its outputs and what it says of them. A slice counts for itself, not
+    /// for the buffer that it is of.
     pub fn weight(&self) -> usize {
         let outputs = self.outputs.iter().map(|(_, tensor)| tensor.data.len());
         let parameters = self.parameters.iter().map(|(name, value)| {
@@ -87,8 +87,8 @@ impl Sent {
 pub trait Exchange: Send + Sync {
     /// Takes a response, without waiting for anything.
     fn respond(&self, response: Response) -> Sent;
-    /// Waits until there is room for a response, or nobody waits for one any more. `false` if that has not come to be by
-    /// then.
+    /// Waits until there is room for a response, or nobody waits for one any more. `false` if that has not come to be
+    /// by then.
     fn wait_for_room(&self, until: Instant) -> bool {
         let _ = until;
         true
@@ -119,9 +119,9 @@ impl Responder {
         self.0.respond(response)
     }
 
-    /// Sends a response when there is room for it, which is at once unless the caller takes those of a decoupled model more
-    /// slowly than they come. A request for whose response there is no room within `patience` fails and is cancelled; what
-    /// was sent before is still delivered. The answer is never [`Sent::Full`].
+    /// Sends a response when there is room for it, which is at once unless the caller takes those of a decoupled model
+    /// more slowly than they come. A request for whose response there is no room within `patience` fails and is
+    /// cancelled; what was sent before is still delivered. The answer is never [`Sent::Full`].
     ///
     /// It may block the thread: to be called from one of the engine's own, or within `execute`, and with no lock held.
     pub fn send_within(&self, mut response: Response, patience: Duration) -> Sent {

@@ -38,7 +38,8 @@ impl Answering {
         }
     }
 
-    /// Sends a response. All responses go through here. It may wait for a caller who takes those of a decoupled model slowly.
+    /// Sends a response. All responses go through here. It may wait for a caller who takes those of a decoupled model
+    /// slowly.
     ///
     /// That nobody waits for it any more is no error. That the request was answered already is.
     pub(crate) fn send(&self, response: Response, last: bool) -> Result<(), BackendError> {
@@ -128,8 +129,8 @@ pub(crate) struct Tally {
     gone: AtomicBool,
 }
 
-/// What Triton's Python backend says of an instance whose process has ended: `Stub process 'm_0_0' is not healthy.` It has
-/// no entry point to ask, and takes a second over each batch until the instance is made anew.
+/// What Triton's Python backend says of an instance whose process has ended: `Stub process 'm_0_0' is not healthy.` It
+/// has no entry point to ask, and takes a second over each batch until the instance is made anew.
 const PROCESS_IS_GONE: [&str; 2] = ["Stub process", "is not healthy"];
 
 impl Tally {
@@ -151,6 +152,11 @@ impl Tally {
         if error.is_some_and(|error| PROCESS_IS_GONE.iter().all(|words| error.message.contains(words))) {
             self.gone.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether a request failed in a way that may mean that the instance is broken.
+    pub(crate) fn has_failures(&self) -> bool {
+        self.broken.load(Ordering::Relaxed) > 0
     }
 
     /// Whether the backend said that the instance's process is gone.

@@ -76,8 +76,8 @@ impl Backend {
         }
         if backend.library.batches {
             tracing::warn!(
-                "backend '{name}' has rules of its own for what goes into a batch, which are not supported: batches are \
-                 formed as the models' configurations say"
+                "backend '{name}' has rules of its own for what goes into a batch, which are not supported: batches \
+                 are formed as the models' configurations say"
             );
         }
         let attributes = attribute::ask(&backend);

@@ -51,16 +51,56 @@ const MAX_NAMES: u64 = 256 << 20;
 /// The largest dynamic section that is read.
 const MAX_DYNAMIC: u64 = 1 << 20;
 
-const DYNAMIC: u32 = 2;
-const LOAD: u32 = 1;
-const NEEDED: u64 = 1;
-const STRTAB: u64 = 5;
-const STRSZ: u64 = 10;
+// What follows has its name in the ELF specification.
 
+/// What a file begins with.
+pub(crate) const ELFMAG: &[u8] = b"\x7fELF";
+pub(crate) const EI_CLASS: usize = 4;
+pub(crate) const EI_DATA: usize = 5;
+pub(crate) const ELFCLASS32: u8 = 1;
+pub(crate) const ELFCLASS64: u8 = 2;
+pub(crate) const ELFDATA2LSB: u8 = 1;
+pub(crate) const EV_CURRENT: u8 = 1;
+
+pub(crate) const ET_REL: u16 = 1;
+pub(crate) const ET_EXEC: u16 = 2;
+pub(crate) const ET_DYN: u16 = 3;
+pub(crate) const ET_CORE: u16 = 4;
+
+pub(crate) const EM_PPC64: u16 = 21;
+pub(crate) const EM_S390: u16 = 22;
+pub(crate) const EM_X86_64: u16 = 62;
+pub(crate) const EM_AARCH64: u16 = 183;
+pub(crate) const EM_RISCV: u16 = 243;
+
+pub(crate) const PT_LOAD: u32 = 1;
+pub(crate) const PT_DYNAMIC: u32 = 2;
+pub(crate) const PT_GNU_STACK: u32 = 0x6474_e551;
+pub(crate) const PF_W: u32 = 2;
+pub(crate) const PF_R: u32 = 4;
+
+pub(crate) const DT_NULL: u64 = 0;
+pub(crate) const DT_NEEDED: u64 = 1;
+pub(crate) const DT_HASH: u64 = 4;
+pub(crate) const DT_STRTAB: u64 = 5;
+pub(crate) const DT_SYMTAB: u64 = 6;
+pub(crate) const DT_STRSZ: u64 = 10;
+pub(crate) const DT_SYMENT: u64 = 11;
+pub(crate) const DT_SONAME: u64 = 14;
+
+/// Sizes in bytes: of the header, of an entry of the table of segments, of the dynamic section, of the table of
+/// symbols.
+pub(crate) const EHDR_SIZE: usize = 64;
+pub(crate) const PHDR_SIZE: usize = 56;
+pub(crate) const DYN_SIZE: usize = 16;
+pub(crate) const SYM_SIZE: usize = 24;
+
+/// This machine.
 #[cfg(target_arch = "x86_64")]
-pub(crate) const MACHINE: u16 = 62;
+pub(crate) const MACHINE: u16 = EM_X86_64;
+/// This machine.
 #[cfg(target_arch = "aarch64")]
-pub(crate) const MACHINE: u16 = 183;
+pub(crate) const MACHINE: u16 = EM_AARCH64;
 
 impl Elf {
     /// Reads what the file says.
@@ -78,33 +118,33 @@ impl Elf {
             return Err(BadLibrary::Empty);
         }
         let file = File::open(path)?;
-        let mut header = [0; 64];
+        let mut header = [0; EHDR_SIZE];
         let length = fill(&file, &mut header)?;
         check_header(&header[..length])?;
         let segments = segments(&file, &header)?;
         // The loader would map what is not there, and the process would end at the first look at it.
         let whole = |segment: &Segment| segment.end().is_some_and(|end| end <= metadata.len());
-        if !segments.iter().filter(|segment| segment.kind == LOAD).all(whole) {
+        if !segments.iter().filter(|segment| segment.kind == PT_LOAD).all(whole) {
             return Err(BadLibrary::Damaged("it ends before its segments do"));
         }
         let dynamic = segments
             .iter()
-            .find(|segment| segment.kind == DYNAMIC)
+            .find(|segment| segment.kind == PT_DYNAMIC)
             .ok_or(BadLibrary::NotShared("linked statically"))?;
         let entries = read(&file, dynamic.offset, dynamic.size.min(MAX_DYNAMIC), "its dynamic section")?;
         let entries: Vec<(u64, u64)> = entries
-            .chunks_exact(16)
+            .chunks_exact(DYN_SIZE)
             .map(|entry| (u64_at(entry, 0), u64_at(entry, 8)))
-            .take_while(|(tag, _)| *tag != 0)
+            .take_while(|(tag, _)| *tag != DT_NULL)
             .collect();
         let value = |wanted| entries.iter().find(|(tag, _)| *tag == wanted).map(|(_, value)| *value);
-        let (Some(address), Some(size)) = (value(STRTAB), value(STRSZ)) else {
+        let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else {
             return Err(BadLibrary::Damaged("it has no table of names"));
         };
         let offset =
             offset_of(&segments, address).ok_or(BadLibrary::Damaged("its table of names is nowhere"))?;
         let names = read(&file, offset, size.min(MAX_NAMES), "its table of names")?;
-        let needed = entries.iter().filter(|(tag, _)| *tag == NEEDED).map(|(_, at)| name(&names, *at));
+        let needed = entries.iter().filter(|(tag, _)| *tag == DT_NEEDED).map(|(_, at)| name(&names, *at));
         let needed = needed.collect::<Option<_>>().ok_or(BadLibrary::Damaged("it needs what has no name"))?;
         Ok(Elf { needed, names })
     }
@@ -119,15 +159,15 @@ fn check_header(header: &[u8]) -> Result<(), BadLibrary> {
     if header.starts_with(b"version https://git-lfs") {
         return Err(BadLibrary::LfsPointer);
     }
-    if !header.starts_with(b"\x7fELF") {
+    if !header.starts_with(ELFMAG) {
         return Err(BadLibrary::NotElf);
     }
-    if header.len() < 64 {
+    if header.len() < EHDR_SIZE {
         return Err(BadLibrary::Damaged("it ends within its header"));
     }
-    match (header[4], header[5]) {
-        (2, 1) => {}
-        (1, _) => return Err(BadLibrary::OtherLayout("32-bit")),
+    match (header[EI_CLASS], header[EI_DATA]) {
+        (ELFCLASS64, ELFDATA2LSB) => {}
+        (ELFCLASS32, _) => return Err(BadLibrary::OtherLayout("32-bit")),
         _ => return Err(BadLibrary::OtherLayout("big-endian")),
     }
     let machine = u16_at(header, 18);
@@ -135,21 +175,21 @@ fn check_header(header: &[u8]) -> Result<(), BadLibrary> {
         return Err(BadLibrary::OtherMachine(machine_name(machine)));
     }
     match u16_at(header, 16) {
-        3 => Ok(()),
-        1 => Err(BadLibrary::NotShared("an object file")),
-        2 => Err(BadLibrary::NotShared("an executable")),
-        4 => Err(BadLibrary::NotShared("a core dump")),
+        ET_DYN => Ok(()),
+        ET_REL => Err(BadLibrary::NotShared("an object file")),
+        ET_EXEC => Err(BadLibrary::NotShared("an executable")),
+        ET_CORE => Err(BadLibrary::NotShared("a core dump")),
         _ => Err(BadLibrary::NotShared("of no known kind")),
     }
 }
 
 fn machine_name(machine: u16) -> String {
     match machine {
-        62 => "x86_64".to_owned(),
-        183 => "aarch64".to_owned(),
-        21 => "powerpc64".to_owned(),
-        22 => "s390x".to_owned(),
-        243 => "riscv".to_owned(),
+        EM_X86_64 => "x86_64".to_owned(),
+        EM_AARCH64 => "aarch64".to_owned(),
+        EM_PPC64 => "powerpc64".to_owned(),
+        EM_S390 => "s390x".to_owned(),
+        EM_RISCV => "riscv".to_owned(),
         other => format!("machine {other} of ELF"),
     }
 }
@@ -168,10 +208,10 @@ impl Segment {
     }
 }
 
-fn segments(file: &File, header: &[u8; 64]) -> Result<Vec<Segment>, BadLibrary> {
+fn segments(file: &File, header: &[u8; EHDR_SIZE]) -> Result<Vec<Segment>, BadLibrary> {
     let (offset, entry_size, count) =
         (u64_at(header, 32), u64::from(u16_at(header, 54)), u64::from(u16_at(header, 56)));
-    if entry_size != 56 {
+    if entry_size != PHDR_SIZE as u64 {
         return Err(BadLibrary::Damaged("its segments are of no known form"));
     }
     let table = read(file, offset, entry_size * count, "its table of segments")?;
@@ -181,13 +221,13 @@ fn segments(file: &File, header: &[u8; 64]) -> Result<Vec<Segment>, BadLibrary> 
         address: u64_at(entry, 16),
         size: u64_at(entry, 32),
     };
-    Ok(table.chunks_exact(56).map(segment).collect())
+    Ok(table.chunks_exact(PHDR_SIZE).map(segment).collect())
 }
 
 /// Where in the file lies what will lie at that address.
 fn offset_of(segments: &[Segment], address: u64) -> Option<u64> {
     let segment = segments.iter().find(|segment| {
-        segment.kind == LOAD && segment.address <= address && address - segment.address < segment.size
+        segment.kind == PT_LOAD && segment.address <= address && address - segment.address < segment.size
     })?;
     segment.offset.checked_add(address - segment.address)
 }
@@ -257,8 +297,8 @@ mod tests {
         refused(b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull");
         refused(&stand_in::image("libx.so")[..20], "ends within its header");
         refused(&stand_in::image("libx.so")[..100], "truncated");
-        refused(&changed(4, 1), "32-bit");
-        refused(&changed(5, 2), "big-endian");
+        refused(&changed(EI_CLASS, ELFCLASS32), "32-bit");
+        refused(&changed(EI_DATA, 2), "big-endian");
         refused(&changed(18, 243), "another processor (riscv)");
         refused(&changed(16, 1), "an object file");
         refused(&changed(16, 2), "an executable");

@@ -1,9 +1,9 @@
 //! Handles: what plugins are given in the place of pointers to the server's objects.
 //!
 //! A handle is a number in the guise of a pointer: its object's place in a table and how often that place was used
-//! before, with the kind of object, and which part of it is meant. So a handle that was given back already, one of another
-//! kind, and a number out of the air are told from one that is good, and lead to an error and not into freed memory.
-//! Tables take no lock: each thread adds to a shard of its own.
+//! before, with the kind of object, and which part of it is meant. So a handle that was given back already, one of
+//! another kind, and a number out of the air are told from one that is good, and lead to an error and not into freed
+//! memory. Tables take no lock: each thread adds to a shard of its own.
 
 use std::ptr;
 use std::sync::OnceLock;
@@ -120,8 +120,9 @@ pub(crate) fn find<T: Object>(handle: *mut T::C) -> Result<Found<T>, BackendErro
     T::table().0.get(key).ok_or_else(|| bad::<T>(handle))
 }
 
-/// Takes the object that a handle stands for, which is worth nothing from then on. It waits, busily, for every [`Found`] of
-/// the object to be dropped: a thread must not hold one when it takes, nor while it calls a plugin, which may.
+/// Takes the object that a handle stands for, which is worth nothing from then on. It waits, busily, for every
+/// [`Found`] of the object to be dropped: a thread must not hold one when it takes, nor while it calls a plugin, which
+/// may.
 pub(crate) fn take<T: Object>(handle: *mut T::C) -> Result<T, BackendError> {
     let (key, _) = decode(handle, T::KIND).ok_or_else(|| bad::<T>(handle))?;
     T::table().0.take(key).ok_or_else(|| bad::<T>(handle))

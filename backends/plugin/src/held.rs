@@ -9,14 +9,14 @@ use slab::Slab;
 
 use crate::pointer::Kept;
 
-/// The requests, responses and response factories that an instance's plugin has not given back. They are found here when the
-/// instance goes.
+/// The requests, responses and response factories that an instance's plugin has not given back. They are found here
+/// when the instance goes.
 #[derive(Default)]
-pub(crate) struct Held(Mutex<Slab<Handle>>);
+pub(crate) struct Held(Mutex<Slab<HeldObject>>);
 
 /// One of them.
 #[derive(Clone, Copy)]
-pub(crate) enum Handle {
+pub(crate) enum HeldObject {
     /// Not released.
     Request(Kept<abi::Request>),
     /// Neither sent nor deleted.
@@ -38,12 +38,12 @@ impl Held {
     pub(crate) fn add<H: Copy>(
         &self,
         export: impl FnOnce(usize) -> Result<H, BackendError>,
-        handle: impl FnOnce(H) -> Handle,
+        object: impl FnOnce(H) -> HeldObject,
     ) -> Result<H, BackendError> {
         let mut held = self.0.lock();
         let place = held.vacant_entry();
         let exported = export(place.key())?;
-        place.insert(handle(exported));
+        place.insert(object(exported));
         Ok(exported)
     }
 
@@ -53,20 +53,20 @@ impl Held {
     }
 
     /// All that is held.
-    pub(crate) fn all(&self) -> Vec<Handle> {
-        self.0.lock().iter().map(|(_, handle)| *handle).collect()
+    pub(crate) fn all(&self) -> Vec<HeldObject> {
+        self.0.lock().iter().map(|(_, object)| *object).collect()
     }
 }
 
 impl Count {
     /// Counts them.
-    pub(crate) fn of(handles: &[Handle]) -> Count {
+    pub(crate) fn of(objects: &[HeldObject]) -> Count {
         let mut count = Count::default();
-        for handle in handles {
-            match handle {
-                Handle::Request(_) => count.requests += 1,
-                Handle::Response(_) => count.responses += 1,
-                Handle::Factory(_) => count.factories += 1,
+        for object in objects {
+            match object {
+                HeldObject::Request(_) => count.requests += 1,
+                HeldObject::Response(_) => count.responses += 1,
+                HeldObject::Factory(_) => count.factories += 1,
             }
         }
         count

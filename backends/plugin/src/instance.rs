@@ -62,24 +62,25 @@ impl ModelInstance {
 }
 
 /// An instance that executes.
-pub(crate) struct Executing {
+pub(crate) struct PluginInstance {
     /// There until this is dropped.
-    told: Option<Told>,
-    /// Whether its last execution spoke against it.
+    initialised: Option<Initialised>,
+    /// Whether its last execution spoke against it, and it has not said since that it can execute.
     doubtful: bool,
 }
 
-/// An instance that the plugin has been told of, until it is told that it goes.
-struct Told {
+/// An instance that the plugin was told to initialise. Dropped, it is finalised.
+struct Initialised {
     instance: Arc<ModelInstance>,
-    initialised: bool,
+    /// Whether the plugin did so without an error.
+    complete: bool,
     /// A model is finalised after its instances.
     _model: Arc<Loaded>,
 }
 
-impl Executing {
+impl PluginInstance {
     /// Has the plugin initialise an instance of the model.
-    pub(crate) fn new(loaded: Arc<Loaded>, spec: &InstanceSpec) -> Result<Executing, BackendError> {
+    pub(crate) fn new(loaded: Arc<Loaded>, spec: &InstanceSpec) -> Result<PluginInstance, BackendError> {
         let model = Arc::clone(&loaded.model);
         let instance = Arc::new(ModelInstance {
             name: c_string(spec.name.as_bytes()),
@@ -105,18 +106,18 @@ impl Executing {
         let handle = handle::export(Arc::clone(&instance))?;
         instance.handle.get_or_init(|| Kept(handle));
         // From here on, whatever goes wrong, what was begun is ended.
-        let mut told = Told { instance, initialised: false, _model: loaded };
+        let mut initialised = Initialised { instance, complete: false, _model: loaded };
         {
-            let model = &told.instance.model;
+            let model = &initialised.instance.model;
             let _one_at_a_time = (!model.backend.makes_instances_in_parallel()).then(|| model.loading.lock());
-            told.instance.call(model.backend.library.instance_initialize)?;
+            initialised.instance.call(model.backend.library.instance_initialize)?;
         }
-        told.initialised = true;
-        Ok(Executing { told: Some(told), doubtful: false })
+        initialised.complete = true;
+        Ok(PluginInstance { initialised: Some(initialised), doubtful: false })
     }
 }
 
-impl Told {
+impl Initialised {
     /// Hands the requests to the plugin. What it does not take is answered.
     fn hand_over(&self, requests: Vec<Asked>) -> Condition {
         let instance = &self.instance;
@@ -136,19 +137,25 @@ impl Told {
         let given = handles.clone();
         let outcome = {
             let _turn = instance.model.turn.as_ref().map(|turn| turn.lock());
-            // SAFETY: the entry point of the plugin, with an array of so many requests, which are the plugin's from here on.
+            // SAFETY: the entry point of the plugin, with an array of so many requests, which are the plugin's from
+            // here on.
             error::take(unsafe { (backend.library.execute)(instance.handle(), handles.as_mut_ptr(), count) })
         };
         if let Err(problem) = &outcome {
             self.take_back(&given, problem);
         }
-        if !instance.tally.is_broken(count) {
+        let tally = &instance.tally;
+        let all_failed = tally.is_broken(count);
+        // One that panicked may have answered some before. Where it can be asked, it is.
+        let to_be_asked = tally.has_failures() && backend.library.ready.is_some();
+        if !all_failed && !to_be_asked {
             return Condition::Sound;
         }
         let reason = outcome.err().unwrap_or_else(|| {
-            BackendError::internal("every request of its last batch failed, and not by its callers' fault")
+            let which = if all_failed { "every request" } else { "a request" };
+            BackendError::internal(format!("{which} of its last batch failed, and not by its caller's fault"))
         });
-        if instance.tally.is_gone() { Condition::Broken(reason) } else { Condition::Doubtful(reason) }
+        if all_failed && tally.is_gone() { Condition::Broken(reason) } else { Condition::Doubtful(reason) }
     }
 
     /// The plugin returned an error, and so the requests are the server's.
@@ -165,7 +172,8 @@ impl Told {
                 Some(self.instance.model.backend.name()),
                 "error after release",
                 &format_args!(
-                    "TRITONBACKEND_ModelInstanceExecute returned an error and had released {} of {} requests: {problem}",
+                    "TRITONBACKEND_ModelInstanceExecute returned an error and had released {} of {} requests: \
+                     {problem}",
                     handles.len() - left,
                     handles.len()
                 ),
@@ -175,8 +183,8 @@ impl Told {
 
     /// What the plugin has not given back by now it never will.
     fn let_go(&self) {
-        let handles = self.instance.held.all();
-        if handles.is_empty() {
+        let objects = self.instance.held.all();
+        if objects.is_empty() {
             return;
         }
         let model = &self.instance.model;
@@ -185,57 +193,59 @@ impl Told {
             self.instance.name.to_string_lossy(),
             model.name(),
             model.backend.name(),
-            held::Count::of(&handles)
+            held::Count::of(&objects)
         );
-        for handle in handles {
-            match handle {
-                held::Handle::Request(request) => {
+        for object in objects {
+            match object {
+                held::HeldObject::Request(request) => {
                     if let Ok(request) = Request::take(request.0) {
                         request.fail(BackendError::internal(
                             "the model's instance was finalised before it had answered the request",
                         ));
                     }
                 }
-                held::Handle::Response(response) => drop(handle::take::<Response>(response.0)),
-                held::Handle::Factory(factory) => drop(handle::take::<ResponseFactory>(factory.0)),
+                held::HeldObject::Response(response) => drop(handle::take::<Response>(response.0)),
+                held::HeldObject::Factory(factory) => drop(handle::take::<ResponseFactory>(factory.0)),
             }
         }
     }
 }
 
-impl Instance for Executing {
+impl Instance for PluginInstance {
     fn execute(&mut self, batch: Batch) -> Condition {
-        let Some(told) = &self.told else { return Condition::Sound };
-        let condition = told.hand_over(batch.into_requests());
+        let Some(initialised) = &self.initialised else { return Condition::Sound };
+        let condition = initialised.hand_over(batch.into_requests());
         self.doubtful = condition != Condition::Sound;
         condition
     }
 
     fn ready(&mut self) -> Option<Result<(), BackendError>> {
-        let instance = &self.told.as_ref()?.instance;
+        let instance = &self.initialised.as_ref()?.instance;
         let ready = instance.model.backend.library.ready?;
-        Some(instance.call(Some(ready)))
+        let answer = instance.call(Some(ready));
+        self.doubtful = answer.is_err();
+        Some(answer)
     }
 }
 
-impl Drop for Executing {
-    /// One that cannot execute any more may take long to end, and another is to be made in its place. Where the plugin allows
-    /// that both happen at once, it ends on a thread of its own.
+impl Drop for PluginInstance {
+    /// One that cannot execute any more may take long to end, and another is to be made in its place. Where the plugin
+    /// allows that both happen at once, it ends on a thread of its own.
     fn drop(&mut self) {
-        let Some(told) = self.told.take() else { return };
-        if self.doubtful && told.instance.model.backend.makes_instances_in_parallel() {
+        let Some(initialised) = self.initialised.take() else { return };
+        if self.doubtful && initialised.instance.model.backend.makes_instances_in_parallel() {
             // Where there can be no thread it ends here, with what was to be done there.
-            drop(thread::Builder::new().name("nerite-finalise".into()).spawn(move || drop(told)));
+            drop(thread::Builder::new().name("nerite-finalise".into()).spawn(move || drop(initialised)));
         }
     }
 }
 
-impl Drop for Told {
+impl Drop for Initialised {
     fn drop(&mut self) {
         let instance = &self.instance;
         let has_state = !instance.state.load(Ordering::Acquire).is_null();
         // As for models.
-        if (self.initialised || has_state)
+        if (self.complete || has_state)
             && let Err(problem) = instance.call(instance.model.backend.library.instance_finalize)
         {
             tracing::error!("instance '{}' failed to finalise: {problem}", instance.name.to_string_lossy());

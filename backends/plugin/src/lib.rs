@@ -31,3 +31,6 @@ mod stand_in;
 pub use c_api::server::server::set_host;
 pub use metrics::metrics;
 pub use plugins::{Options, Plugins, Setting};
+
+/// The target of the events that are lines of plugins.
+pub const LOG_TARGET: &str = "nerite_plugin";

@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use libloading::os::unix::{Library as Loaded, RTLD_LOCAL, RTLD_NOW};
 use nerite_backend::{BackendError, Code};
 use nerite_plugin_abi::entry::{
-    self, BackendFn, GetBackendAttributeFn, ModelFn, ModelInstanceExecuteFn, ModelInstanceFn,
+    self, BackendFn, GetBackendAttributeFn, ModelBatchIncludeRequestFn, ModelBatcherInitializeFn, ModelFn,
+    ModelInstanceExecuteFn, ModelInstanceFn,
 };
 
 use crate::elf::Elf;
 use crate::stand_in;
 
-/// A plugin's library. It stays loaded for as long as the process lives: a plugin may have threads that are still in it.
+/// A plugin's library. It stays loaded for as long as the process lives: a plugin may have threads that are still in
+/// it.
 pub(crate) struct Library {
     /// Where it lies.
     pub(crate) path: PathBuf,
@@ -66,8 +68,8 @@ impl Library {
         if !elf.knows(entry::MODEL_INSTANCE_EXECUTE.to_bytes()) {
             return Err(unusable(
                 &path,
-                &"has no function TRITONBACKEND_ModelInstanceExecute, which every backend exports; build it as a backend \
-                  of Triton's C API, with that function visible",
+                &"has no function TRITONBACKEND_ModelInstanceExecute, which every backend exports; build it as a \
+                  backend of Triton's C API, with that function visible",
             ));
         }
         elf.needed
@@ -88,10 +90,8 @@ impl Library {
                   \"C\", and no visibility=hidden), and build it again",
             )
         })?;
-        let batching: [Option<ModelFn>; 2] = [
-            symbol(loaded, entry::MODEL_BATCH_INCLUDE_REQUEST),
-            symbol(loaded, entry::MODEL_BATCHER_INITIALIZE),
-        ];
+        let include: Option<ModelBatchIncludeRequestFn> = symbol(loaded, entry::MODEL_BATCH_INCLUDE_REQUEST);
+        let batcher: Option<ModelBatcherInitializeFn> = symbol(loaded, entry::MODEL_BATCHER_INITIALIZE);
         Ok(Library {
             identity,
             initialize: symbol(loaded, entry::INITIALIZE),
@@ -103,7 +103,7 @@ impl Library {
             instance_finalize: symbol(loaded, entry::MODEL_INSTANCE_FINALIZE),
             execute,
             ready: symbol(loaded, entry::MODEL_INSTANCE_READY),
-            batches: batching.iter().any(Option::is_some),
+            batches: include.is_some() || batcher.is_some(),
             path,
         })
     }
@@ -135,8 +135,8 @@ fn reason(problem: &libloading::Error) -> String {
 /// What the loader says, and what to do about it.
 fn unloadable(path: &Path, reason: &str) -> BackendError {
     let remedy = if reason.contains("undefined symbol: TRITON") {
-        "it is built for a later version of Triton's API than this server has (backend API 1.19); build it against that, \
-         or use an older release of it"
+        "it is built for a later version of Triton's API than this server has (backend API 1.19); build it against \
+         that, or use an older release of it"
     } else if reason.contains("undefined symbol") {
         "link it with the library that has the symbol"
     } else if reason.contains("cannot open shared object file") {

@@ -1,7 +1,7 @@
 //! The metrics that plugins keep.
 //!
-//! A family is there while a plugin has a handle of it, and so is a metric: those who make the same one share it. Values
-//! change without a lock; the lock is for what is made, deleted and read.
+//! A family is there while a plugin has a handle of it, and so is a metric: those who make the same one share it.
+//! Values change without a lock; the lock is for what is made, deleted and read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

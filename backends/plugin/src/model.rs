@@ -35,8 +35,8 @@ pub(crate) struct Model {
     pub(crate) config: Mutex<Config>,
     /// What the plugin keeps for itself.
     pub(crate) state: AtomicPtr<c_void>,
-    /// Held while one of its instances is made, where they are made one at a time. As in Triton, another model's may be made
-    /// meanwhile.
+    /// Held while one of its instances is made, where they are made one at a time. As in Triton, another model's may be
+    /// made meanwhile.
     pub(crate) loading: Mutex<()>,
     /// Held while one of its instances executes, where they take turns.
     pub(crate) turn: Option<Mutex<()>>,
@@ -129,15 +129,15 @@ impl Serve for Served {
     }
 
     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, BackendError> {
-        Ok(Box::new(instance::Executing::new(Arc::clone(&self.0), spec)?))
+        Ok(Box::new(instance::PluginInstance::new(Arc::clone(&self.0), spec)?))
     }
 }
 
 impl Drop for Loaded {
     fn drop(&mut self) {
         let model = &self.model;
-        // Triton finalises also what failed to initialise. A plugin that has kept nothing has nothing to give back, and may
-        // not expect that.
+        // Triton finalises also what failed to initialise. A plugin that has kept nothing has nothing to give back, and
+        // may not expect that.
         let has_state = !model.state.load(Ordering::Acquire).is_null();
         if (self.initialised || has_state)
             && let Err(problem) = model.call(model.backend.library.model_finalize)

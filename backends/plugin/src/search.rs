@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use nerite_backend::{Artifact, BackendError};
 
-/// The library of the artifact's backend. `runtime` is the file's name, if the configuration gives one. It is looked for
-/// as Triton does: beside the version's files, beside the model's, and in the directory of all backends in the folder that
-/// has the backend's name.
+/// The library of the artifact's backend. `runtime` is the file's name, if the configuration gives one. It is looked
+/// for as Triton does: beside the version's files, beside the model's, and in the directory of all backends in the
+/// folder that has the backend's name.
 pub(crate) fn find(
     artifact: &Artifact<'_>,
     runtime: Option<&str>,
@@ -39,9 +39,9 @@ pub(crate) fn find(
         let [version, model, own] = places.map(Path::display);
         let remedy = if runtime.is_some() { "Correct the runtime, or put the file" } else { "Put it" };
         BackendError::invalid(format!(
-            "unable to find backend library for backend '{backend}', try specifying runtime on the model configuration. \
-             '{name}' was looked for in '{version}', '{model}' and '{own}'. {remedy} into one of them, or start with \
-             --backend-directory=DIRECTORY, where '{backend}/{name}' is in it."
+            "unable to find backend library for backend '{backend}', try specifying runtime on the model \
+             configuration. '{name}' was looked for in '{version}', '{model}' and '{own}'. {remedy} into one of \
+             them, or start with --backend-directory=DIRECTORY, where '{backend}/{name}' is in it."
         ))
     })
 }
@@ -76,7 +76,8 @@ mod tests {
         let found = |runtime| find(&artifact, runtime, &backends).map_err(|error| error.message);
 
         let error = found(None).unwrap_err();
-        let expected = "unable to find backend library for backend 'x', try specifying runtime on the model configuration.";
+        let expected = "unable to find backend library for backend 'x', try specifying runtime on the model \
+                        configuration.";
         assert!(error.starts_with(expected) && error.contains("--backend-directory"), "{error}");
 
         for (place, name) in [

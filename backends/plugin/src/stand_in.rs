@@ -1,9 +1,9 @@
 //! Stand-ins for Triton's own library.
 //!
-//! Backends that were built for Triton name `libtritonserver.so` as a library that they need; packages of Python rename it.
-//! The functions that they want of it are this process's. So an empty library of whatever name it is gets loaded before:
-//! the loader takes what is loaded already for what is needed, looks for no file of that name, and finds the functions
-//! in the process.
+//! Backends that were built for Triton name `libtritonserver.so` as a library that they need; packages of Python rename
+//! it. The functions that they want of it are this process's. So an empty library of whatever name it is gets loaded
+//! before: the loader takes what is loaded already for what is needed, looks for no file of that name, and finds the
+//! functions in the process.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -16,7 +16,11 @@ use nerite_backend::BackendError;
 use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::elf::MACHINE;
+use crate::elf::{
+    DT_HASH, DT_NULL, DT_SONAME, DT_STRSZ, DT_STRTAB, DT_SYMENT, DT_SYMTAB, DYN_SIZE, EHDR_SIZE, ELFCLASS64,
+    ELFDATA2LSB, ELFMAG, ET_DYN, EV_CURRENT, MACHINE, PF_R, PF_W, PHDR_SIZE, PT_DYNAMIC, PT_GNU_STACK,
+    PT_LOAD, SYM_SIZE,
+};
 
 /// Whether a library of that name stands for the server.
 pub(crate) fn is_server(soname: &str) -> bool {
@@ -45,36 +49,47 @@ pub(crate) fn load(soname: &str) -> Result<(), BackendError> {
     Ok(())
 }
 
-const HEADER: usize = 64;
-const SEGMENT: usize = 56;
+/// How many segments it has.
 const SEGMENTS: usize = 3;
 
-/// The library: headers, a dynamic section, an empty table of symbols with its hash table, and the name. It is one segment
-/// that begins at 0, so that places in the file are addresses.
+/// The library: headers, a dynamic section, an empty table of symbols with its hash table, and the name. It is one
+/// segment that begins at 0, so that places in the file are addresses.
 pub(crate) fn image(soname: &str) -> Vec<u8> {
     const ENTRIES: usize = 7;
-    let dynamic = HEADER + SEGMENTS * SEGMENT;
-    let symbols = dynamic + ENTRIES * 16;
-    let hash = symbols + 24;
+    let dynamic = EHDR_SIZE + SEGMENTS * PHDR_SIZE;
+    let symbols = dynamic + ENTRIES * DYN_SIZE;
+    let hash = symbols + SYM_SIZE;
     let names = hash + 16;
     let names_size = 1 + soname.len() + 1;
     let end = names + names_size;
 
     let mut image = Vec::with_capacity(end);
-    image.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-    u16s(&mut image, [3, MACHINE]);
-    u32s(&mut image, [1]);
-    u64s(&mut image, [0, HEADER, 0]);
+    image.extend(ELFMAG);
+    image.extend([ELFCLASS64, ELFDATA2LSB, EV_CURRENT]);
+    image.extend([0; 9]);
+    u16s(&mut image, [ET_DYN, MACHINE]);
+    u32s(&mut image, [u32::from(EV_CURRENT)]);
+    u64s(&mut image, [0, EHDR_SIZE as u64, 0]);
     u32s(&mut image, [0]);
-    u16s(&mut image, [64, 56, 3, 64, 0, 0]);
+    // Of the header, and of the entries of two tables with their numbers; the second, of sections, is empty.
+    let sizes = [EHDR_SIZE, PHDR_SIZE, SEGMENTS, 64, 0, 0];
+    u16s(&mut image, sizes.map(|size| size as u16));
     // To be read and written: the loader notes addresses in the dynamic section.
-    segment(&mut image, 1, 0, end, 0x1000);
-    segment(&mut image, 2, dynamic, ENTRIES * 16, 8);
+    segment(&mut image, PT_LOAD, 0, end, 0x1000);
+    segment(&mut image, PT_DYNAMIC, dynamic, ENTRIES * DYN_SIZE, 8);
     // Without this one the loader takes it that the library wants a stack that can be executed.
-    segment(&mut image, 0x6474_e551, 0, 0, 16);
-    let entries = [(14, 1), (4, hash), (5, names), (6, symbols), (10, names_size), (11, 24), (0, 0)];
-    entries.into_iter().for_each(|(tag, value)| u64s(&mut image, [tag, value]));
-    image.extend([0; 24]);
+    segment(&mut image, PT_GNU_STACK, 0, 0, 16);
+    let entries: [(u64, usize); ENTRIES] = [
+        (DT_SONAME, 1),
+        (DT_HASH, hash),
+        (DT_STRTAB, names),
+        (DT_SYMTAB, symbols),
+        (DT_STRSZ, names_size),
+        (DT_SYMENT, SYM_SIZE),
+        (DT_NULL, 0),
+    ];
+    entries.into_iter().for_each(|(tag, value)| u64s(&mut image, [tag, value as u64]));
+    image.extend([0; SYM_SIZE]);
     // One bucket, one symbol: the one that is none.
     u32s(&mut image, [1, 1, 0, 0]);
     image.push(0);
@@ -84,8 +99,8 @@ pub(crate) fn image(soname: &str) -> Vec<u8> {
 }
 
 fn segment(image: &mut Vec<u8>, kind: u32, at: usize, size: usize, alignment: usize) {
-    u32s(image, [kind, 6]);
-    u64s(image, [at, at, at, size, size, alignment]);
+    u32s(image, [kind, PF_R | PF_W]);
+    u64s(image, [at, at, at, size, size, alignment].map(|number| number as u64));
 }
 
 fn u16s<const N: usize>(image: &mut Vec<u8>, numbers: [u16; N]) {
@@ -96,8 +111,8 @@ fn u32s<const N: usize>(image: &mut Vec<u8>, numbers: [u32; N]) {
     image.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
 }
 
-fn u64s<const N: usize>(image: &mut Vec<u8>, numbers: [usize; N]) {
-    image.extend(numbers.iter().flat_map(|&number| (number as u64).to_le_bytes()));
+fn u64s<const N: usize>(image: &mut Vec<u8>, numbers: [u64; N]) {
+    image.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use nerite_backend::{Batch, CorrelationId, DType, Data, Meta, Parameter, Response, Sequence, Shape, Tensor};
-use support::{CONFIG, Caller, Plugged, request_of};
+use nerite_backend::{
+    Batch, Condition, CorrelationId, DType, Data, Meta, Parameter, Response, Sequence, Shape, Tensor,
+};
+use support::{CONFIG, Caller, Plugged, request, request_of};
 
 #[test]
 fn every_request_of_a_batch_is_answered_released_and_accounted_for() {
@@ -156,6 +158,38 @@ fn an_input_lies_where_its_elements_may_lie_and_is_left_out_if_it_was() {
         served.instance.as_mut().unwrap().execute(Batch::from(request));
         assert_eq!(caller.values(), [1.0], "{offset}");
     }
+}
+
+/// Answers one of two requests well and the other with an internal error.
+const HALF: &str = r#"
+    Error* TRITONBACKEND_ModelInstanceExecute(Instance* instance, Request** requests, uint32_t count) {
+      for (uint32_t i = 0; i < count; i++) {
+        Response* response;
+        Error* problem = i == 0 ? NULL : TRITONSERVER_ErrorNew(INTERNAL, "no more");
+        TRITONBACKEND_ResponseNew(&response, requests[i]);
+        if (problem == NULL) add_value(response, 1);
+        TRITONBACKEND_ResponseSend(response, FINAL, problem);
+        TRITONSERVER_ErrorDelete(problem);
+        TRITONBACKEND_RequestRelease(requests[i], RELEASE_ALL);
+      }
+      return NULL;
+    }"#;
+const READY: &str = "Error* TRITONBACKEND_ModelInstanceReady(Instance* instance) { return NULL; }";
+
+#[test]
+fn a_request_that_fails_beside_others_leaves_a_doubt_where_the_plugin_can_be_asked() {
+    let condition = |text: &str, count: usize| {
+        let plugged = Plugged::new().with_text("x", text, &[]);
+        let mut served = plugged.start("x", CONFIG);
+        let callers: Vec<Arc<Caller>> = (0..count).map(|_| Arc::default()).collect();
+        let requests = callers.iter().map(|caller| request(&[1.0], caller)).collect();
+        served.instance.as_mut().unwrap().execute(Batch::new(requests))
+    };
+    assert_eq!(condition(HALF, 2), Condition::Sound);
+    let asked = format!("{HALF}\n{READY}");
+    let Condition::Doubtful(reason) = condition(&asked, 2) else { panic!("no doubt is left") };
+    assert!(reason.message.starts_with("a request of its last batch failed"), "{}", reason.message);
+    assert_eq!(condition(&asked, 1), Condition::Sound, "none has failed");
 }
 
 #[test]

@@ -257,6 +257,28 @@ fn an_instance_that_cannot_execute_any_more_ends_while_another_is_made_in_its_pl
 }
 
 #[test]
+fn an_instance_that_says_that_it_can_execute_after_all_has_ended_when_its_model_goes() {
+    let text = TELLING
+        .replace("MODEL }", "return NULL; }")
+        .replace("INSTANCE }", "return NULL; }")
+        .replace("count) { return NULL; }", r#"count) { return TRITONSERVER_ErrorNew(INTERNAL, "broken"); }"#)
+        .replace(r#"return step("instance ends");"#, r#"usleep(50000); return step("instance ends");"#);
+    let more = r#"
+        #include <unistd.h>
+        Error* TRITONBACKEND_GetBackendAttribute(Backend* backend, BackendAttribute* attribute) {
+          return TRITONBACKEND_BackendAttributeSetParallelModelInstanceLoading(attribute, true);
+        }
+        Error* TRITONBACKEND_ModelInstanceReady(Instance* instance) { return NULL; }
+        "#;
+    let plugged = Plugged::new().with_text("x", &format!("{more}{text}"), &[]);
+    let mut served = plugged.start("x", CONFIG);
+    assert_eq!(served.execute(&[&[1.0]])[0].error().message, "broken");
+    assert_eq!(served.instance.as_mut().unwrap().ready(), Some(Ok(())));
+    drop(served);
+    assert_eq!(steps(&plugged)[3..], ["instance ends", "model ends"]);
+}
+
+#[test]
 fn no_memory_is_lost_or_used_that_is_not_there() {
     support::watched("no_memory_is_lost_or_used_that_is_not_there");
 }

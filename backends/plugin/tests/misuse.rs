@@ -1,4 +1,5 @@
-//! Plugins that do what they must not: each request is answered at most once and released once, and nothing else suffers.
+//! Plugins that do what they must not: each request is answered at most once and released once, and nothing else
+//! suffers.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;

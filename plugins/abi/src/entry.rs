@@ -50,8 +50,8 @@ pub type ModelFn = unsafe extern "C" fn(model: *mut Model) -> *mut Error;
 /// The type of [`MODEL_INSTANCE_INITIALIZE`], [`MODEL_INSTANCE_FINALIZE`] and [`MODEL_INSTANCE_READY`].
 pub type ModelInstanceFn = unsafe extern "C" fn(instance: *mut ModelInstance) -> *mut Error;
 
-/// The type of [`MODEL_INSTANCE_EXECUTE`]. The array is the caller's, and over when the function returns; what it points
-/// to is not.
+/// The type of [`MODEL_INSTANCE_EXECUTE`]. The array is the caller's, and over when the function returns; what it
+/// points to is not.
 pub type ModelInstanceExecuteFn = unsafe extern "C" fn(
     instance: *mut ModelInstance,
     requests: *mut *mut Request,

@@ -3,15 +3,15 @@
 //! Types only. There is no function here and nothing to link with, so that the server, which defines the API's
 //! functions, and the SDK, which imports them, agree on one description without depending on each other.
 //!
-//! - **Handles** ([`Request`], [`Model`], …) are opaque: they exist behind pointers alone, and whoever made one knows what
-//!   is behind it.
+//! - **Handles** ([`Request`], [`Model`], …) are opaque: they exist behind pointers alone, and whoever made one knows
+//!   what is behind it.
 //! - **Enumerations** ([`DataType`], [`ErrorCode`], …) are numbers with names. C lets the other side pass any number,
 //!   which would be undefined behaviour for a Rust `enum`; here an unknown number is a value without a name.
 //! - **Flags** ([`RequestFlags`], …) are numbers whose bits have names.
 //! - **Functions** are types of pointers: callbacks, and in [`entry`] what a plugin exports.
 //!
-//! Names are those of the API without their prefix, `TRITONBACKEND_` or `TRITONSERVER_`; each type's documentation gives
-//! the full name.
+//! Names are those of the API without their prefix, `TRITONBACKEND_` or `TRITONSERVER_`; each type's documentation
+//! gives the full name.
 
 #![no_std]
 

@@ -24,7 +24,7 @@ numbers! {
     }
 }
 
-/// `TRITONSERVER_InferenceRequestReleaseFn_t`: called when the server no longer needs a request that a plugin made, which
-/// the callee owns from then on. The second argument holds [`RequestReleaseFlags`].
+/// `TRITONSERVER_InferenceRequestReleaseFn_t`: called when the server no longer needs a request that a plugin made,
+/// which the callee owns from then on. The second argument holds [`RequestReleaseFlags`].
 pub type InferenceRequestReleaseFn =
     unsafe extern "C" fn(request: *mut InferenceRequest, flags: u32, userp: *mut c_void);

@@ -13,6 +13,7 @@ numbers! {
 }
 
 /// `TRITONSERVER_InferenceResponseCompleteFn_t`: called with each response to a request that a plugin made, which the
-/// callee owns from then on; it is null where there are only flags. The second argument holds [`ResponseCompleteFlags`].
+/// callee owns from then on; it is null where there are only flags. The second argument holds
+/// [`ResponseCompleteFlags`].
 pub type InferenceResponseCompleteFn =
     unsafe extern "C" fn(response: *mut InferenceResponse, flags: u32, userp: *mut c_void);

@@ -71,5 +71,6 @@ pub type InferenceTraceTensorActivityFn = unsafe extern "C" fn(
     userp: *mut c_void,
 );
 
-/// `TRITONSERVER_InferenceTraceReleaseFn_t`: told that nothing more is recorded; the callee owns the trace from then on.
+/// `TRITONSERVER_InferenceTraceReleaseFn_t`: told that nothing more is recorded; the callee owns the trace from then
+/// on.
 pub type InferenceTraceReleaseFn = unsafe extern "C" fn(trace: *mut InferenceTrace, userp: *mut c_void);

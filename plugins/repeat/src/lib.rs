@@ -1,9 +1,10 @@
 //! A decoupled backend: it answers a request with one response for each element that it is sent, each after a delay of
 //! its own.
 //!
-//! Inputs: `IN`, INT32 of shape `[n]`; `DELAY`, UINT32 of the same shape, in milliseconds; `WAIT`, UINT32 of shape `[1]`,
-//! in milliseconds. The i-th response comes `DELAY[i]` after the one before and has the outputs `OUT`, INT32 `[1]`, which
-//! is `IN[i]`, and `IDX`, UINT32 `[1]`, which is i. Without elements there are no responses, only their end.
+//! Inputs: `IN`, INT32 of shape `[n]`; `DELAY`, UINT32 of the same shape, in milliseconds; `WAIT`, UINT32 of shape
+//! `[1]`, in milliseconds. The i-th response comes `DELAY[i]` after the one before and has the outputs `OUT`, INT32
+//! `[1]`, which is `IN[i]`, and `IDX`, UINT32 `[1]`, which is i. Without elements there are no responses, only their
+//! end.
 //!
 //! The execution returns after `WAIT`, perhaps long before the last response, so that the next one can begin meanwhile.
 

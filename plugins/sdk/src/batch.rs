@@ -61,19 +61,19 @@ impl Batch {
         }
     }
 
-    /// Takes the requests out, to hold them longer than this execution. Each is released when it is dropped; all have to
-    /// be before the instance is.
+    /// Takes the requests out, to hold them longer than this execution. Each is released when it is dropped; all have
+    /// to be before the instance is.
     pub fn take(&mut self) -> Vec<Request> {
         mem::take(&mut self.requests)
     }
 
     /// Says that the inputs are ready and the computation begins; what was before counts as time for inputs.
-    pub fn compute_begins(&mut self) {
+    pub fn compute_start(&mut self) {
         self.times.compute_begins = clock::now();
     }
 
     /// Says that the results are there; what is after counts as time for outputs.
-    pub fn compute_ends(&mut self) {
+    pub fn compute_end(&mut self) {
         self.times.compute_ends = clock::now();
     }
 

@@ -4,7 +4,8 @@
 
 use libc::{CLOCK_MONOTONIC, clock_gettime, timespec};
 
-/// Nanoseconds of the steady clock, as the API wants its timestamps: the standard library does not give its numbers out.
+/// Nanoseconds of the steady clock, as the API wants its timestamps: the standard library does not give its numbers
+/// out.
 #[inline]
 pub(crate) fn now() -> u64 {
     let mut time = timespec { tv_sec: 0, tv_nsec: 0 };

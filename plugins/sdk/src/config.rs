@@ -21,8 +21,8 @@ pub struct TensorConfig {
     pub name: String,
     /// The type of its elements.
     pub data_type: DataType,
-    /// Its shape as the backend sees it: `reshape` where there is one, `dims` otherwise. Without the batch's extent; -1 is
-    /// any extent.
+    /// Its shape as the backend sees it: `reshape` where there is one, `dims` otherwise. Without the batch's extent; -1
+    /// is any extent.
     pub dims: Vec<i64>,
     /// Whether a request may leave it out.
     pub optional: bool,

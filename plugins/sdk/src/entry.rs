@@ -189,8 +189,8 @@ pub unsafe fn model_finalize<M: Model>(model: *mut abi::Model) -> *mut abi::Erro
     guard(|| {
         let handle = some(model)?;
         let mut state = ptr::null_mut();
-        // SAFETY: the model is alive. What it holds was made by model_initialize of the same type, and is not used again:
-        // it is taken out of the model, and its instances are finalised.
+        // SAFETY: the model is alive. What it holds was made by model_initialize of the same type, and is not used
+        // again: it is taken out of the model, and its instances are finalised.
         unsafe {
             check(sys::TRITONBACKEND_ModelState(handle.as_ptr(), &mut state))?;
             check(sys::TRITONBACKEND_ModelSetState(handle.as_ptr(), ptr::null_mut()))?;
@@ -305,8 +305,8 @@ unsafe fn instance_state<'a, M: Model>(
     instance: *mut abi::ModelInstance,
 ) -> Result<&'a InstanceState<M::Instance>> {
     let mut state = ptr::null_mut();
-    // SAFETY: the instance is alive, and what it holds was made by instance_initialize of the same type; it is shared, and
-    // only ever freed when the instance is finalised.
+    // SAFETY: the instance is alive, and what it holds was made by instance_initialize of the same type; it is shared,
+    // and only ever freed when the instance is finalised.
     unsafe {
         check(sys::TRITONBACKEND_ModelInstanceState(some(instance)?.as_ptr(), &mut state))?;
         Ok(some(state.cast::<InstanceState<M::Instance>>())?.as_ref())

@@ -26,7 +26,7 @@ pub struct Input<'r> {
     data_type: DataType,
     shape: &'r [i64],
     byte_size: usize,
-    piece_count: u32,
+    buffer_count: u32,
     request: PhantomData<&'r ()>,
 }
 
@@ -38,7 +38,7 @@ impl<'r> Input<'r> {
     pub(crate) unsafe fn new(handle: *mut abi::Input) -> Result<Input<'r>> {
         let handle = NonNull::new(handle).ok_or_else(|| Error::internal("the server gave no input"))?;
         let (mut name, mut data_type) = (ptr::null(), abi::DataType::INVALID);
-        let (mut shape, mut rank, mut byte_size, mut piece_count) = (ptr::null(), 0, 0, 0);
+        let (mut shape, mut rank, mut byte_size, mut buffer_count) = (ptr::null(), 0, 0, 0);
         // SAFETY: the handle is alive, and the server writes one value of its type behind each pointer.
         unsafe {
             check(sys::TRITONBACKEND_InputProperties(
@@ -48,7 +48,7 @@ impl<'r> Input<'r> {
                 &mut shape,
                 &mut rank,
                 &mut byte_size,
-                &mut piece_count,
+                &mut buffer_count,
             ))?;
         }
         Ok(Input {
@@ -59,7 +59,7 @@ impl<'r> Input<'r> {
             // SAFETY: as of the name; the server says how many extents there are.
             shape: unsafe { slice_of(shape, rank as usize) },
             byte_size: usize::try_from(byte_size).map_err(Error::internal)?,
-            piece_count,
+            buffer_count,
             request: PhantomData,
         })
     }
@@ -79,19 +79,19 @@ impl<'r> Input<'r> {
         self.shape
     }
 
-    /// How many bytes there are, in all pieces together.
+    /// How many bytes there are, in all buffers together.
     pub fn byte_size(&self) -> usize {
         self.byte_size
     }
 
-    /// How many pieces the contents lie in.
-    pub fn piece_count(&self) -> u32 {
-        self.piece_count
+    /// How many buffers the contents lie in.
+    pub fn buffer_count(&self) -> u32 {
+        self.buffer_count
     }
 
-    /// One piece of the contents. Fails where it lies in the memory of a GPU.
+    /// One buffer of the contents, which is a piece of them. Fails where it lies in the memory of a GPU.
     #[inline]
-    pub fn piece(&self, index: u32) -> Result<&'r [u8]> {
+    pub fn buffer(&self, index: u32) -> Result<&'r [u8]> {
         let (mut data, mut byte_size) = (ptr::null::<c_void>(), 0);
         let (mut memory, mut device) = (abi::MemoryType::CPU, 0);
         // SAFETY: the request is not released during 'r, and so its input is alive; the server checks the index.
@@ -116,20 +116,20 @@ impl<'r> Input<'r> {
         Ok(unsafe { slice_of(data.cast(), byte_size) })
     }
 
-    /// The pieces in their order.
-    pub fn pieces(&self) -> impl Iterator<Item = Result<&'r [u8]>> + '_ {
-        (0..self.piece_count).map(|index| self.piece(index))
+    /// The buffers in their order.
+    pub fn buffers(&self) -> impl Iterator<Item = Result<&'r [u8]>> + '_ {
+        (0..self.buffer_count).map(|index| self.buffer(index))
     }
 
-    /// All contents in one piece, copied only where there are several.
+    /// All contents in one piece, copied only where there are several buffers.
     pub fn to_contiguous(&self) -> Result<Cow<'r, [u8]>> {
-        match self.piece_count {
+        match self.buffer_count {
             0 => Ok(Cow::Borrowed(&[])),
-            1 => Ok(Cow::Borrowed(self.piece(0)?)),
+            1 => Ok(Cow::Borrowed(self.buffer(0)?)),
             _ => {
                 let mut all = Vec::with_capacity(self.byte_size);
-                for piece in self.pieces() {
-                    all.extend_from_slice(piece?);
+                for buffer in self.buffers() {
+                    all.extend_from_slice(buffer?);
                 }
                 Ok(Cow::Owned(all))
             }
@@ -141,19 +141,20 @@ impl<'r> Input<'r> {
     pub fn copy_to(&self, target: &mut [u8]) -> Result<()> {
         let room = target.len();
         let mut rest = target;
-        for piece in self.pieces() {
-            let piece = piece?;
-            let Some((here, behind)) = rest.split_at_mut_checked(piece.len()) else {
+        for buffer in self.buffers() {
+            let buffer = buffer?;
+            let Some((here, behind)) = rest.split_at_mut_checked(buffer.len()) else {
                 return Err(self.does_not_fit(room));
             };
-            here.copy_from_slice(piece);
+            here.copy_from_slice(buffer);
             rest = behind;
         }
         if rest.is_empty() { Ok(()) } else { Err(self.does_not_fit(room)) }
     }
 
-    /// All elements as Rust has them, in row-major order, copied only where there are several pieces or where they lie
-    /// at an address that does not suit them. Fails where the input is of another type or not as large as its shape says.
+    /// All elements as Rust has them, in row-major order, copied only where there are several buffers or where they lie
+    /// at an address that does not suit them. Fails where the input is of another type or not as large as its shape
+    /// says.
     pub fn values<T: Element>(&self) -> Result<Cow<'r, [T]>> {
         if self.data_type != T::DATA_TYPE {
             let (expected, found) = (T::DATA_TYPE, self.data_type);

@@ -15,8 +15,8 @@ use crate::text::text;
 
 /// What executes a model, one batch at a time.
 ///
-/// It is dropped when the model is unloaded. Threads that it started have to end before its drop returns, since the
-/// library may be gone after it; [`Threads`](crate::Threads) sees to that.
+/// It is dropped when the model is unloaded, or when another was made in its place. Threads that it started have to end
+/// before its drop returns, since the library may be gone after it; [`Threads`](crate::Threads) sees to that.
 pub trait Instance: Send + 'static {
     /// Executes a batch: answers each of its requests, by a response or an error, or makes a sender of it.
     ///
@@ -24,7 +24,8 @@ pub trait Instance: Send + 'static {
     /// panicked says so when it is asked whether it is ready; Nerite makes a new one then. Triton goes on with it.
     fn execute(&mut self, batch: &mut Batch) -> Result<()>;
 
-    /// Whether it can execute; asked from time to time while it does not. An error says that it cannot, and why.
+    /// Whether it can execute; asked when an execution has left a doubt about it. Triton asks when it likes. An error
+    /// says that it cannot, and why.
     fn ready(&mut self) -> Result<()> {
         Ok(())
     }
@@ -43,7 +44,8 @@ impl<'a> InstanceContext<'a> {
     /// The instance is being initialised during `'a`.
     pub(crate) unsafe fn new(handle: NonNull<abi::ModelInstance>) -> Result<InstanceContext<'a>> {
         let (mut name, mut kind, mut device) = (ptr::null(), InstanceGroupKind::AUTO, 0);
-        // SAFETY: the instance is alive, and the server writes one value behind each pointer; it keeps the text as long.
+        // SAFETY: the instance is alive, and the server writes one value behind each pointer; it keeps the text as
+        // long.
         unsafe {
             check(sys::TRITONBACKEND_ModelInstanceName(handle.as_ptr(), &mut name))?;
             check(sys::TRITONBACKEND_ModelInstanceKind(handle.as_ptr(), &mut kind))?;

@@ -1,9 +1,9 @@
 //! Backends for Nerite in safe Rust.
 //!
-//! A backend is a shared library that speaks Triton's backend C API: the server loads it, gives it models and batches, and
-//! sends what it answers. This crate is that API as types that cannot be misused: what has to be released is released
-//! once, what has to be answered is answered once, and a panic is an error that the client sees. A library that is built
-//! with it runs in Nerite and, from version 1.19 of the API on, in Triton alike.
+//! A backend is a shared library that speaks Triton's backend C API: the server loads it, gives it models and batches,
+//! and sends what it answers. This crate is that API as types that cannot be misused: what has to be released is
+//! released once, what has to be answered is answered once, and a panic is an error that the client sees. A library
+//! that is built with it runs in Nerite and, from version 1.19 of the API on, in Triton alike.
 //!
 //! # A complete backend
 //!
@@ -84,15 +84,15 @@
 //! # Models, instances, state
 //!
 //! A [`Model`] is what all instances of a version share: it is `Sync`, and read-only unless it says otherwise. An
-//! [`Instance`] is what one execution has for itself: it is called with one batch at a time, though not always on the same
-//! thread. `instance_group { count: 4 }` makes four of them. What [`Model::load`] or [`Model::instance`] refuses is not
-//! served, and the error's message is what the server says of it, so let it tell what to change.
+//! [`Instance`] is what one execution has for itself: it is called with one batch at a time, though not always on the
+//! same thread. `instance_group { count: 4 }` makes four of them. What [`Model::load`] or [`Model::instance`] refuses
+//! is not served, and the error's message is what the server says of it, so let it tell what to change.
 //!
 //! # Batches
 //!
 //! The server puts requests together, up to `max_batch_size` rows, where the configuration has `dynamic_batching`; each
-//! keeps its own tensors. [`Batch::respond_each`] answers one request after another. To compute on all rows at once, gather
-//! them first:
+//! keeps its own tensors. [`Batch::respond_each`] answers one request after another. To compute on all rows at once,
+//! gather them first:
 //!
 //! ```no_run
 //! # use nerite_plugin::{Batch, Result};
@@ -102,9 +102,9 @@
 //! for request in batch.iter() {
 //!     rows.extend_from_slice(&request.input("x")?.values::<f32>()?);
 //! }
-//! batch.compute_begins();
+//! batch.compute_start();
 //! let results = compute(&rows);
-//! batch.compute_ends();
+//! batch.compute_end();
 //! let mut rest = results.as_slice();
 //! batch.respond_each(|request, response| {
 //!     let shape = request.input("x")?.shape();
@@ -116,16 +116,17 @@
 //! # }
 //! ```
 //!
-//! An input may lie in several pieces ([`Input::pieces`]); [`Input::to_contiguous`] and [`Input::values`] put them together,
-//! and copy only then. [`Response::output`] gives the place where the answer is sent from: write into it rather than
-//! copy. Strings are elements of [`DataType::Bytes`]: a length in four bytes, little-endian, and then so many bytes.
+//! An input may lie in several buffers ([`Input::buffers`]); [`Input::to_contiguous`] and [`Input::values`] put them
+//! together, and copy only then. [`Response::output`] gives the place where the answer is sent from: write into it
+//! rather than copy. Strings are elements of [`DataType::Bytes`]: a length in four bytes, little-endian, and then so
+//! many bytes.
 //!
 //! # Errors
 //!
 //! An [`Error`] has a code, which becomes the call's gRPC status, and a message. Returned from the closure of
 //! [`Batch::respond_each`] it answers that request; [`Request::fail`] does so anywhere else; returned from
-//! [`Instance::execute`] it answers all that are not answered yet. So does a panic. A request that is dropped unanswered is
-//! answered with an error, too.
+//! [`Instance::execute`] it answers all that are not answered yet. So does a panic. A request that is dropped
+//! unanswered is answered with an error, too.
 //!
 //! # Many responses to a request
 //!
@@ -162,21 +163,22 @@
 //!
 //! # Statistics, metrics, log
 //!
-//! How long requests and batches took is reported without further ado; [`Batch::compute_begins`] and
-//! [`Batch::compute_ends`] say which part of it was computation. Numbers of your own are a [`MetricFamily`]. Lines for the
-//! server's log are written with [`info!`], [`warn!`], [`error!`](crate::error!) and [`verbose!`], as `println!` is used.
+//! How long requests and batches took is reported without further ado; [`Batch::compute_start`] and
+//! [`Batch::compute_end`] say which part of it was computation. Numbers of your own are a [`MetricFamily`]. Lines for
+//! the server's log are written with [`info!`], [`warn!`], [`error!`](crate::error!) and [`verbose!`], as `println!` is
+//! used.
 //!
 //! # Testing
 //!
-//! Keep what is computed apart from what is exported, and test it as any other Rust. A test binary cannot be linked with
-//! functions that only a server has: set `test = false` for a library that exports a backend, and write tests of the whole
-//! against a server, with a model repository in a temporary folder.
+//! Keep what is computed apart from what is exported, and test it as any other Rust. A test binary cannot be linked
+//! with functions that only a server has: set `test = false` for a library that exports a backend, and write tests of
+//! the whole against a server, with a model repository in a temporary folder.
 //!
 //! # What it does not do
 //!
-//! A plugin is part of the server's process. Safe Rust keeps to its own memory, but a library that a plugin calls may not:
-//! what it corrupts is the server's. Memory of GPUs, states of sequences, requests to other models and rules of batching
-//! of one's own are parts of the API that this crate does not cover.
+//! A plugin is part of the server's process. Safe Rust keeps to its own memory, but a library that a plugin calls may
+//! not: what it corrupts is the server's. Memory of GPUs, states of sequences, requests to other models and rules of
+//! batching of one's own are parts of the API that this crate does not cover.
 
 mod batch;
 mod clock;

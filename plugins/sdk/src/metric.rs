@@ -38,8 +38,9 @@ unsafe impl Send for Metric {}
 unsafe impl Sync for Metric {}
 
 impl MetricFamily {
-    /// A family of counters ([`MetricKind::COUNTER`]) or gauges ([`MetricKind::GAUGE`]). Fails where the server has one of
-    /// that name and another kind or description.
+    /// A family of counters ([`MetricKind::COUNTER`]) or gauges ([`MetricKind::GAUGE`]). Where a plugin has made one of
+    /// that name before, this is the same one, and Nerite keeps its description. Fails where that is of the other kind,
+    /// and where the name is of a metric of the server's own.
     pub fn new(kind: MetricKind, name: &str, description: &str) -> Result<MetricFamily> {
         let mut family = ptr::null_mut();
         let made = with_c_text(name, |name| {

@@ -25,8 +25,8 @@ pub trait Model: Send + Sync + Sized + 'static {
     /// What executes it.
     type Instance: Instance;
 
-    /// Looks at the configuration and reads what the model needs. An error refuses the model, and its message is what the
-    /// server says of it.
+    /// Looks at the configuration and reads what the model needs. An error refuses the model, and its message is what
+    /// the server says of it.
     fn load(context: &ModelContext<'_>) -> Result<Self>;
 
     /// Makes one of its instances, as many as the configuration wants, perhaps several at once.

@@ -218,8 +218,8 @@ impl Request {
         self.requested_outputs().any(|name| name.is_ok_and(|name| name == output))
     }
 
-    /// The request's one response, to be filled and sent. Dropped instead, it is as if it had not been made. Fails where
-    /// the request is answered already.
+    /// The request's one response, to be filled and sent. Dropped instead, it is as if it had not been made. Fails
+    /// where the request is answered already.
     #[inline]
     pub fn response(&self) -> Result<Response<'_>> {
         self.expect_open()?;

@@ -96,7 +96,8 @@ impl<'r> Response<'r> {
             return Err(Error::internal(format_args!("the server gave no memory for output {name:?}")));
         }
         // SAFETY: the server gave so many bytes to this output, for the backend to write until the response is sent,
-        // which takes it by value. What they hold at first was written on the server's side, as far as can be known here.
+        // which takes it by value. What they hold at first was written on the server's side, as far as can be known
+        // here.
         Ok(unsafe { slice::from_raw_parts_mut(place.cast(), byte_size) })
     }
 
@@ -116,8 +117,8 @@ impl<'r> Response<'r> {
     /// Adds a parameter, which the client finds in the response.
     pub fn set_parameter(&mut self, name: &str, value: Parameter<'_>) -> Result<()> {
         let handle = self.handle.as_ptr();
-        // SAFETY: the response is not sent; texts are as C wants them and outlive the calls, which copy them. What the calls
-        // return is the caller's.
+        // SAFETY: the response is not sent; texts are as C wants them and outlive the calls, which copy them. What the
+        // calls return is the caller's.
         with_c_text(name, |name| unsafe {
             check(match value {
                 Parameter::String(text) => with_c_text(text, |text| {
@@ -159,8 +160,8 @@ impl<'r> Response<'r> {
         self.send()
     }
 
-    /// Sends an error in its place, as the last response. Where the request is answered already, or the sender finished,
-    /// it changes nothing.
+    /// Sends an error in its place, as the last response. Where the request is answered already, or the sender
+    /// finished, it changes nothing.
     pub fn fail(self, error: &Error) {
         match self.origin {
             Origin::Request(request) if request.expect_open().is_ok() => request.is_answered(Answer::Failed),
@@ -179,7 +180,8 @@ impl<'r> Response<'r> {
         mem::forget(self);
         let error = error.map(|error| RawError(error.to_raw()));
         let raw = error.as_ref().map_or(ptr::null_mut(), |error| error.0);
-        // SAFETY: the response was neither sent nor deleted, and is not used again; the error lives until after the call.
+        // SAFETY: the response was neither sent nor deleted, and is not used again; the error lives until after the
+        // call.
         unsafe { check(sys::TRITONBACKEND_ResponseSend(handle, flags, raw)) }
     }
 }

@@ -18,14 +18,15 @@ use crate::sys;
 /// returned and the request is released.
 ///
 /// That no more will come is said once: with [`finish`](ResponseSender::finish), with a response
-/// ([`Response::send_last`]), with an error ([`fail`](ResponseSender::fail)), or at the latest when it is dropped. Dropped
-/// by a panic, it sends an error.
+/// ([`Response::send_last`]), with an error ([`fail`](ResponseSender::fail)), or at the latest when it is dropped.
+/// Dropped by a panic, it sends an error.
 pub struct ResponseSender {
     factory: NonNull<abi::ResponseFactory>,
     finished: Cell<bool>,
 }
 
-// SAFETY: a factory is made to be used on other threads; whoever owns it calls, one call at a time, since it is not Sync.
+// SAFETY: a factory is made to be used on other threads; whoever owns it calls, one call at a time, since it is not
+// Sync.
 unsafe impl Send for ResponseSender {}
 
 impl ResponseSender {

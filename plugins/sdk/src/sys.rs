@@ -1,7 +1,8 @@
 //! The functions of the API that the SDK calls. The server has them: they are left undefined in a plugin's library and
 //! found when it is loaded, in the daemon itself or in Triton's `libtritonserver.so`.
 //!
-//! All of them exist since version 1.19 of the API at the latest: a library that names one that is missing is not loaded.
+//! All of them exist since version 1.19 of the API at the latest: a library that names one that is missing is not
+//! loaded.
 
 #![allow(unsafe_code)]
 

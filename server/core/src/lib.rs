@@ -21,5 +21,4 @@ mod sync;
 mod version;
 
 pub use registry::Registry;
-pub use reshape::reshaped;
 pub use version::ModelVersion;

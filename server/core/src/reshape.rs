@@ -1,6 +1,10 @@
 /// What a tensor of shape `actual`, which the declared `from` allows, becomes under `reshape { shape: to }`: extents
 /// that may vary carry over in order. Neither shape has the batch dimension.
-pub fn reshaped<'a>(from: &'a [i64], actual: &'a [i64], to: &'a [i64]) -> impl Iterator<Item = i64> + 'a {
+pub(crate) fn reshaped<'a>(
+    from: &'a [i64],
+    actual: &'a [i64],
+    to: &'a [i64],
+) -> impl Iterator<Item = i64> + 'a {
     let mut varying =
         from.iter().zip(actual).filter(|(declared, _)| **declared < 0).map(|(_, actual)| *actual);
     to.iter().map(move |&extent| if extent < 0 { varying.next().unwrap_or(1) } else { extent })

@@ -4,9 +4,10 @@
 //! Host::infer ─▶ lookup ─▶ admit ─▶ ModelVersion ─▶ a task that waits ─▶ on_answer, on a thread that may block
 //! ```
 //!
-//! A call by a model goes the way of a client's, but for what limits clients. It counts for nothing of what is in flight,
-//! since it is part of a request that does: the request that waits for it would hold the room that it waits for. And it is
-//! taken while the server exits, for as long as its model is served, so that the requests in flight can end.
+//! A call by a model goes the way of a client's, but for what limits clients. It counts for nothing of what is in
+//! flight, since it is part of a request that does: the request that waits for it would hold the room that it waits
+//! for. And it is taken while the server exits, for as long as its model is served, so that the requests in flight can
+//! end.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::time::Instant;
@@ -14,11 +15,11 @@ use std::time::Instant;
 use nerite_backend::{
     BackendError, Cancel, Code, Host, InferAnswer, InferCall, LoadParameter, OnAnswer, Response, Tensor,
 };
+use nerite_core::ModelVersion;
 use nerite_core::admission::{InferInput, InferOutput, InferRequest, QueueTerms, admit};
 use nerite_core::execution::{Answer, Responses, Room};
 use nerite_core::lifecycle::Overrides;
 use nerite_core::model::OutputSpec;
-use nerite_core::{ModelVersion, reshaped};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 
@@ -198,7 +199,8 @@ struct Caller {
 }
 
 impl Caller {
-    /// Gives an answer, on a thread where it may block, and comes back when it was taken. It does not if the server exits.
+    /// Gives an answer, on a thread where it may block, and comes back when it was taken. It does not if the server
+    /// exits.
     async fn tell(mut self, answer: InferAnswer) -> Option<Caller> {
         let telling = tokio::task::spawn_blocking(move || {
             (self.on_answer)(answer);
@@ -228,8 +230,8 @@ impl Caller {
         InferAnswer { model, version, outputs, parameters, empty, last }
     }
 
-    /// The outputs that are wanted, in the order in which they are, or all in the configuration's. A decoupled model may
-    /// leave out any.
+    /// The outputs that are wanted, in the order in which they are, or all in the configuration's. A decoupled model
+    /// may leave out any.
     fn named(
         &self,
         mut given: Vec<(nerite_backend::Slot, Tensor)>,
@@ -245,7 +247,7 @@ impl Caller {
             match given.iter().position(|(slot, _)| *slot == output.slot) {
                 Some(place) => {
                     let (_, tensor) = given.swap_remove(place);
-                    named.push((output.name.clone(), as_configured(output, tensor, spec.batching())));
+                    named.push((output.name.clone(), output.as_configured(tensor, spec.batching())));
                 }
                 None if spec.decoupled => {}
                 None => {
@@ -256,14 +258,6 @@ impl Caller {
         }
         Ok(named)
     }
-}
-
-/// The tensor in the shape that the configuration shows to callers.
-fn as_configured(output: &OutputSpec, tensor: Tensor, batching: bool) -> Tensor {
-    let Some(from) = &output.reshape else { return tensor };
-    let (batch, dims) = tensor.shape.split_at(usize::from(batching).min(tensor.shape.len()));
-    let shape = batch.iter().copied().chain(reshaped(from, dims, &output.dims)).collect();
-    Tensor { shape, ..tensor }
 }
 
 /// What a caller hears that has cancelled its call.

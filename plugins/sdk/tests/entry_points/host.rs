@@ -1,4 +1,5 @@
-//! A server of a few lines: what the API's functions do as far as tests of the SDK need it, and what was called, in order.
+//! A server of a few lines: what the API's functions do as far as tests of the SDK need it, and what was called, in
+//! order.
 
 #![allow(unsafe_code, missing_docs, unreachable_pub, non_snake_case, clippy::missing_safety_doc)]
 

@@ -245,7 +245,7 @@ fn a_batch_is_answered_counted_and_released() {
 }
 
 #[test]
-fn pieces_are_copied_to_where_the_answer_is_sent_from() {
+fn buffers_are_copied_to_where_the_answer_is_sent_from() {
     assert_eq!(load("copy").execute(&[&[1.0, 2.0, 3.0]])[0], "a is sent flags 1 and y = [1.0, 2.0, 3.0]");
 }
 

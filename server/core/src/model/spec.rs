@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nerite_backend::{DType, Shape, Slot};
+use nerite_backend::{DType, Shape, Slot, Tensor};
 
 use super::Scheduling;
+use crate::reshape::reshaped;
 
 /// A model as it is served: its configuration, completed from what the engine says of it, with names resolved.
 #[derive(Clone, Debug)]
@@ -72,6 +73,17 @@ pub struct OutputSpec {
     pub labels: Option<Arc<[String]>>,
     /// Its place in the engine's declaration.
     pub slot: Slot,
+}
+
+impl OutputSpec {
+    /// The tensor that the engine gave, in the shape that the configuration shows to callers. `batching` says whether it
+    /// has a batch dimension in front.
+    pub fn as_configured(&self, tensor: Tensor, batching: bool) -> Tensor {
+        let Some(from) = &self.reshape else { return tensor };
+        let (batch, dims) = tensor.shape.split_at(usize::from(batching).min(tensor.shape.len()));
+        let shape = batch.iter().copied().chain(reshaped(from, dims, &self.dims)).collect();
+        Tensor { shape, ..tensor }
+    }
 }
 
 impl ModelSpec {

@@ -2,11 +2,9 @@
 
 use std::fmt::{Debug, Write as _};
 
+use nerite_plugin_host::LOG_TARGET;
 use tracing::Event;
 use tracing::field::{Field, Visit};
-
-/// What the host of plugins calls its events.
-const TARGET: &str = "nerite_plugin";
 
 /// A plugin's line.
 #[derive(Default)]
@@ -20,7 +18,7 @@ pub(super) struct PluginEvent {
 impl PluginEvent {
     /// The line, if the event is a plugin's.
     pub(super) fn of(event: &Event<'_>) -> Option<PluginEvent> {
-        if event.metadata().target() != TARGET {
+        if event.metadata().target() != LOG_TARGET {
             return None;
         }
         let mut found = PluginEvent::default();

@@ -215,7 +215,7 @@ proptest! {
 fn a_plugins_line_says_where_in_the_plugins_source_it_comes_from() {
     let write = || {
         let file = "/src/python/python_be.cc";
-        tracing::event!(target: "nerite_plugin", tracing::Level::WARN, log.file = file, log.line = 71_u32, "{}", "two\nlines");
+        tracing::event!(target: nerite_plugin_host::LOG_TARGET, tracing::Level::WARN, log.file = file, log.line = 71_u32, "{}", "two\nlines");
     };
     let text = logged(&QUIET, write);
     assert!(text.starts_with('W') && text.ends_with(" python_be.cc:71] two\n    lines\n"), "{text}");

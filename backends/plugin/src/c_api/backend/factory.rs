@@ -30,7 +30,7 @@ impl ResponseFactory {
 
     fn export(answering: &Arc<Answering>) -> Result<*mut abi::ResponseFactory, BackendError> {
         let make = |key| handle::export(ResponseFactory { answering: Arc::clone(answering), key });
-        answering.instance.held.add(make, |handle| held::Handle::Factory(Kept(handle)))
+        answering.instance.held.add(make, |handle| held::HeldObject::Factory(Kept(handle)))
     }
 }
 

@@ -46,8 +46,8 @@ impl Input {
         self.buffers.get_or_init(|| (0..count).map(|_| Buffer::default()).collect()).get(index)
     }
 
-    /// A buffer's bytes. Elements lie where their type may lie: a tensor in a message can begin anywhere, and a plugin may
-    /// read it as an array.
+    /// A buffer's bytes. Elements lie where their type may lie: a tensor in a message can begin anywhere, and a plugin
+    /// may read it as an array.
     fn bytes<'a>(&'a self, tensor: &'a Tensor, index: usize) -> Result<&'a [u8], BackendError> {
         let buffer = self.buffer(tensor, index);
         let buffer =
@@ -131,8 +131,8 @@ pub unsafe extern "C" fn TRITONBACKEND_InputPropertiesForHostPolicy(
     }
 }
 
-/// One of the input's buffers, which stays the request's. It lies in ordinary memory, whatever was preferred, at a multiple
-/// of its elements' size.
+/// One of the input's buffers, which stays the request's. It lies in ordinary memory, whatever was preferred, at a
+/// multiple of its elements' size.
 ///
 /// # Safety
 /// Each pointer may be written.

@@ -102,8 +102,8 @@ struct Memory {
     size: usize,
 }
 
-// SAFETY: the memory is this object's alone, and is reached through it alone, but for the plugin, which the C API has write
-// to it only until the response is sent.
+// SAFETY: the memory is this object's alone, and is reached through it alone, but for the plugin, which the C API has
+// write to it only until the response is sent.
 unsafe impl Send for Memory {}
 // SAFETY: as above; what is shared is only read.
 unsafe impl Sync for Memory {}
@@ -139,8 +139,8 @@ impl Drop for Memory {
     }
 }
 
-/// Gives the output a buffer of so many bytes, which the plugin fills. It lies in ordinary memory, whatever was preferred,
-/// at a multiple of 64 bytes.
+/// Gives the output a buffer of so many bytes, which the plugin fills. It lies in ordinary memory, whatever was
+/// preferred, at a multiple of 64 bytes.
 ///
 /// # Safety
 /// Each pointer may be written.

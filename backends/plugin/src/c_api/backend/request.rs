@@ -55,7 +55,7 @@ impl Request {
                 key,
             })
         };
-        instance.held.add(make, |handle| held::Handle::Request(Kept(handle)))
+        instance.held.add(make, |handle| held::HeldObject::Request(Kept(handle)))
     }
 
     /// Takes a request from the plugin.

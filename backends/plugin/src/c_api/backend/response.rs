@@ -44,7 +44,7 @@ impl Response {
             let content = Content { outputs: SmallVec::with_capacity(room), parameters: Vec::new() };
             handle::export(Response { answering: Arc::clone(answering), content: Mutex::new(content), key })
         };
-        answering.instance.held.add(make, |handle| held::Handle::Response(Kept(handle)))
+        answering.instance.held.add(make, |handle| held::HeldObject::Response(Kept(handle)))
     }
 
     fn take(handle: *mut abi::Response) -> Result<Response, BackendError> {

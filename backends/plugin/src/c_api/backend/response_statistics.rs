@@ -1,7 +1,7 @@
 //! `TRITONBACKEND_ModelInstanceResponseStatistics`: what a plugin reports of one response of several.
 //!
-//! It is taken and not used: the server measures responses itself, as they are sent. What is set is checked, so that a plugin
-//! that does it wrong hears of it here and not in Triton alone.
+//! It is taken and not used: the server measures responses itself, as they are sent. What is set is checked, so that a
+//! plugin that does it wrong hears of it here and not in Triton alone.
 
 use std::ptr;
 use std::sync::Arc;

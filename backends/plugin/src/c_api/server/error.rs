@@ -35,7 +35,8 @@ impl Error {
 /// Makes an error that the plugin owns.
 pub(crate) fn export(error: BackendError) -> *mut abi::Error {
     let error = Error { code: to_abi(error.code), message: c_string(error.message) };
-    // Null would be success. Where not even an error can be kept, any handle that is no good does: it is deleted in vain.
+    // Null would be success. Where not even an error can be kept, any handle that is no good does: it is deleted in
+    // vain.
     handle::export(error).unwrap_or_else(|_| ptr::without_provenance_mut(usize::MAX))
 }
 

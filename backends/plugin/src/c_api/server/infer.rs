@@ -7,9 +7,10 @@
 //!           Lease ──── dropped with their last slice ──▶ both over ─▶ the plugin's release callback
 //! ```
 //!
-//! Inputs are lent, not copied: the plugin may free them when it is told that its request is over, which is when nobody has
-//! a slice of them. Whoever hears of a failure may not wait for that, though an engine may still be reading where its caller
-//! gave up: a failure that ends the request is told only when the inputs are free.
+//! An input in one piece is lent, not copied; one in several is put together. The plugin may free what it lent when it
+//! is told that its request is over, which is when nobody has a slice of it. Whoever hears of a failure may not wait
+//! for that, though an engine may still be reading where its caller gave up: a failure that ends the request is told
+//! only when the inputs are free.
 
 use std::ffi::CString;
 use std::slice;
@@ -100,8 +101,8 @@ impl Call {
     fn release(&self) {
         inference_request::land(self.request.0);
         let Release { function, userp } = self.release;
-        // SAFETY: it is the plugin's function of that type, which the plugin promised to be callable from any thread until it
-        // was called.
+        // SAFETY: it is the plugin's function of that type, which the plugin promised to be callable from any thread
+        // until it was called.
         unsafe { function(self.request.0, RequestReleaseFlags::ALL.0, userp.0) };
     }
 
@@ -142,19 +143,19 @@ impl Call {
 }
 
 /// Gives a call its answers. Dropped before the last, it ends the call.
-struct Answering {
+struct Answerer {
     call: Arc<Call>,
     had_last: bool,
 }
 
-impl Answering {
+impl Answerer {
     fn answer(&mut self, answer: InferAnswer) {
         self.had_last |= answer.last;
         self.call.answer(answer);
     }
 }
 
-impl Drop for Answering {
+impl Drop for Answerer {
     fn drop(&mut self) {
         if !self.had_last {
             self.call.forsake();
@@ -180,8 +181,8 @@ struct Lent {
 
 impl AsRef<[u8]> for Lent {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: the plugin promised that there are so many bytes, which do not change before it is told that the request is
-        // over. It is told when the lease is gone. They are not null, for there are some (`lend`).
+        // SAFETY: the plugin promised that there are so many bytes, which do not change before it is told that the
+        // request is over. It is told when the lease is gone. They are not null, for there are some (`lend`).
         unsafe { slice::from_raw_parts(self.base.0, self.byte_size) }
     }
 }
@@ -251,8 +252,8 @@ pub unsafe extern "C" fn TRITONSERVER_ServerInferAsync(
             state.in_flight = Some(cancel);
             Ok((call, infer_call))
         })?;
-        let mut answering = Answering { call: Arc::clone(&call), had_last: false };
-        host.infer(infer_call, Box::new(move |answer| answering.answer(answer)))
+        let mut answerer = Answerer { call: Arc::clone(&call), had_last: false };
+        host.infer(infer_call, Box::new(move |answer| answerer.answer(answer)))
             .inspect_err(|_| inference_request::land(request))?;
         call.accept();
         Ok(())

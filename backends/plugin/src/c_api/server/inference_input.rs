@@ -126,8 +126,8 @@ fn append(
 /// Adds elements to an input, behind those that are there. They are not copied.
 ///
 /// # Safety
-/// `name` is a text of C. `base` points to `byte_size` bytes that stay as they are until they are removed, or the request is
-/// deleted.
+/// `name` is a text of C. `base` points to `byte_size` bytes that stay as they are until they are removed, or the
+/// request is deleted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONSERVER_InferenceRequestAppendInputData(
     request: *mut abi::InferenceRequest,

@@ -437,7 +437,8 @@ pub unsafe extern "C" fn TRITONSERVER_InferenceRequestSetReleaseCallback(
 /// Says whom to give the responses to a request, and who gives memory for their outputs.
 ///
 /// # Safety
-/// The functions, and the allocator's, can be called with the pointers from any thread until the last response was given.
+/// The functions, and the allocator's, can be called with the pointers from any thread until the last response was
+/// given.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONSERVER_InferenceRequestSetResponseCallback(
     request: *mut abi::InferenceRequest,

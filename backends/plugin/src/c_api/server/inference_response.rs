@@ -51,8 +51,8 @@ pub(super) fn deliver(respond: &Respond, request_id: &CStr, answer: InferAnswer)
     if response.is_null() && flags == 0 {
         return;
     }
-    // SAFETY: it is the plugin's function of that type, which the plugin promised to be callable from any thread until it
-    // was called with the final flag.
+    // SAFETY: it is the plugin's function of that type, which the plugin promised to be callable from any thread until
+    // it was called with the final flag.
     unsafe { (respond.function)(response, flags, respond.userp.0) };
 }
 

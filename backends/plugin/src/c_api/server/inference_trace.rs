@@ -1,7 +1,7 @@
 //! `TRITONSERVER_InferenceTrace`: plugins are given none.
 //!
-//! The server traces requests itself; what a plugin does for one is not told to it. A plugin that has no trace may still hand
-//! that on.
+//! The server traces requests itself; what a plugin does for one is not told to it. A plugin that has no trace may
+//! still hand that on.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;

@@ -7,14 +7,14 @@ use nerite_plugin_abi as abi;
 use nerite_plugin_abi::LogLevel;
 use tracing::Level;
 
-use crate::guard;
+use crate::{LOG_TARGET, guard};
 
-/// Writes a line of a plugin's. `log.file` and `log.line` say where in the plugin's source it comes from; whoever writes the
-/// log puts them in the place of ours.
+/// Writes a line of a plugin's. `log.file` and `log.line` say where in the plugin's source it comes from; whoever
+/// writes the log puts them in the place of ours.
 macro_rules! event {
     ($level:expr, $file:expr, $line:expr, $message:expr) => {
         tracing::event!(
-            target: "nerite_plugin",
+            target: LOG_TARGET,
             $level,
             log.file = $file,
             log.line = $line,
@@ -32,10 +32,10 @@ macro_rules! event {
 pub unsafe extern "C" fn TRITONSERVER_LogIsEnabled(level: LogLevel) -> bool {
     guard::value(false, || {
         Ok(match level {
-            LogLevel::INFO => tracing::enabled!(target: "nerite_plugin", Level::INFO),
-            LogLevel::WARN => tracing::enabled!(target: "nerite_plugin", Level::WARN),
-            LogLevel::ERROR => tracing::enabled!(target: "nerite_plugin", Level::ERROR),
-            LogLevel::VERBOSE => tracing::enabled!(target: "nerite_plugin", Level::DEBUG),
+            LogLevel::INFO => tracing::enabled!(target: LOG_TARGET, Level::INFO),
+            LogLevel::WARN => tracing::enabled!(target: LOG_TARGET, Level::WARN),
+            LogLevel::ERROR => tracing::enabled!(target: LOG_TARGET, Level::ERROR),
+            LogLevel::VERBOSE => tracing::enabled!(target: LOG_TARGET, Level::DEBUG),
             _ => false,
         })
     })
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn TRITONSERVER_LogIsEnabled(level: LogLevel) -> bool {
 /// Writes a line to the log, if lines of that level are written.
 ///
 /// # Safety
-/// `filename` is null, and `filename` and `msg` are texts of C.
+/// `filename` and `msg` are null or texts of C.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONSERVER_LogMessage(
     level: LogLevel,

@@ -105,8 +105,8 @@ unsafe fn read(kind: ParameterType, value: *const c_void) -> Result<Value, Backe
     if value.is_null() {
         return Err(BackendError::invalid("value is NULL, where that of a parameter is needed"));
     }
-    // SAFETY: not null, so by the caller's word it points to what the type says. Reading unaligned costs nothing here. A
-    // bool of C may be any byte in memory: it is read as one.
+    // SAFETY: not null, so by the caller's word it points to what the type says. Reading unaligned costs nothing here.
+    // A bool of C may be any byte in memory: it is read as one.
     unsafe {
         Ok(match kind {
             ParameterType::STRING => Value::String(c_string(guard::text(value.cast(), "value")?)),

@@ -1,4 +1,5 @@
-//! `TRITONSERVER_ResponseAllocator`: a plugin's functions that give memory for the outputs of what it asks of other models.
+//! `TRITONSERVER_ResponseAllocator`: a plugin's functions that give memory for the outputs of what it asks of other
+//! models.
 
 use std::ffi::{CStr, c_void};
 use std::ptr;
@@ -168,8 +169,8 @@ impl Drop for Buffer {
 /// Makes an allocator of these functions, of which the last may be left out.
 ///
 /// # Safety
-/// `allocator` may be written. The functions can be called from any thread for as long as a request with the allocator is
-/// under way and a response to it is not deleted.
+/// `allocator` may be written. The functions can be called from any thread for as long as a request with the allocator
+/// is under way and a response to it is not deleted.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONSERVER_ResponseAllocatorNew(
     allocator: *mut *mut abi::ResponseAllocator,
@@ -202,8 +203,8 @@ pub unsafe extern "C" fn TRITONSERVER_ResponseAllocatorSetBufferAttributesFuncti
     })
 }
 
-/// Adds a function that says which kind of memory would be given. It is never called, since the server has only one kind to
-/// fill it from.
+/// Adds a function that says which kind of memory would be given. It is never called, since the server has only one
+/// kind to fill it from.
 ///
 /// # Safety
 /// None is needed.

@@ -210,7 +210,8 @@ fn load_parameter(handle: *const abi::Parameter) -> Result<(String, LoadParamete
     let value = match &parameter.value {
         Value::String(text) => LoadParameter::Text(text.to_string_lossy().into_owned()),
         &Value::Bytes(base, byte_size) => {
-            // SAFETY: the plugin promised that there are so many bytes as long as there is the parameter, which is held here.
+            // SAFETY: the plugin promised that there are so many bytes as long as there is the parameter, which is held
+            // here.
             LoadParameter::Bytes(unsafe { guard::bytes(base.0, byte_size, "byte_ptr") }?.to_vec())
         }
         Value::Int(_) | Value::Bool(_) | Value::Double(_) => {

@@ -1,5 +1,5 @@
-//! Functions that are there to be linked with, and do nothing: they are for whoever makes a server of the library, and here
-//! the server is there already.
+//! Functions that are there to be linked with, and do nothing: they are for whoever makes a server of the library, and
+//! here the server is there already.
 
 use std::ffi::{c_char, c_double, c_int, c_uint};
 

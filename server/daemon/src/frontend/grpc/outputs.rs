@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use nerite_backend::{DType, Response, Shape, Tensor};
+use nerite_core::ModelVersion;
 use nerite_core::model::OutputSpec;
-use nerite_core::{ModelVersion, reshaped};
 use nerite_proto::inference::ModelInferResponse;
 use nerite_proto::inference::model_infer_request::InferRequestedOutputTensor;
 use nerite_proto::inference::model_infer_response::InferOutputTensor;
@@ -47,7 +47,7 @@ pub(super) fn encode(
             return Err(status::internal(format!("model '{}' gave no output '{}'", spec.name, output.name)));
         };
         let (_, tensor) = given.swap_remove(place);
-        let tensor = as_configured(output, tensor, spec.batching());
+        let tensor = output.as_configured(tensor, spec.batching());
         let (dtype, shape, raw) = match classes {
             None => (tensor.dtype, tensor.shape, tensor.data.into_bytes()),
             Some(count) => classify(output, tensor, count, spec.batching())?,
@@ -70,14 +70,6 @@ pub(super) fn encode(
         }
     }
     Ok(encoded)
-}
-
-/// The tensor in the shape that the configuration shows to callers.
-fn as_configured(output: &OutputSpec, tensor: Tensor, batching: bool) -> Tensor {
-    let Some(from) = &output.reshape else { return tensor };
-    let (batch, dims) = tensor.shape.split_at(usize::from(batching).min(tensor.shape.len()));
-    let shape: Shape = batch.iter().copied().chain(reshaped(from, dims, &output.dims)).collect();
-    Tensor { shape, ..tensor }
 }
 
 fn classify(
