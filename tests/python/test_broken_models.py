@@ -30,13 +30,6 @@ class World(Server):
         super().__init__(daemon)
         self.folder = folder
 
-    def fail_to_load(self, name):
-        """Asks for a load that fails; gives back the error, and the lines that it adds to the log."""
-        before = len(self.daemon.log_text())
-        with pytest.raises(triton.InferenceServerException) as error:
-            self.client.load_model(name, client_timeout=30)
-        return error.value, self.daemon.log_text()[before:].splitlines()
-
     def answers(self, name):
         """Whether a model answers as a whole one does."""
         numbers = np.arange(16, dtype=np.float32).reshape(1, 16)
@@ -105,7 +98,7 @@ def test_every_way_of_being_broken_is_told_with_a_remedy_by_the_index_the_log_an
         assert re.search(clue, reason), reason
     told = KIND.sub("", reason)
     assert told in error.message(), error
-    assert any(line.startswith("E") and told in line for line in log), log
+    assert any(line.startswith("E") and told in line for line in log.splitlines()), log
     assert error.message().startswith((f"failed to load '{name}', failed to poll", f"load failed for model '{name}': "))
 
     assert not world.client.is_model_ready(name)
@@ -227,7 +220,7 @@ def test_a_model_that_is_not_there_is_told_so_and_leaves_nothing_behind(world, n
     assert error.status() == "StatusCode.INTERNAL"
     assert error.message().startswith(reason[:1900])
     assert remedy in error.message() or len(name) > 1000
-    assert any(line.startswith("E") and reason in line and remedy in line for line in log), log
+    assert any(line.startswith("E") and reason in line and remedy in line for line in log.splitlines()), log
     assert not world.rows(name) and world.client.is_server_ready() and world.answers("good")
 
 

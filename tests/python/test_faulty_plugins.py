@@ -12,7 +12,6 @@ import models
 import numpy as np
 import plugins
 import pytest
-import tritonclient.grpc as triton
 from daemon import Daemon
 from models import Repository
 from plugins import parameters
@@ -44,12 +43,6 @@ class World(Server):
 
     def load(self, name, timeout=LIMIT):
         self.client.load_model(name, client_timeout=timeout)
-
-    def fail_to_load(self, name, timeout=LIMIT):
-        """Asks for a load that fails; the error's text."""
-        with pytest.raises(triton.InferenceServerException) as error:
-            self.load(name, timeout)
-        return error.value.message()
 
     def ask(self, name, timeout=LIMIT):
         """How a request ends: OK if its answer is what it was sent, else WRONG, or the status and text of its error."""
@@ -130,10 +123,10 @@ HANGING_BY_NAME = ["initialize_hangs", "attributes_hang", "finalize_hangs", "att
 def test_a_backend_that_refuses_to_start_is_told_by_the_load_the_index_and_the_log(world, fault):
     name = f"by_{fault}"
     world.add(name, backend=f"faulty_{fault}")
-    text = world.fail_to_load(name)
+    error, log = world.fail_to_load(name)
     ((_, state, reason),) = world.rows(name)
     assert state == "UNAVAILABLE"
-    assert all(BY_NAME[fault] in told for told in (text, reason, world.daemon.log_text())), (text, reason)
+    assert all(BY_NAME[fault] in told for told in (error.message(), reason, log)), (error, reason, log)
     assert world.others_serve()
     world.remove(name)
 
@@ -142,10 +135,10 @@ def test_a_backend_that_refuses_to_start_is_told_by_the_load_the_index_and_the_l
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_model_that_refuses_to_start_is_told_by_the_load_the_index_and_the_log(world, fault, count):
     world.add("refusing", fault=fault, count=count)
-    text = world.fail_to_load("refusing")
+    error, log = world.fail_to_load("refusing")
     ((_, state, reason),) = world.rows("refusing")
     assert state == "UNAVAILABLE"
-    assert all(f"faulty: {fault}" in told for told in (text, reason, world.daemon.log_text())), (text, reason)
+    assert all(f"faulty: {fault}" in told for told in (error.message(), reason, log)), (error, reason, log)
     assert world.others_serve()
     world.remove("refusing")
 

@@ -15,9 +15,8 @@ import pytest
 import tritonclient.grpc as triton
 from daemon import Daemon
 from models import Repository
-from server import LIMIT, Server
+from server import LIMIT, Server, tensors
 from test_broken_models import IS_ROOT, KIND, plain_user
-from tritonclient.utils import np_to_triton_dtype
 from wire import byte_elements, fault, request
 
 EXPLICIT = "--model-control-mode=explicit"
@@ -34,34 +33,14 @@ class World(Server):
         self.repository = repository
         self.backends = backends
 
-    def infer(self, model, **inputs):
-        """The outputs, by name, of inputs whose dtypes are those of their arrays."""
-        answer = self.client.infer(model, tensors(inputs), client_timeout=LIMIT)
-        return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
-
     def stream(self, message):
         """The messages of a stream of one request."""
         return list(self.stub.ModelStreamInfer(iter([message]), timeout=LIMIT))
-
-    def fail_to_load(self, name):
-        """Asks for a load that fails; gives back the error's text, and what it adds to the log."""
-        before = len(self.daemon.log_text())
-        with pytest.raises(triton.InferenceServerException) as error:
-            self.client.load_model(name, client_timeout=LIMIT)
-        return error.value.message(), self.daemon.log_text()[before:]
 
     def others_serve(self):
         """Whether models of another plugin and of another backend answer."""
         ones = np.ones((1, 4), np.float32)
         return all(np.array_equal(self.infer(name, INPUT0=ones)["OUTPUT0"], ones) for name in ("onnx", "beside"))
-
-
-def tensors(arrays):
-    """Inputs for Triton's client."""
-    return [
-        triton.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)).set_data_from_numpy(array)
-        for name, array in arrays.items()
-    ]
 
 
 def identity(name, dtype="FP32", dims=(4,), batch=8, count=1, **values):
@@ -275,10 +254,10 @@ REFUSED = {
 def test_what_a_plugin_says_of_a_configuration_is_the_reason_that_the_model_is_refused(world, name):
     configuration, words = REFUSED[name]
     folder = world.repository.add(name, config=configuration)
-    text, log = world.fail_to_load(name)
+    error, log = world.fail_to_load(name)
     ((_, state, reason),) = world.rows(name)
     assert state == "UNAVAILABLE"
-    for told in (text, log, reason):
+    for told in (error.message(), log, reason):
         assert re.search(words, told), told
     assert world.others_serve()
     world.client.unload_model(name)
@@ -328,13 +307,14 @@ def bad(world, name):
 
 @pytest.mark.parametrize("name", plugins.BAD)
 def test_every_bad_library_is_told_with_a_remedy_by_the_index_the_log_and_the_call(world, bad, name):
-    text, log = world.fail_to_load(name)
+    error, log = world.fail_to_load(name)
     ((_, state, reason),) = world.rows(name)
     assert state == "UNAVAILABLE"
     told = KIND.sub("", reason)
     for clue in (rf"libtriton_{name}\.so", plugins.BAD[name].says, plugins.BAD[name].tells):
         assert re.search(clue, told), told
-    assert told in text and any(line.startswith("E") and told in line for line in log.splitlines()), (text, log)
+    assert told in error.message(), error
+    assert any(line.startswith("E") and told in line for line in log.splitlines()), log
     assert world.daemon.process.poll() is None and world.others_serve()
     plugins.make_whole(world.backends, name)
     world.client.load_model(name, client_timeout=LIMIT)

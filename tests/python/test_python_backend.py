@@ -21,8 +21,7 @@ import stubs
 import tritonclient.grpc as triton
 from daemon import Daemon
 from models import Repository
-from server import LIMIT, Server
-from tritonclient.utils import np_to_triton_dtype
+from server import LIMIT, Server, tensors
 from wire import fault, request
 
 EXPLICIT = "--model-control-mode=explicit"
@@ -36,12 +35,6 @@ class World(Server):
         super().__init__(daemon)
         self.repository = repository
         self.journal = journal
-
-    def infer(self, model, *, outputs=None, **inputs):
-        """The outputs, by name, of inputs whose dtypes are those of their arrays."""
-        asked = outputs and [triton.InferRequestedOutput(name) for name in outputs]
-        answer = self.client.infer(model, tensors(inputs), outputs=asked, client_timeout=LIMIT)
-        return {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
 
     def refuse(self, model, value):
         """The code and text of the error of a request of one number."""
@@ -59,26 +52,12 @@ class World(Server):
             messages.append(message)
         return list(self.stub.ModelStreamInfer(iter(messages), timeout=LIMIT))
 
-    def fail_to_load(self, name):
-        """Asks for a load that fails; the error's text."""
-        with pytest.raises(triton.InferenceServerException) as error:
-            self.client.load_model(name, client_timeout=LIMIT)
-        return error.value.message()
-
     def stubs(self, model):
         return stubs.running(self.daemon.process.pid, model)
 
     def written(self):
         """The lines of the journal."""
         return self.journal.read_text().splitlines() if self.journal.exists() else []
-
-
-def tensors(arrays):
-    """Inputs for Triton's client."""
-    return [
-        triton.InferInput(name, array.shape, np_to_triton_dtype(array.dtype)).set_data_from_numpy(array)
-        for name, array in arrays.items()
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -238,12 +217,10 @@ REASONS = {
 def test_a_model_that_cannot_be_initialised_says_why_in_the_call_the_index_and_the_log(world, name):
     vector = [("INPUT0", "FP32", [1])], [("OUTPUT0", "FP32", [1])]
     folder = python_models.add(world.repository, name, python_models.BROKEN[name], *vector)
-    before = len(world.daemon.log_text())
-    text = world.fail_to_load(name)
+    error, log = world.fail_to_load(name)
     ((version, state, reason),) = world.rows(name)
     assert (version, state) == ("1", "UNAVAILABLE")
-    log = world.daemon.log_text()[before:]
-    for told in (text, reason, log):
+    for told in (error.message(), reason, log):
         assert re.search(REASONS[name], told, re.DOTALL), told
     world.until(lambda: not world.stubs(name), "end the stub")
     python_models.add(world.repository, name, "echo", *vector)
