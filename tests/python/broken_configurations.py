@@ -77,7 +77,7 @@ CONFIGURATIONS = {
     "backend_unknown": Way(
         configured(replace=("onnxruntime", "onnxruntim")),
         r"unable to find backend library for backend 'onnxruntim'",
-        r"set backend to one that this server has: onnxruntime",
+        r"Put it into one of them, or start with --backend-directory=DIRECTORY",
     ),
     "platform_unknown": Way(
         configured(replace=('backend: "onnxruntime"', 'platform: "onnx"')),

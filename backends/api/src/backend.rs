@@ -108,6 +108,10 @@ pub trait Instance: Send {
     fn ready(&mut self) -> Option<Result<(), BackendError>> {
         None
     }
+
+    /// Lets go of it, since it cannot execute any more, before another is made in its place. An engine that takes long over
+    /// that, and can make another meanwhile, may return before it is done.
+    fn give_way(self: Box<Self>) {}
 }
 
 /// What an execution tells of the instance that it was done by. Mistakes of callers tell nothing of it. A request that

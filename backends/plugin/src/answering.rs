@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
 
-use nerite_backend::{BackendError, Code, Request as Asked, Responder, Response, Slots};
+use nerite_backend::{BackendError, Code, Phases, Request as Asked, Responder, Response, Slots};
 use parking_lot::Mutex;
 
 use crate::instance::ModelInstance;
@@ -15,6 +16,8 @@ pub(crate) struct Answering {
     pub(crate) instance: Arc<ModelInstance>,
     /// The outputs that the caller asked for.
     pub(crate) wanted: Slots,
+    /// The number of its batch.
+    batch: u32,
     stage: Mutex<Stage>,
 }
 
@@ -34,6 +37,7 @@ impl Answering {
         Answering {
             instance: Arc::clone(instance),
             wanted: request.wanted().clone(),
+            batch: instance.tally.batch(),
             stage: Mutex::new(Stage::Open(request.responder())),
         }
     }
@@ -53,7 +57,13 @@ impl Answering {
             }
             responder
         };
-        self.instance.tally.count(response.error.as_ref(), last);
+        self.instance.tally.count(self.batch, response.error.as_ref(), last);
+        if let Some(error) = response.error.as_ref().filter(|_| last) {
+            // It was executed, whenever the plugin reports that: the failure is not taken for a refusal.
+            let now = Instant::now();
+            let phases = Phases { start: now, input_end: now, infer_end: now, end: now };
+            responder.exchange().report(&phases, Err(error));
+        }
         // Where nobody waits for it there is nobody to tell.
         drop(responder.send_within(Response { last, ..response }, Responder::PATIENCE));
         Ok(())
@@ -123,6 +133,8 @@ impl Answering {
 /// How the requests of a batch fared that were answered while it was executed.
 #[derive(Default)]
 pub(crate) struct Tally {
+    /// The number of the batch.
+    batch: AtomicU32,
     broken: AtomicU32,
     sound: AtomicU32,
     /// Whether the backend said that its process is gone.
@@ -136,12 +148,21 @@ const PROCESS_IS_GONE: [&str; 2] = ["Stub process", "is not healthy"];
 impl Tally {
     /// A batch begins.
     pub(crate) fn begin(&self) {
+        self.batch.fetch_add(1, Ordering::Relaxed);
         self.broken.store(0, Ordering::Relaxed);
         self.sound.store(0, Ordering::Relaxed);
         self.gone.store(false, Ordering::Relaxed);
     }
 
-    fn count(&self, error: Option<&BackendError>, last: bool) {
+    fn batch(&self) -> u32 {
+        self.batch.load(Ordering::Relaxed)
+    }
+
+    /// A request of that batch gets a response. Those of batches before it tell nothing of how it fared.
+    fn count(&self, batch: u32, error: Option<&BackendError>, last: bool) {
+        if batch != self.batch() {
+            return;
+        }
         let is_broken = error
             .is_some_and(|error| matches!(error.code, Code::Internal | Code::Unavailable | Code::Unknown));
         if !is_broken {

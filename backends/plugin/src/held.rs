@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nerite_backend::BackendError;
+use nerite_backend::{BackendError, Code};
 use nerite_plugin_abi as abi;
 use parking_lot::Mutex;
 use slab::Slab;
@@ -11,8 +11,16 @@ use crate::pointer::Kept;
 
 /// The requests, responses and response factories that an instance's plugin has not given back. They are found here
 /// when the instance goes.
-#[derive(Default)]
-pub(crate) struct Held(Mutex<Slab<HeldObject>>);
+pub(crate) struct Held(
+    /// Nothing more can be held once it is `None`.
+    Mutex<Option<Slab<HeldObject>>>,
+);
+
+impl Default for Held {
+    fn default() -> Held {
+        Held(Mutex::new(Some(Slab::new())))
+    }
+}
 
 /// One of them.
 #[derive(Clone, Copy)]
@@ -41,6 +49,9 @@ impl Held {
         object: impl FnOnce(H) -> HeldObject,
     ) -> Result<H, BackendError> {
         let mut held = self.0.lock();
+        let Some(held) = &mut *held else {
+            return Err(BackendError::new(Code::Unavailable, "the model's instance was finalised"));
+        };
         let place = held.vacant_entry();
         let exported = export(place.key())?;
         place.insert(object(exported));
@@ -49,12 +60,15 @@ impl Held {
 
     /// Takes out what was given back.
     pub(crate) fn remove(&self, key: usize) {
-        self.0.lock().try_remove(key);
+        if let Some(held) = &mut *self.0.lock() {
+            held.try_remove(key);
+        }
     }
 
-    /// All that is held.
-    pub(crate) fn all(&self) -> Vec<HeldObject> {
-        self.0.lock().iter().map(|(_, object)| *object).collect()
+    /// Takes out all that is held; nothing more can be from now on.
+    pub(crate) fn close(&self) -> Vec<HeldObject> {
+        let held = self.0.lock().take().unwrap_or_default();
+        held.into_iter().map(|(_, object)| object).collect()
     }
 }
 

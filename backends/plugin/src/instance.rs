@@ -63,10 +63,7 @@ impl ModelInstance {
 
 /// An instance that executes.
 pub(crate) struct PluginInstance {
-    /// There until this is dropped.
-    initialised: Option<Initialised>,
-    /// Whether its last execution spoke against it, and it has not said since that it can execute.
-    doubtful: bool,
+    initialised: Initialised,
 }
 
 /// An instance that the plugin was told to initialise. Dropped, it is finalised.
@@ -113,7 +110,7 @@ impl PluginInstance {
             initialised.instance.call(model.backend.library.instance_initialize)?;
         }
         initialised.complete = true;
-        Ok(PluginInstance { initialised: Some(initialised), doubtful: false })
+        Ok(PluginInstance { initialised })
     }
 }
 
@@ -122,6 +119,7 @@ impl Initialised {
     fn hand_over(&self, requests: Vec<Asked>) -> Condition {
         let instance = &self.instance;
         let backend = &instance.model.backend;
+        instance.tally.begin();
         let mut handles: SmallVec<[*mut abi::Request; 8]> = SmallVec::with_capacity(requests.len());
         for request in requests {
             match Request::export(request, instance) {
@@ -133,7 +131,6 @@ impl Initialised {
         if count == 0 {
             return Condition::Sound;
         }
-        instance.tally.begin();
         let given = handles.clone();
         let outcome = {
             let _turn = instance.model.turn.as_ref().map(|turn| turn.lock());
@@ -183,7 +180,7 @@ impl Initialised {
 
     /// What the plugin has not given back by now it never will.
     fn let_go(&self) {
-        let objects = self.instance.held.all();
+        let objects = self.instance.held.close();
         if objects.is_empty() {
             return;
         }
@@ -213,29 +210,21 @@ impl Initialised {
 
 impl Instance for PluginInstance {
     fn execute(&mut self, batch: Batch) -> Condition {
-        let Some(initialised) = &self.initialised else { return Condition::Sound };
-        let condition = initialised.hand_over(batch.into_requests());
-        self.doubtful = condition != Condition::Sound;
-        condition
+        self.initialised.hand_over(batch.into_requests())
     }
 
     fn ready(&mut self) -> Option<Result<(), BackendError>> {
-        let instance = &self.initialised.as_ref()?.instance;
+        let instance = &self.initialised.instance;
         let ready = instance.model.backend.library.ready?;
-        let answer = instance.call(Some(ready));
-        self.doubtful = answer.is_err();
-        Some(answer)
+        Some(instance.call(Some(ready)))
     }
-}
 
-impl Drop for PluginInstance {
-    /// One that cannot execute any more may take long to end, and another is to be made in its place. Where the plugin
-    /// allows that both happen at once, it ends on a thread of its own.
-    fn drop(&mut self) {
-        let Some(initialised) = self.initialised.take() else { return };
-        if self.doubtful && initialised.instance.model.backend.makes_instances_in_parallel() {
+    /// One that cannot execute any more may take long to end. Where the plugin allows that an instance is made meanwhile, it
+    /// ends on a thread of its own.
+    fn give_way(self: Box<Self>) {
+        if self.initialised.instance.model.backend.makes_instances_in_parallel() {
             // Where there can be no thread it ends here, with what was to be done there.
-            drop(thread::Builder::new().name("nerite-finalise".into()).spawn(move || drop(initialised)));
+            drop(thread::Builder::new().name("nerite-finalise".into()).spawn(move || drop(self)));
         }
     }
 }
@@ -244,12 +233,15 @@ impl Drop for Initialised {
     fn drop(&mut self) {
         let instance = &self.instance;
         let has_state = !instance.state.load(Ordering::Acquire).is_null();
+        let model = &instance.model;
+        let one_at_a_time = (!model.backend.makes_instances_in_parallel()).then(|| model.loading.lock());
         // As for models.
         if (self.complete || has_state)
-            && let Err(problem) = instance.call(instance.model.backend.library.instance_finalize)
+            && let Err(problem) = instance.call(model.backend.library.instance_finalize)
         {
             tracing::error!("instance '{}' failed to finalise: {problem}", instance.name.to_string_lossy());
         }
+        drop(one_at_a_time);
         self.let_go();
         drop(handle::take::<Arc<ModelInstance>>(instance.handle()));
     }

@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write;
+use std::mem;
 use std::os::fd::AsRawFd;
 use std::sync::LazyLock;
 
@@ -44,7 +45,9 @@ pub(crate) fn load(soname: &str) -> Result<(), BackendError> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     // SAFETY: the library has no code that could run.
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
-    std::mem::forget(library.map_err(|problem| failed(&problem))?);
+    mem::forget(library.map_err(|problem| failed(&problem))?);
+    // The loader knows the library by this path: were the number used again, it would take the next for the same one.
+    mem::forget(file);
     loaded.insert(soname.to_owned());
     Ok(())
 }

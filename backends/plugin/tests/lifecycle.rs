@@ -252,7 +252,7 @@ fn an_instance_that_cannot_execute_any_more_ends_while_another_is_made_in_its_pl
     let mut served = plugged.start("x", CONFIG);
     assert_eq!(served.execute(&[&[1.0]])[0].error().message, "broken");
     // This would wait for ever if it waited for the end.
-    drop(served.instance.take());
+    served.instance.take().unwrap().give_way();
     served.instance = Some(instance(&*served.model, &served.account).unwrap());
 }
 

@@ -159,7 +159,8 @@ impl Vacancy {
 
 impl Post {
     fn let_go(&self, former: Option<Box<dyn Instance>>) {
-        if catch_unwind(AssertUnwindSafe(|| drop(former))).is_err() {
+        let Some(former) = former else { return };
+        if catch_unwind(AssertUnwindSafe(|| former.give_way())).is_err() {
             tracing::error!(
                 "the engine of instance '{}' panicked when it was to let go of it",
                 self.spec.name

@@ -67,6 +67,9 @@ pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsSetRespons
     response_statistics: *mut abi::ModelInstanceResponseStatistics,
     _response_start: u64,
 ) -> *mut abi::Error {
+    if handle::find::<Arc<ModelInstance>>(response_statistics.cast()).is_ok() {
+        return ptr::null_mut();
+    }
     set(response_statistics, || Ok(()))
 }
 
@@ -120,7 +123,8 @@ pub unsafe extern "C" fn TRITONBACKEND_ModelInstanceResponseStatisticsDelete(
     guard::answer(|| handle::take::<ResponseStatistics>(response_statistics).map(drop))
 }
 
-/// Reports it.
+/// Reports it. An early form of API 1.19 had the instance as the first of several arguments: what a plugin says in that form
+/// is passed over, as all that is reported here is.
 ///
 /// # Safety
 /// None is needed.
