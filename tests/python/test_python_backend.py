@@ -1,10 +1,12 @@
 """Triton's own Python backend, as it is published, serves models in Python: each thing that such a model can do."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import time
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
@@ -518,6 +520,30 @@ def test_a_model_that_cannot_be_mended_is_not_ready_and_says_why_until_it_can(wo
     assert world.client.is_model_ready("refusing") and world.rows("refusing") == [("1", "READY", "")]
     assert world.daemon.metric("nerite_instance_restarts_total", **version) == restarts + 1
     assert world.daemon.metric("nerite_instances_mending", **version) == 0
+
+
+def test_a_process_that_goes_on_after_it_was_given_up_does_not_end_the_daemon(world, load):
+    load(python_models.instance, world.journal)
+    (paused,) = world.stubs("instance")
+    one, regions = np.ones(1, np.float32), stubs.memory(f"nerite_test_{os.getpid()}_")
+    os.kill(paused, signal.SIGSTOP)
+    try:
+        with pytest.raises(triton.InferenceServerException, match="is not healthy"):
+            world.infer("instance", INPUT0=one)
+        # The Python backend throws in the thread that ends the instance when it finds the two at odds about a lock.
+        os.kill(paused, signal.SIGCONT)
+        world.until(lambda: {*world.stubs("instance")} - {paused}, "start another stub")
+        for _ in range(20):
+            assert world.infer("instance", INPUT0=one)["PROCESS"].item() != paused
+            assert world.daemon.process.poll() is None
+            time.sleep(0.1)
+    finally:
+        # It may have ended by itself.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(paused, signal.SIGKILL)
+        # Whose end was broken off by the exception, which is why it was not the daemon's.
+        for region in regions:
+            (stubs.MEMORY / region).unlink(missing_ok=True)
 
 
 def test_while_one_instance_is_mended_its_sibling_serves(world, load):

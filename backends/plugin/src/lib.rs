@@ -27,6 +27,7 @@ mod plugins;
 mod pointer;
 mod search;
 mod stand_in;
+mod uncaught;
 
 pub use c_api::server::server::set_host;
 pub use metrics::metrics;

@@ -14,7 +14,7 @@ use nerite_plugin_abi::entry::{
 };
 
 use crate::elf::Elf;
-use crate::stand_in;
+use crate::{stand_in, uncaught};
 
 /// A plugin's library. It stays loaded for as long as the process lives: a plugin may have threads that are still in
 /// it.
@@ -82,6 +82,7 @@ impl Library {
         // Never closed, whatever comes of it.
         let loaded = ManuallyDrop::new(loaded.map_err(|problem| unloadable(&path, &reason(&problem)))?);
         let loaded = &*loaded;
+        uncaught::keep_the_process(loaded);
 
         let execute = symbol(loaded, entry::MODEL_INSTANCE_EXECUTE).ok_or_else(|| {
             unusable(
