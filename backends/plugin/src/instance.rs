@@ -61,13 +61,8 @@ impl ModelInstance {
     }
 }
 
-/// An instance that executes.
-pub(crate) struct PluginInstance {
-    initialised: Initialised,
-}
-
 /// An instance that the plugin was told to initialise. Dropped, it is finalised.
-struct Initialised {
+pub(crate) struct PluginInstance {
     instance: Arc<ModelInstance>,
     /// Whether the plugin did so without an error.
     complete: bool,
@@ -103,18 +98,16 @@ impl PluginInstance {
         let handle = handle::export(Arc::clone(&instance))?;
         instance.handle.get_or_init(|| Kept(handle));
         // From here on, whatever goes wrong, what was begun is ended.
-        let mut initialised = Initialised { instance, complete: false, _model: loaded };
+        let mut this = PluginInstance { instance, complete: false, _model: loaded };
         {
-            let model = &initialised.instance.model;
+            let model = &this.instance.model;
             let _one_at_a_time = (!model.backend.makes_instances_in_parallel()).then(|| model.loading.lock());
-            initialised.instance.call(model.backend.library.instance_initialize)?;
+            this.instance.call(model.backend.library.instance_initialize)?;
         }
-        initialised.complete = true;
-        Ok(PluginInstance { initialised })
+        this.complete = true;
+        Ok(this)
     }
-}
 
-impl Initialised {
     /// Hands the requests to the plugin. What it does not take is answered.
     fn hand_over(&self, requests: Vec<Asked>) -> Condition {
         let instance = &self.instance;
@@ -210,11 +203,11 @@ impl Initialised {
 
 impl Instance for PluginInstance {
     fn execute(&mut self, batch: Batch) -> Condition {
-        self.initialised.hand_over(batch.into_requests())
+        self.hand_over(batch.into_requests())
     }
 
     fn ready(&mut self) -> Option<Result<(), BackendError>> {
-        let instance = &self.initialised.instance;
+        let instance = &self.instance;
         let ready = instance.model.backend.library.ready?;
         Some(instance.call(Some(ready)))
     }
@@ -222,14 +215,14 @@ impl Instance for PluginInstance {
     /// One that cannot execute any more may take long to end. Where the plugin allows that an instance is made meanwhile, it
     /// ends on a thread of its own.
     fn give_way(self: Box<Self>) {
-        if self.initialised.instance.model.backend.makes_instances_in_parallel() {
+        if self.instance.model.backend.makes_instances_in_parallel() {
             // Where there can be no thread it ends here, with what was to be done there.
             drop(thread::Builder::new().name("nerite-finalise".into()).spawn(move || drop(self)));
         }
     }
 }
 
-impl Drop for Initialised {
+impl Drop for PluginInstance {
     fn drop(&mut self) {
         let instance = &self.instance;
         let has_state = !instance.state.load(Ordering::Acquire).is_null();
