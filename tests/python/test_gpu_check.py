@@ -8,14 +8,17 @@ import sys
 from pathlib import Path
 
 import models
+import plugins
 import numpy as np
 import onnxruntime
 import pytest
 from daemon import BINARY, ROOT
 from gpu_check import __main__ as check
-from gpu_check import binaries, cases, compare, fatbin, libraries, machine, outcome, rust_tests, throughput, transformer
+from gpu_check import binaries, cases, compare, fatbin, libraries, machine, outcome, rust_tests, serving
+from gpu_check import throughput, transformer
 from gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome
 from gpu_check.throughput import Result
+from gpus import Counterfeit
 
 TEST = binaries.TESTS[0]
 
@@ -48,6 +51,76 @@ def test_on_the_cpu_the_same_comparison_is_made_and_measured(capsys, tmp_path):
     assert "mlp: answers as on the CPU  passed" in said and "rows differ by 0 at most" in said
     assert "2 passed, 0 failed, 4 skipped" in said, said
     assert "mlp, 1 at a time" in said and "mlp, 64 at a time" in said and "at least 0.95:" in said
+
+
+def test_with_a_gpu_its_tests_are_run_too_and_its_metrics_are_looked_for(capsys, tmp_path, monkeypatch):
+    """The GPU is one of this test alone, and the CPU does its work."""
+    monkeypatch.setattr(machine, "gpus", lambda: [machine.Gpu("Counterfeit H1", 90, 80.0)])
+    monkeypatch.setitem(serving.KINDS, "gpu", "KIND_CPU")
+    monkeypatch.setitem(throughput.PROVIDERS, "gpu", "CPUExecutionProvider")
+    Counterfeit(tmp_path / "libraries")
+    programs = tmp_path / "binaries"
+    programs.mkdir()
+    for name in (binaries.DAEMON, binaries.GENERATOR):
+        (programs / name).symlink_to(BINARY.parent / name)
+    for test, said in zip(binaries.TESTS, ("ok", "x was not tested\\nok", "FAILED"), strict=True):
+        (programs / test.file).write_text(f"#!/bin/sh\nprintf 'test it ... {said}\\n'\n")
+        (programs / test.file).chmod(0o755)
+    options = f"--only=mlp --rounds=1 --seconds=0.05 --binaries={programs} --libraries={tmp_path / 'libraries'}"
+    assert check.main([*options.split(), f"--scratch={tmp_path / 'scratch'}"]) == 1
+    said = capsys.readouterr().out
+    assert "GPU 0: Counterfeit H1, architecture 90, 80 GB" in said
+    summary = said.partition("== Summary")[2]
+    assert "nerite-tensorrt real: it    skipped  x was not tested" in summary, said
+    assert "nerite-onnxruntime gpu: it  failed" in summary
+    assert "metrics of the GPU          passed   8 series" in summary
+    assert "4 passed, 1 failed, 1 skipped" in said
+
+
+DRIVER = """
+#include <cuda.h>
+#include <string.h>
+static int devices = DEVICES;
+CUresult cuInit(unsigned flags) { return INIT; }
+CUresult cuDeviceGetCount(int *count) { *count = devices; return CUDA_SUCCESS; }
+CUresult cuDeviceGet(CUdevice *device, int number) { *device = 10 + number; return CUDA_SUCCESS; }
+CUresult cuDeviceGetName(char *name, int length, CUdevice device) {
+    strncpy(name, device == 10 ? "First" : "Second", length);
+    return CUDA_SUCCESS;
+}
+CUresult cuDeviceTotalMem(size_t *size, CUdevice device) { *size = (device - 9) * 10000000000; return CUDA_SUCCESS; }
+CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute what, CUdevice device) {
+    *value = what == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? device - 1
+        : what == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR ? device - 10 : -1;
+    return CUDA_SUCCESS;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("devices", "init", "told"),
+    [
+        (2, 0, [machine.Gpu("First", 90, 10.0), machine.Gpu("Second", 101, 20.0)]),
+        (0, 0, "knows no GPU"),
+        (1, 100, "cuInit of the NVIDIA driver failed with error 100"),
+    ],
+)
+def test_gpus_are_told_as_the_driver_tells_them(tmp_path, devices, init, told):
+    headers = ROOT / "target" / "tensorrt" / "headers" / "cuda"
+    options = ("-I", headers, f"-DDEVICES={devices}", f"-DINIT={init}")
+    library = plugins.compile_c(DRIVER, tmp_path / "libcuda.so.1", *options)
+    if isinstance(told, list):
+        assert machine.gpus(library) == told
+    else:
+        with pytest.raises(machine.NoGpu, match=told):
+            machine.gpus(library)
+
+
+def test_the_drivers_version_is_that_of_the_kernels_part(tmp_path):
+    file = tmp_path / "version"
+    assert machine.driver_version(file) == "unknown"
+    file.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Thu Jan  9\nGCC version: 12\n")
+    assert machine.driver_version(file) == "570.86.15"
 
 
 def test_what_is_missing_fails_and_the_rest_is_still_done(capsys, tmp_path):
@@ -160,7 +233,7 @@ def test_a_model_that_answers_otherwise_on_the_device_or_is_not_served_there_has
 
 
 def test_rates_are_compared_within_their_rounds_and_the_target_is_of_batches():
-    steady = Result("m", 32, daemon=[90, 190, 400], loop=[100, 200, 400])
+    steady = Result("m", 32, daemon=[90, 190, 400], loop=[100, 200, 400], version="1.0")
     assert throughput.rows([steady]) == [["m, 32 at a time", "190", "200", "0.95", "at least 0.95: reached"]]
     assert throughput.verdict(steady._replace(daemon=[90, 180, 360])) == "at least 0.95: missed"
     assert throughput.verdict(steady._replace(batch=1)) == ""

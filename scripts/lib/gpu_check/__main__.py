@@ -154,7 +154,8 @@ def rates(binary, models, options):
             else:
                 told = f"{results[-1].ratio:.2f} of ONNX Runtime's own loop, in batches"
                 outcomes.append(Outcome(title, PASSED, told))
-    header = ["daemon, rows/s", "ONNX Runtime's loop", "ratio", "target"]
+    version = " and ".join(sorted({one.version for one in results})) or "nothing"
+    header = ["daemon, rows/s", f"loop of ONNX Runtime {version}", "ratio", "target"]
     print()
     report.table([f"on the {options.device}, median of {options.rounds}", *header], throughput.rows(results))
     return outcomes

@@ -1,6 +1,7 @@
 """The GPUs that this process may use, as the NVIDIA driver tells. Only the standard library is used."""
 
 import ctypes
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +59,6 @@ def call(function, *arguments):
 def driver_version(file=VERSION):
     """The driver's version, as the kernel's part of it says."""
     try:
-        return file.read_text().partition("\n")[0].partition("version:")[2].strip() or "unknown"
-    except OSError:
+        return re.search(r"\d+\.\d+(\.\d+)*", file.read_text())[0]
+    except (OSError, TypeError):
         return "unknown"

@@ -9,7 +9,8 @@ LIMIT_SECONDS = 600
 BEGIN = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. ?(.*)$")
 END = re.compile(r"^(.*?)\b(ok|FAILED|ignored)(?:, (.*))?$")
 STATES = {"ok": PASSED, "FAILED": FAILED, "ignored": SKIPPED}
-# How a test says that it has returned without having tested anything.
+# What is said of a test that says nothing itself; and how one says that it has returned without having tested anything.
+UNENDED = "it did not end"
 NOTHING = re.compile(r"\bnot tested\b|\bskipped\b")
 
 
@@ -41,7 +42,7 @@ def read(text):
         if begin:
             # The one before never ended: the process did.
             if name:
-                outcomes.append(Outcome(name, FAILED, detail(said)))
+                outcomes.append(Outcome(name, FAILED, detail(said) or UNENDED))
             name, line, said = begin[1], begin[2], []
         if name is None:
             continue
@@ -57,7 +58,7 @@ def read(text):
         outcomes.append(Outcome(name, state, why))
         name, said = None, []
     if name:
-        outcomes.append(Outcome(name, FAILED, detail(said)))
+        outcomes.append(Outcome(name, FAILED, detail(said) or UNENDED))
     return outcomes
 
 
@@ -67,4 +68,4 @@ def detail(said):
         if "panicked at" in line:
             return " ".join(said[place + 1 : place + 2]).strip() or line.strip()
     told = [line for line in said if NOTHING.search(line)]
-    return (told or said or ["it did not end"])[-1].strip()
+    return (told or said or [""])[-1].strip()

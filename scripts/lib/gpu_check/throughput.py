@@ -19,12 +19,13 @@ PROBE = 64
 
 
 class Result(NamedTuple):
-    """Rows per second, of every round."""
+    """Rows per second, of every round, and the version of ONNX Runtime in the loop."""
 
     case: str
     batch: int
     daemon: list
     loop: list
+    version: str
 
     @property
     def ratio(self):
@@ -65,7 +66,7 @@ def measure(server, case, shape, model, folder, options):
         for _ in range(options.rounds):
             ours.append(drive(requests) * shape.rows)
             theirs.append(loop.runs_per_second(options.seconds) * shape.batch)
-    return Result(case.name, shape.batch, ours, theirs)
+        return Result(case.name, shape.batch, ours, theirs, loop.version)
 
 
 def closed_loop(program, port, shape, requests, bodies):
