@@ -321,6 +321,10 @@ def test_cargo_says_where_tests_are_and_what_it_lacks_is_told():
     assert binaries.executable(f"noise\n{line}\n", TEST) == Path(f"/x/{TEST.name}-1")
     with pytest.raises(binaries.Missing, match="did not say where"):
         binaries.executable('{"reason":"build-finished"}', TEST)
+    assert binaries.complaint("warning: old\nerror: no test target named `gpu`\nhelp: there are:\n    threads\n") == (
+        "error: no test target named `gpu`"
+    )
+    assert binaries.complaint("Killed\n\n") == "Killed" and binaries.complaint("") == ""
 
 
 def test_what_is_carried_runs_by_itself(tmp_path):

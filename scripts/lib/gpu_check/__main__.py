@@ -150,7 +150,7 @@ def rates(binary, models, options):
                 for shape in throughput.shapes(case):
                     results.append(throughput.measure(server, case, shape, model, options.scratch, options))
             except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-                outcomes.append(Outcome(title, FAILED, binaries.last_words(str(error))))
+                outcomes.append(Outcome(title, FAILED, binaries.complaint(str(error))))
             else:
                 told = f"{results[-1].ratio:.2f} of ONNX Runtime's own loop, in batches"
                 outcomes.append(Outcome(title, PASSED, told))

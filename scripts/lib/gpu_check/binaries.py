@@ -75,13 +75,13 @@ class Built:
 
 
 def run(command):
-    """What a command prints; raises Missing with its last words if it fails."""
+    """What a command prints; raises Missing with what it complains of if it fails."""
     try:
         result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     except OSError as error:
         raise Missing(f"{command[0]} cannot be run ({error}); --binaries names programs to use instead") from None
     if result.returncode != 0:
-        raise Missing(last_words(result.stderr) or f"{command[0]} ended with status {result.returncode}")
+        raise Missing(complaint(result.stderr) or f"{command[0]} ended with status {result.returncode}")
     return result.stdout
 
 
@@ -94,6 +94,7 @@ def executable(messages, test):
     raise Missing(f"cargo did not say where it put the tests {test.title}")
 
 
-def last_words(text):
-    """The last line that says something."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+def complaint(text):
+    """The first line that is an error, or else the last that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith("error")), lines[-1] if lines else "")
