@@ -337,12 +337,15 @@ def test_what_is_carried_runs_by_itself(tmp_path):
     pack.python(carried)
     (carried / "models").mkdir()
     (carried / "models" / "mlp.onnx").write_bytes(models.mlp("FP32").SerializeToString())
+    (carried / "tensorrt").mkdir()
     (carried / "binaries").mkdir()
     for name in (binaries.DAEMON, binaries.GENERATOR):
         (carried / "binaries" / name).symlink_to(BINARY.parent / name)
     package = Path(onnxruntime.__file__).parent
     library = tmp_path / "library"
     shutil.copytree(package, library / "onnxruntime", ignore=shutil.ignore_patterns("transformers", "datasets"))
+    with (library / "onnxruntime" / "__init__.py").open("a") as file:
+        file.write('__version__ += " that was carried"\n')
     (library / "onnxruntime" / "capi" / "libfat.so").write_bytes(fat(entry(fatbin.SASS, 80, b"A" * 40)))
     pack.libraries(library, carried / "libraries" / "0", 90)
     assert b"A" * 40 not in (carried / "libraries" / "0" / "onnxruntime" / "capi" / "libfat.so").read_bytes()
@@ -352,4 +355,7 @@ def test_what_is_carried_runs_by_itself(tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "ONNX Runtime: libonnxruntime.so" in result.stdout and "2 passed, 0 failed" in result.stdout
+    assert f"ONNX Runtime {onnxruntime.__version__} that was carried" in result.stdout
     assert str(ROOT) not in result.stdout
+    # Packages are large, and pytest keeps what tests leave.
+    shutil.rmtree(tmp_path)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 from bench import report
 from daemon import ROOT, DaemonError, clean_environment
 from gpu_check import binaries, machine, outcome, rust_tests, throughput
@@ -37,7 +38,7 @@ def arguments(given):
     options = parser.parse_args(given)
     for name in ("libraries", "binaries", "models"):
         if getattr(options, name) is None and (folder := CARRIED / name).is_dir():
-            setattr(options, name, [folder] if name == "libraries" else folder)
+            setattr(options, name, sorted(folder.iterdir()) if name == "libraries" else folder)
     options.cases = [case for case in CASES if not options.only or case.name in options.only]
     return options
 
@@ -47,8 +48,6 @@ def main(given=None):
     options = arguments(given)
     libraries = Libraries(options.libraries or [])
     options.environment = clean_environment() | libraries.environment()
-    if (tensorrt := CARRIED / "tensorrt").is_dir():
-        options.environment["NERITE_TENSORRT_FILES"] = str(tensorrt)
     programs = Carried(options.binaries) if options.binaries else Built()
     try:
         show_machine(libraries)
@@ -89,11 +88,13 @@ def run_tests(programs, options):
     """The outcomes of the tests in Rust."""
     if options.device != "gpu":
         return [Outcome(test.title, SKIPPED, "it needs a GPU") for test in TESTS]
-    outcomes = []
+    environment, outcomes = dict(options.environment), []
+    if (files := CARRIED / "tensorrt").is_dir():
+        environment["NERITE_TENSORRT_FILES"] = str(files)
     for test in TESTS:
         print(f"\n== {test.title}", flush=True)
         try:
-            found = rust_tests.run(test, programs.test(test), options.environment)
+            found = rust_tests.run(test, programs.test(test), environment)
         except Missing as error:
             found = [Outcome(test.title, FAILED, str(error))]
         print("\n".join(outcome.lines(found)), flush=True)
@@ -109,10 +110,13 @@ def serve(programs, options):
     except Missing as error:
         return [Outcome("the daemon and its load", FAILED, str(error))]
     models = {case: model_of(case, options.models) for case in options.cases}
-    try:
-        return [*answers(binary, models, options), *rates(binary, models, options)]
-    except (DaemonError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-        return [Outcome("serving", FAILED, str(error))]
+    outcomes = []
+    for title, part in (("answers", answers), ("throughput", rates)):
+        try:
+            outcomes += part(binary, models, options)
+        except (DaemonError, grpc.RpcError, OSError) as error:
+            outcomes.append(Outcome(title, FAILED, str(error)))
+    return outcomes
 
 
 def answers(binary, models, options):
