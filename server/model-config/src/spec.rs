@@ -26,6 +26,7 @@ pub(crate) fn build(
         platform: platform.clone(),
         max_batch_size: config.max_batch_size.unsigned_abs(),
         scheduling,
+        ragged: Default::default(),
         decoupled: config.model_transaction_policy.is_some_and(|policy| policy.decoupled),
         inputs: inputs.collect::<Result<_, _>>()?,
         outputs: outputs.collect::<Result<_, LoadError>>()?,

@@ -30,6 +30,8 @@ pub(crate) struct Scheduler {
     model: Option<Arc<dyn Model>>,
     pub(super) machinery: Arc<Machinery>,
     pub(super) combines: bool,
+    /// Whether the number of rows does not tell how much there is to compute.
+    is_ragged: bool,
     pub(super) state: Mutex<State>,
     /// The account of the model's version.
     pub(super) statistics: Arc<Statistics>,
@@ -79,6 +81,7 @@ impl Scheduler {
         Scheduler {
             model: Some(model),
             combines: spec.combines(),
+            is_ragged: !spec.ragged.inputs.is_empty(),
             state: Mutex::new(State::new(spec, executors, machinery.hold, machinery.stall)),
             machinery,
             statistics: Arc::default(),
@@ -162,7 +165,8 @@ impl Scheduler {
                 let step = state.next_step(now);
                 drop(state);
                 // The caller's own task cannot see meanwhile that the caller gives up.
-                self.perform(if self.engine_model().is_brief() { step.here() } else { step });
+                let is_brief = !self.is_ragged && self.engine_model().is_brief();
+                self.perform(if is_brief { step.here() } else { step });
                 Some(placed)
             }
             Err(request) => {
