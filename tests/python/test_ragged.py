@@ -93,14 +93,20 @@ class Batching(Server):
     def together(self, model, requests):
         """The outputs of requests that wait together, in this order; an error in the place of a request that fails."""
         answers = {}
-        pending = lambda: self.daemon.metric("nv_inference_pending_request_count", model=model)
         for place, arrays in enumerate(requests):
-            keep = lambda result, error, place=place: answers.update({place: error or result})
-            self.client.async_infer(model, tensors(arrays), keep, client_timeout=LIMIT)
+            self.client.async_infer(model, tensors(arrays), self.keeper(answers, place), client_timeout=LIMIT)
             if place + 1 < len(requests):
-                self.until(lambda: pending() == place + 1, "a request waits")
+                self.until(lambda: self.pending(model) == place + 1, "a request waits")
         self.until(lambda: len(answers) == len(requests), "all are answered")
         return [answers[place] for place in range(len(requests))]
+
+    def keeper(self, answers, place):
+        """What keeps an answer in its place."""
+        return lambda result, error: answers.update({place: error or result})
+
+    def pending(self, model):
+        """How many requests wait."""
+        return self.daemon.metric("nv_inference_pending_request_count", model=model)
 
     def batches(self, model):
         """How many executions there were of each batch size."""
