@@ -7,6 +7,7 @@ pub mod check;
 mod control;
 mod frontend;
 mod gpus;
+pub mod health;
 mod host;
 mod inflight;
 pub mod logging;

@@ -79,6 +79,11 @@ pub(super) fn check(layers: &Layers) -> Result<CheckOptions, SettingsError> {
     Ok(CheckOptions { repository, backends, scheduling, warnings })
 }
 
+/// The endpoint that `nerite health` asks.
+pub(super) fn health(layers: &Layers) -> Result<Listener, SettingsError> {
+    Ok(layers.merge()?.http)
+}
+
 /// Refuses what must not be ignored, and warns of what is.
 fn weigh(layers: &Layers) -> Result<Vec<Warning>, SettingsError> {
     let mut warnings = Vec::new();

@@ -403,6 +403,8 @@ fn the_help_lists_every_flag_with_its_default_and_the_short_help_those_that_work
         assert!(long.contains(text), "{text}");
     }
     assert!(printed("check --help").contains("--model-config-name"));
+    let health = printed("health --help");
+    assert!(health.contains("--http-port") && !health.contains("--grpc-port"), "{health}");
     assert_eq!(printed("--version"), format!("nerite {}\n", env!("CARGO_PKG_VERSION")));
 }
 

@@ -112,11 +112,17 @@ fn mistakes_on_the_command_line_are_named_with_what_was_expected() {
             "--model-repositories=a",
             "unknown flag --model-repositories; the nearest known flag is --model-repository",
         ),
-        ("serve", "unexpected argument 'serve'; besides flags there is only 'nerite check DIR...'"),
-        ("chek models", "unexpected argument 'chek'; besides flags there is only 'nerite check DIR...'"),
+        (
+            "serve",
+            "unexpected argument 'serve'; besides flags there are only 'nerite check DIR...' and 'nerite health'",
+        ),
+        (
+            "chek models",
+            "unexpected argument 'chek'; besides flags there are only 'nerite check DIR...' and 'nerite health'",
+        ),
         (
             "--disable-auto-complete-config true",
-            "unexpected argument 'true'; besides flags there is only 'nerite check DIR...'",
+            "unexpected argument 'true'; besides flags there are only 'nerite check DIR...' and 'nerite health'",
         ),
         ("--grpc-port", "--grpc-port needs a value: a whole number from 0 to 65535"),
         ("--exit-on-error --grpc-port=1", "--exit-on-error needs a value: true or false"),
@@ -194,6 +200,14 @@ fn mistakes_on_the_command_line_are_named_with_what_was_expected() {
         (
             "--grpc-port=1 check models",
             "--grpc-port has no meaning for 'nerite check', which only loads models",
+        ),
+        (
+            "health --model-repository=models",
+            "--model-repository has no meaning for 'nerite health', which only asks the HTTP port",
+        ),
+        (
+            "health now",
+            "unexpected argument 'now'; besides flags there are only 'nerite check DIR...' and 'nerite health'",
         ),
         (
             "check models --model-confg-name=x",
