@@ -39,6 +39,7 @@ static MODEL: LazyLock<ModelSpec> = LazyLock::new(|| {
         inputs: inputs.collect(),
         outputs: vec![output],
         slots: SlotCounts { inputs: 3, outputs: 1 },
+        metric_tags: std::collections::BTreeMap::new(),
         published: bytes::Bytes::new(),
     }
 });
