@@ -172,6 +172,7 @@ impl ModelDraft for Draft {
             max_batch_size: MOST_ROWS,
             scheduling: Scheduling { dynamic_batching: true, ..Scheduling::default() },
             decoupled: false,
+            response_cache: false,
             inputs: vec![input],
             outputs: vec![output],
             slots: SlotCounts { inputs: 1, outputs: 1 },

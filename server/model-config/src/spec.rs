@@ -27,6 +27,7 @@ pub(crate) fn build(
         max_batch_size: config.max_batch_size.unsigned_abs(),
         scheduling,
         decoupled: config.model_transaction_policy.is_some_and(|policy| policy.decoupled),
+        response_cache: config.response_cache.is_some_and(|cache| cache.enable),
         inputs: inputs.collect::<Result<_, _>>()?,
         outputs: outputs.collect::<Result<_, LoadError>>()?,
         slots: SlotCounts { inputs: declaration.inputs.len(), outputs: declaration.outputs.len() },
