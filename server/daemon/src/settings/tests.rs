@@ -212,7 +212,8 @@ const SAMPLES: &str = "
     trace-file=log trace-log-frequency=5 rate-limit=execution_count default-max-queue-size=5 max-inflight-requests=5
     max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5 instance-stall-secs=5
     model-control-mode=explicit model-load-retry-count=3 ready-models=a,b metrics-config=summary_latencies=true
-    allow-cpu-metrics=false access-log=requests.log access-log-sample=5 backend-directory=backends";
+    allow-cpu-metrics=false access-log=requests.log access-log-sample=5 backend-directory=backends
+    cache-config=local,size=5 response-cache-byte-size=5";
 
 #[test]
 fn every_working_flag_changes_the_settings_from_every_source() {

@@ -38,12 +38,10 @@ This page is made of the list in `server/daemon/src/frontend/metrics/families.rs
 const TAIL: &str = "
 ## Triton's that are not there
 
-- `nv_cache_num_hits_per_model`, `nv_cache_num_misses_per_model`, `nv_cache_hit_duration_per_model`,
-  `nv_cache_miss_duration_per_model` and their summaries: Triton has them only with a response cache, and Nerite has none yet.
 - `nv_gpu_utilization`, `nv_gpu_memory_total_bytes`, `nv_gpu_memory_used_bytes`, `nv_gpu_power_usage`, `nv_gpu_power_limit`,
   `nv_energy_consumption`: they come with GPUs.
 
-Two differ a little from Triton's. `nv_inference_first_response_histogram_ms` is there for every model, where Triton has it
+Some differ a little from Triton's. `nv_inference_request_summary_us` is there for models with a response cache, too. `nv_inference_first_response_histogram_ms` is there for every model, where Triton has it
 for decoupled ones alone. `nv_pinned_memory_pool_*` are 0, since tensors pass through no such pool.
 ";
 
@@ -73,6 +71,10 @@ fn document() -> String {
                 When::Histograms => "with `histogram_latencies=true`",
                 When::Summaries => "with `summary_latencies=true`",
                 When::Cpu => "unless `--allow-cpu-metrics=false`",
+                When::Cache => "for models with a response cache",
+                When::CacheCounters => "for models with a response cache, unless `counter_latencies=false`",
+                When::CacheSummaries => "for models with a response cache, with `summary_latencies=true`",
+                When::ServerCache => "with `--cache-config`",
             };
             let (kind, labels) = (kind.name(), labels.join(", "));
             let _ = writeln!(text, "| `{name}` | {kind} | {labels} | {unit} | {when} | {help} |");
