@@ -91,9 +91,12 @@ NUMPY_1 = {
     )
 }
 
-# Real libraries of NVIDIA's for the tests, and a header that they compile against.
+# Real libraries of NVIDIA's for the tests, and headers that they compile against.
 CUDA_RUNTIME = Wheel(
     "nvidia-cuda-runtime", "13.5.37", {"x86_64": "df2b79a8852f10d1fef8c848489c49eebb5754051bf870202a862831412b179d"}
+)
+NVML = Wheel(
+    "nvidia-nvml-dev", "13.4.92", {"x86_64": "90b65cebefd02a1e695675177c9d7886f48322906ce5c03398e8cb27cc5ad2d6"}
 )
 TENSORRT_LEAN_10 = Wheel(
     "tensorrt-lean-cu12-libs",

@@ -6,6 +6,7 @@ mod access_log;
 pub mod check;
 mod control;
 mod frontend;
+mod gpus;
 mod host;
 mod inflight;
 pub mod logging;

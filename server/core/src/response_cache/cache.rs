@@ -51,7 +51,7 @@ pub struct Usage {
 #[derive(Default)]
 struct Shard {
     kept: Kept<Arc<Entry>>,
-    flights: Flights<Arc<Key>, Waiting>,
+    flights: Flights<Arc<Key>, Box<Waiting>>,
 }
 
 /// What is to be done with a request.
@@ -132,8 +132,8 @@ impl ResponseCache {
     }
 
     /// Has a request wait for that flight; it is given back if that is over.
-    pub(super) fn join(&self, number: u64, name: u64, waiting: Waiting) -> Result<(), Waiting> {
-        let hash = waiting.hash();
+    pub(super) fn join(&self, number: u64, name: u64, waiting: Box<Waiting>) -> Result<(), Box<Waiting>> {
+        let hash = waiting.hash;
         self.shard(hash).lock().flights.join(hash, number, name, waiting)
     }
 
@@ -144,7 +144,7 @@ impl ResponseCache {
     }
 
     /// Ends a flight: those that waited.
-    pub(super) fn land(&self, hash: u64, number: u64) -> Vec<Waiting> {
+    pub(super) fn land(&self, hash: u64, number: u64) -> Vec<Box<Waiting>> {
         self.shard(hash).lock().flights.land(hash, number)
     }
 

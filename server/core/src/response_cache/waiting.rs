@@ -30,26 +30,23 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn hash(&self) -> u64 {
-        self.hash
-    }
-
     /// Sees to it that the request is answered: waits for one that is the same, or has it executed.
-    pub(super) fn enter(mut self) {
+    pub(super) fn enter(self) {
+        let mut waiting = Box::new(self);
         loop {
-            match self.cache.look(self.hash, &self.key, self.urgency) {
-                Look::Kept(entry) => return self.answer(entry.answered()),
-                Look::Leads(number) => return self.lead(number),
-                Look::Alone => return self.go(),
-                Look::UnderWay(number) => match self.join(number) {
+            match waiting.cache.look(waiting.hash, &waiting.key, waiting.urgency) {
+                Look::Kept(entry) => return waiting.answer(entry.answered()),
+                Look::Leads(number) => return waiting.lead(number),
+                Look::Alone => return waiting.go(),
+                Look::UnderWay(number) => match waiting.join(number) {
                     Ok(()) => return,
-                    Err(back) => self = back,
+                    Err(back) => waiting = back,
                 },
             }
         }
     }
 
-    fn join(mut self, number: u64) -> Result<(), Waiting> {
+    fn join(mut self: Box<Self>, number: u64) -> Result<(), Box<Waiting>> {
         let (cache, name) = (Arc::clone(&self.cache), self.cache.name());
         let (watching, hash) = (Arc::clone(&cache), self.hash);
         self.given_up = Some(self.request.cancel().on_cancel(move || watching.leave(hash, number, name)));
@@ -58,29 +55,27 @@ impl Waiting {
     }
 
     /// Answers it with what another was answered.
-    pub(super) fn answer(self, answered: Answered) {
-        let responder = self.request.responder();
-        self.lookup.hit();
+    pub(super) fn answer(self: Box<Self>, answered: Answered) {
+        let Waiting { request, lookup, .. } = *self;
+        let responder = request.responder();
+        lookup.hit();
         // Released first, it is accounted for before its caller can see the answer.
-        drop(self.request);
+        drop(request);
         responder.send(answered.response());
     }
 
     /// Has it executed, and the flight of that number depend on it.
-    pub(super) fn lead(mut self, number: u64) {
-        self.given_up = None;
-        let (cache, key, lookup) = (Arc::clone(&self.cache), Arc::clone(&self.key), Arc::clone(&self.lookup));
-        let hash = self.hash;
-        self.request = self.request.answered_through(move |responder| {
+    pub(super) fn lead(self: Box<Self>, number: u64) {
+        let Waiting { cache, version, request, terms, key, hash, lookup, place, .. } = *self;
+        let request = request.answered_through(move |responder| {
             Responder::new(Arc::new(Leading::new(cache, hash, number, key, lookup, responder)))
         });
-        self.go();
+        place.tell(version.push(request, &terms), &*version);
     }
 
     /// Has it executed.
-    pub(super) fn go(self) {
-        let Waiting { version, request, terms, place, .. } = self;
-        let placed = version.push(request, &terms);
-        place.tell(placed, &*version);
+    pub(super) fn go(self: Box<Self>) {
+        let Waiting { version, request, terms, place, .. } = *self;
+        place.tell(version.push(request, &terms), &*version);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use nerite_backend::BackendError;
+use nerite_backend::{BackendError, Ragged, Slots};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use super::{batches_of_8, one_by_one, send};
 use crate::execution::{Machinery, MachineryOptions, Network, Pool};
 use crate::mock::{Execution, Fault, Handle, ManualClock, plan, poll, serve_with, until, wait};
-use crate::model::ModelSpec;
+use crate::model::{ModelSpec, Scheduling};
 use crate::version::ModelVersion;
 
 /// A network of two threads, and a clock by which every execution takes no time unless the test says so.
@@ -261,15 +261,45 @@ fn a_caller_that_gives_up_is_let_go_while_its_request_is_executed_on_the_network
 }
 
 #[test]
-fn a_lone_request_to_a_brief_model_is_executed_by_the_task_that_brings_it() {
+fn a_lone_request_to_a_model_whose_engine_says_it_is_brief_is_executed_by_the_task_that_brings_it() {
     let world = World::new();
     let (version, handle) = world.fast(one_by_one(), 1);
     handle.be_brief();
+    executed_by_its_task(&world, version, &handle);
+}
+
+#[test]
+fn a_lone_request_to_a_model_whose_configuration_says_it_is_brief_is_executed_by_the_task_that_brings_it() {
+    let world = World::new();
+    let scheduling = Scheduling { brief: true, ..Scheduling::default() };
+    let (version, handle) = world.fast(ModelSpec { scheduling, ..one_by_one() }, 1);
+    executed_by_its_task(&world, version, &handle);
+}
+
+fn executed_by_its_task(world: &World, version: Arc<ModelVersion>, handle: &Handle) {
     let (done, over) = mpsc::channel();
     world.network.spawn(async move {
-        let mut answer = send(&version, "brief", 1);
+        let mut answer = send(&version, "lone", 1);
         done.send(poll(&mut answer).is_some()).expect("the test waits");
     });
     world.inline(&handle).succeed();
     assert!(over.recv().unwrap(), "it is answered when it has been sent");
+}
+
+#[test]
+fn a_brief_model_whose_requests_are_ragged_is_not_since_a_row_may_be_long() {
+    let world = World::new();
+    let ragged = Ragged { inputs: Slots::from_iter([0]), ..Ragged::default() };
+    let (version, handle) = world.fast(ModelSpec { ragged: Arc::new(ragged), ..one_by_one() }, 1);
+    handle.be_brief();
+    let (done, over) = mpsc::channel();
+    world.network.spawn(async move {
+        let mut answer = send(&version, "ragged", 1);
+        done.send(poll(&mut answer).is_some()).expect("the test waits");
+        answer.await
+    });
+    let execution = world.inline(&handle);
+    let answered = over.recv_timeout(Duration::from_secs(10));
+    assert_eq!(answered, Ok(false), "its caller's task goes on meanwhile");
+    execution.succeed();
 }

@@ -28,6 +28,11 @@ metrics; they come last, and there may be 10,000 lines of them. The names below 
 Summaries are of the last 60 s, of which the oldest 12 s are forgotten at a time, as in Triton; their `_sum` and `_count`
 are of all time. A quantile is within 0.5 % of the exact one. The errors in `summary_quantiles` are read and not needed.
 
+GPUs are asked every `--metrics-interval-ms` (2000) through the driver's library NVML (`libnvidia-ml.so.1`), by a thread that no
+scrape waits for. All that it shows are told of, where Triton tells of those that CUDA may use; what a GPU cannot tell has no
+series, such as the utilization of one in MIG mode. Where the driver has not answered for three intervals and two seconds, the
+series are gone until it does.
+
 The depth of a model's queue is `nv_inference_pending_request_count`; requests being executed are
 `nerite_inference_requests_total` less the successful, the failed and the pending.
 
@@ -36,13 +41,11 @@ This page is made of the list in `server/daemon/src/frontend/metrics/families.rs
 ";
 
 const TAIL: &str = "
-## Triton's that are not there
+## Differences from Triton's
 
-- `nv_gpu_utilization`, `nv_gpu_memory_total_bytes`, `nv_gpu_memory_used_bytes`, `nv_gpu_power_usage`, `nv_gpu_power_limit`,
-  `nv_energy_consumption`: they come with GPUs.
-
-Some differ a little from Triton's. `nv_inference_request_summary_us` is there for models with a response cache, too. `nv_inference_first_response_histogram_ms` is there for every model, where Triton has it
-for decoupled ones alone. `nv_pinned_memory_pool_*` are 0, since tensors pass through no such pool.
+`nv_inference_first_response_histogram_ms` is there for every model, where Triton has it for decoupled ones alone.
+`nv_inference_request_summary_us` is there for models with a response cache, where Triton has none, since what it measures is
+right for them too. `nv_pinned_memory_pool_*` are 0, since tensors pass through no such pool.
 ";
 
 fn document() -> String {
@@ -71,6 +74,7 @@ fn document() -> String {
                 When::Histograms => "with `histogram_latencies=true`",
                 When::Summaries => "with `summary_latencies=true`",
                 When::Cpu => "unless `--allow-cpu-metrics=false`",
+                When::Gpu => "of GPUs that can tell, unless `--allow-gpu-metrics=false`",
                 When::Cache => "for models with a response cache",
                 When::CacheCounters => "for models with a response cache, unless `counter_latencies=false`",
                 When::CacheSummaries => "for models with a response cache, with `summary_latencies=true`",

@@ -162,7 +162,18 @@ fn mistakes_on_the_command_line_are_named_with_what_was_expected() {
             "--repository-settle-ms: expected a whole number from 0 to 2147483647, found '1s'",
         ),
         ("--load-model=", "--load-model: expected some text, found ''"),
-        ("--metrics-interval-ms=often", "--metrics-interval-ms: expected a number, found 'often'"),
+        (
+            "--metrics-interval-ms=often",
+            "--metrics-interval-ms: expected a number from 1 to 2147483647, found 'often'",
+        ),
+        (
+            "--metrics-interval-ms=0",
+            "--metrics-interval-ms: expected a number from 1 to 2147483647, found '0'",
+        ),
+        (
+            "--min-supported-compute-capability=new",
+            "--min-supported-compute-capability: expected a number, found 'new'",
+        ),
         ("--rate-limit=on", "--rate-limit: expected one of off, execution_count, found 'on'"),
         ("--max-connections=0", "--max-connections: expected a whole number from 1 to 2147483647, found '0'"),
         (
