@@ -84,8 +84,13 @@ impl World {
             Machinery::with(Arc::new(Spawning), ManualClock::new() as _, MachineryOptions::default());
         let statistics = Arc::new(Statistics::default());
         let executions = Arc::clone(&statistics) as _;
-        let instance =
-            InstanceSpec { name: String::new(), kind: InstanceKind::Cpu, batching: true, executions };
+        let instance = InstanceSpec {
+            name: String::new(),
+            kind: InstanceKind::Cpu,
+            batching: true,
+            ragged: Arc::default(),
+            executions,
+        };
         let executor = Executor::new(&*engine, instance).expect("the engine makes instances");
         let lease = cache.lease();
         let in_cache = VersionCache::new(&lease, &spec);

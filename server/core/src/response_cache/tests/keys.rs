@@ -187,7 +187,9 @@ fn a_model_that_does_not_ask_for_it_and_a_server_without_a_cache_keep_nothing() 
 
 #[test]
 fn what_is_kept_holds_neither_the_message_nor_the_batch_that_it_was_of() {
-    struct Whole(Arc<()>);
+    struct Whole {
+        _alive: Arc<()>,
+    }
     impl AsRef<[u8]> for Whole {
         fn as_ref(&self) -> &[u8] {
             b"a long message"
@@ -195,7 +197,7 @@ fn what_is_kept_holds_neither_the_message_nor_the_batch_that_it_was_of() {
     }
     let (cache, version, handle) = serve(spec());
     let alive = Arc::new(());
-    let slice = Bytes::from_owner(Whole(Arc::clone(&alive))).slice(2..6);
+    let slice = Bytes::from_owner(Whole { _alive: Arc::clone(&alive) }).slice(2..6);
     let mut admitted = of(b"long");
     admitted.inputs[0] = Some(Tensor::new(DType::U8, Shape::new(&[1, 4]), slice));
     let sent = send(&version, admitted);
