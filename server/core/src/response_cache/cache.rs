@@ -51,7 +51,7 @@ pub struct Usage {
 #[derive(Default)]
 struct Shard {
     kept: Kept<Arc<Entry>>,
-    flights: Flights<Arc<Key>, Box<Waiting>>,
+    flights: Flights<Arc<Key>, Waiting>,
 }
 
 /// What is to be done with a request.
@@ -132,9 +132,9 @@ impl ResponseCache {
     }
 
     /// Has a request wait for that flight; it is given back if that is over.
-    pub(super) fn join(&self, number: u64, name: u64, waiting: Box<Waiting>) -> Result<(), Box<Waiting>> {
+    pub(super) fn join(&self, number: u64, name: u64, waiting: Waiting) -> Result<(), Box<Waiting>> {
         let hash = waiting.hash;
-        self.shard(hash).lock().flights.join(hash, number, name, waiting)
+        self.shard(hash).lock().flights.join(hash, number, name, waiting).map_err(Box::new)
     }
 
     /// Takes a request out that does not want to wait any more.
@@ -144,7 +144,7 @@ impl ResponseCache {
     }
 
     /// Ends a flight: those that waited.
-    pub(super) fn land(&self, hash: u64, number: u64) -> Vec<Box<Waiting>> {
+    pub(super) fn land(&self, hash: u64, number: u64) -> Vec<Waiting> {
         self.shard(hash).lock().flights.land(hash, number)
     }
 

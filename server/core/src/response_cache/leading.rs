@@ -8,6 +8,7 @@ use super::cache::ResponseCache;
 use super::entry::Answered;
 use super::key::Key;
 use super::lookup::Lookup;
+use super::waiting::Waiting;
 
 /// The exchange of a request that is executed, and for whose answer others may wait.
 pub(super) struct Leading {
@@ -60,7 +61,7 @@ impl Leading {
     fn failed(&self, others: Others) {
         match others {
             Others::PassOn => self.cache.pass_on(self.hash, self.number),
-            Others::Disperse => self.cache.land(self.hash, self.number).into_iter().for_each(|one| one.go()),
+            Others::Disperse => self.cache.land(self.hash, self.number).into_iter().for_each(Waiting::go),
         }
     }
 

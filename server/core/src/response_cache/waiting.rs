@@ -32,7 +32,7 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Sees to it that the request is answered: waits for one that is the same, or has it executed.
     pub(super) fn enter(self) {
-        let mut waiting = Box::new(self);
+        let mut waiting = self;
         loop {
             match waiting.cache.look(waiting.hash, &waiting.key, waiting.urgency) {
                 Look::Kept(entry) => return waiting.answer(entry.answered()),
@@ -40,13 +40,13 @@ impl Waiting {
                 Look::Alone => return waiting.go(),
                 Look::UnderWay(number) => match waiting.join(number) {
                     Ok(()) => return,
-                    Err(back) => waiting = back,
+                    Err(back) => waiting = *back,
                 },
             }
         }
     }
 
-    fn join(mut self: Box<Self>, number: u64) -> Result<(), Box<Waiting>> {
+    fn join(mut self, number: u64) -> Result<(), Box<Waiting>> {
         let (cache, name) = (Arc::clone(&self.cache), self.cache.name());
         let (watching, hash) = (Arc::clone(&cache), self.hash);
         self.given_up = Some(self.request.cancel().on_cancel(move || watching.leave(hash, number, name)));
@@ -55,8 +55,8 @@ impl Waiting {
     }
 
     /// Answers it with what another was answered.
-    pub(super) fn answer(self: Box<Self>, answered: Answered) {
-        let Waiting { request, lookup, .. } = *self;
+    pub(super) fn answer(self, answered: Answered) {
+        let Waiting { request, lookup, .. } = self;
         let responder = request.responder();
         lookup.hit();
         // Released first, it is accounted for before its caller can see the answer.
@@ -65,8 +65,8 @@ impl Waiting {
     }
 
     /// Has it executed, and the flight of that number depend on it.
-    pub(super) fn lead(self: Box<Self>, number: u64) {
-        let Waiting { cache, version, request, terms, key, hash, lookup, place, .. } = *self;
+    pub(super) fn lead(self, number: u64) {
+        let Waiting { cache, version, request, terms, key, hash, lookup, place, .. } = self;
         let request = request.answered_through(move |responder| {
             Responder::new(Arc::new(Leading::new(cache, hash, number, key, lookup, responder)))
         });
@@ -74,8 +74,8 @@ impl Waiting {
     }
 
     /// Has it executed.
-    pub(super) fn go(self: Box<Self>) {
-        let Waiting { version, request, terms, place, .. } = *self;
+    pub(super) fn go(self) {
+        let Waiting { version, request, terms, place, .. } = self;
         place.tell(version.push(request, &terms), &*version);
     }
 }

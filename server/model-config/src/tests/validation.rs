@@ -118,7 +118,7 @@ fn dynamic_batching_is_consistent() {
 fn answers_of_sequences_cannot_be_kept() {
     let config = "name: \"m\" backend: \"onnxruntime\" platform: \"onnxruntime_onnx\" sequence_batching { }
                   response_cache { enable: true }";
-    let config = crate::parse_model_config(config).unwrap();
+    let config = crate::parse_model_config(config, "config.pbtxt").unwrap();
     let error = crate::validate::validate(&config).unwrap_err();
     assert_eq!(
         error.to_string(),
