@@ -122,8 +122,8 @@ fn answers_of_sequences_cannot_be_kept() {
     let error = crate::validate::validate(&config).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Response Cache does not currently support model m with sequence batching scheduler. Please disable the response \
-         cache."
+        "Invalid argument: Response Cache does not currently support model m with sequence batching scheduler. Please \
+         disable the response cache."
     );
 }
 
