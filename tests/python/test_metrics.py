@@ -262,10 +262,10 @@ def test_quantiles_are_those_that_were_asked_for(repository, serve):
 
 
 def test_metrics_md_lists_what_a_scrape_writes_with_its_type_and_labels(repository, serve, tmp_path):
-    add(repository, "m")
+    add(repository, "m", "response_cache { enable: true }")
     add(repository, "gone")
     explicit = ("--model-control-mode=explicit", "--load-model=*")
-    flags = [*EVERYTHING, *explicit, f"--access-log={tmp_path / 'access'}"]
+    flags = [*EVERYTHING, *explicit, f"--access-log={tmp_path / 'access'}", "--cache-config=local,size=1000000"]
     daemon = serve(repository, *flags, environment=Counterfeit(tmp_path / "counterfeits").environment)
     connect(daemon).ModelInfer(simple("m"))
     triton.InferenceServerClient(daemon.url).unload_model("gone")

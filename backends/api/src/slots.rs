@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 pub type Slot = usize;
 
 /// A set of slots.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Slots(SmallVec<[u64; 1]>);
 
 impl Slots {

@@ -173,6 +173,7 @@ impl ModelDraft for Draft {
             scheduling: Scheduling { dynamic_batching: true, ..Scheduling::default() },
             ragged: Arc::default(),
             decoupled: false,
+            response_cache: false,
             inputs: vec![input],
             outputs: vec![output],
             slots: SlotCounts { inputs: 1, outputs: 1 },

@@ -16,6 +16,7 @@ pub mod rate_limiter;
 pub mod registry;
 pub mod repository;
 mod reshape;
+pub mod response_cache;
 pub mod statistics;
 mod sync;
 mod version;

@@ -65,12 +65,28 @@ pub enum Phase {
     ComputeInfer,
     /// The time spent on the outputs of its batch.
     ComputeOutput,
+    /// The time spent on finding its answer in the response cache.
+    CacheHit,
+    /// The time spent on not finding its answer in the response cache, and on keeping it there.
+    CacheMiss,
 }
 
 impl Phase {
     /// Every phase.
-    pub const ALL: [Phase; 5] =
-        [Phase::Request, Phase::Queue, Phase::ComputeInput, Phase::ComputeInfer, Phase::ComputeOutput];
+    pub const ALL: [Phase; 7] = [
+        Phase::Request,
+        Phase::Queue,
+        Phase::ComputeInput,
+        Phase::ComputeInfer,
+        Phase::ComputeOutput,
+        Phase::CacheHit,
+        Phase::CacheMiss,
+    ];
+
+    /// Whether only requests of models whose answers are kept go through it.
+    pub fn is_of_cache(self) -> bool {
+        matches!(self, Phase::CacheHit | Phase::CacheMiss)
+    }
 }
 
 /// What the executions of one batch size came to.
@@ -101,6 +117,20 @@ pub struct Journey {
     pub trace_id: Option<u128>,
 }
 
+/// How a request was answered that was not executed, since the answer was there already or another was being executed for
+/// it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hit {
+    /// From its arrival to its answer.
+    pub(crate) total: Duration,
+    /// How much of that it waited.
+    pub(crate) queued: Duration,
+    /// How much of that went into finding the answer.
+    pub(crate) took: Duration,
+    /// The trace that it is part of, if it is traced.
+    pub(crate) trace_id: Option<u128>,
+}
+
 /// The running account of one model version. The metrics and the statistics RPC both read it, and so agree.
 #[derive(Default)]
 pub struct Statistics {
@@ -116,6 +146,10 @@ pub struct Statistics {
     pub compute_infer: Timed,
     /// Time spent on outputs, of requests answered; each counts its whole batch's.
     pub compute_output: Timed,
+    /// Time spent on finding answers in the response cache, of requests answered from it.
+    pub cache_hit: Timed,
+    /// Time spent on not finding answers there and on keeping them, of requests answered by the engine.
+    pub cache_miss: Timed,
     /// Until the first response, of requests of decoupled models. Those of others have one alone.
     first_response: Timed,
     received: AtomicU64,
@@ -156,7 +190,7 @@ impl Statistics {
             end.saturating_duration_since(infer_end),
         ];
         if let Some(summaries) = &self.summaries {
-            summaries.add(&took, end);
+            summaries.add(Phase::ALL.into_iter().zip(took), end);
         }
         let [total, queued, input, infer, output] = took;
         self.queue.add(queued);
@@ -164,8 +198,33 @@ impl Statistics {
         self.compute_infer.add(infer);
         self.compute_output.add(output);
         self.inferences.fetch_add(u64::from(journey.rows), Relaxed);
+        self.answered(total, journey.trace_id);
+    }
+
+    /// Accounts for a request that was answered at that time without being executed. As in Triton, it is none of the
+    /// inferences.
+    pub(crate) fn hit(&self, hit: &Hit, at: Instant) {
+        let &Hit { total, queued, took, trace_id } = hit;
+        if let Some(summaries) = &self.summaries {
+            summaries.add([(Phase::Request, total), (Phase::Queue, queued), (Phase::CacheHit, took)], at);
+        }
+        self.queue.add(queued);
+        self.cache_hit.add(took);
+        self.answered(total, trace_id);
+    }
+
+    /// A request that was answered at that time, and is accounted for, was not found in the response cache. `took`: to see
+    /// that, and to keep its answer.
+    pub(crate) fn missed(&self, took: Duration, at: Instant) {
+        if let Some(summaries) = &self.summaries {
+            summaries.add([(Phase::CacheMiss, took)], at);
+        }
+        self.cache_miss.add(took);
+    }
+
+    fn answered(&self, total: Duration, trace_id: Option<u128>) {
         self.success.add(total);
-        if let Some(trace_id) = journey.trace_id {
+        if let Some(trace_id) = trace_id {
             let exemplar = Exemplar { trace_id, value: total, at: SystemTime::now() };
             self.exemplars.get_or_init(Box::default).put(exemplar);
         }
@@ -213,6 +272,8 @@ impl Statistics {
             Phase::ComputeInput => &self.compute_input,
             Phase::ComputeInfer => &self.compute_infer,
             Phase::ComputeOutput => &self.compute_output,
+            Phase::CacheHit => &self.cache_hit,
+            Phase::CacheMiss => &self.cache_miss,
         }
     }
 
@@ -316,6 +377,22 @@ mod tests {
         assert_eq!((statistics.inferences(), statistics.executions()), (3, 1));
         let batch = statistics.batches()[&3];
         assert_eq!((batch.input_nanos, batch.infer_nanos, batch.output_nanos), (10_000, 30_000, 20_000));
+    }
+
+    #[test]
+    fn a_hit_is_a_success_that_waited_and_no_inference() {
+        let statistics = Statistics::new(true);
+        let now = Instant::now();
+        let micros = Duration::from_micros;
+        statistics.hit(&Hit { total: micros(50), queued: micros(40), took: micros(7), trace_id: None }, now);
+        assert_eq!((statistics.success.count(), statistics.success.nanos()), (1, 50_000));
+        assert_eq!((statistics.queue.nanos(), statistics.cache_hit.nanos()), (40_000, 7_000));
+        let executed = [Phase::ComputeInput, Phase::ComputeInfer, Phase::ComputeOutput, Phase::CacheMiss];
+        assert!(executed.iter().all(|&phase| statistics.timed(phase).count() == 0));
+        assert_eq!((statistics.inferences(), statistics.executions()), (0, 0));
+        let median = |phase| statistics.quantiles(phase, &[0.5], now).unwrap()[0];
+        assert!((median(Phase::CacheHit) - 7.0).abs() < 0.1);
+        assert!(median(Phase::ComputeInfer).is_nan());
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use nerite_backend::{BackendError, Code, Model, Request, Responder};
 use tokio::sync::Notify;
 
-use crate::admission::Admitted;
+use crate::admission::{Admitted, QueueTerms};
 use crate::changes::Changes;
 use crate::execution::{
     Activity, Answer, Call, Ledger, Mending, Open, Placed, Responses, Room, Scheduler, Stall, Ticket, open,
     open_for_many,
 };
 use crate::model::ModelSpec;
+use crate::response_cache::VersionCache;
 use crate::statistics::{FailureReason, Statistics};
 
 /// A loaded version of a model. A request holds it from its lookup to its last response.
@@ -24,6 +25,7 @@ pub struct ModelVersion {
     pub load_duration: Duration,
     statistics: Arc<Statistics>,
     scheduler: Arc<Scheduler>,
+    cache: Option<VersionCache>,
     unreleased: AtomicUsize,
     released: Notify,
 }
@@ -44,9 +46,20 @@ impl ModelVersion {
             load_duration,
             statistics,
             scheduler,
+            cache: None,
             unreleased: AtomicUsize::new(0),
             released: Notify::new(),
         }
+    }
+
+    /// The same, whose answers are kept there.
+    pub(crate) fn with_cache(self, cache: Option<VersionCache>) -> ModelVersion {
+        ModelVersion { cache, ..self }
+    }
+
+    /// Whether its answers are kept for requests that are the same.
+    pub fn keeps_answers(&self) -> bool {
+        self.cache.is_some()
     }
 
     /// The running account.
@@ -117,9 +130,12 @@ impl ModelVersion {
         self.scheduler.free_instances()
     }
 
-    /// Queues a request for execution. Dropping the answer cancels it. A decoupled model's first response is taken for its
-    /// answer; see [`ModelVersion::infer_many`].
+    /// Queues a request for execution, unless its answer is kept or is being computed for another. Dropping the answer
+    /// cancels it. A decoupled model's first response is taken for its answer; see [`ModelVersion::infer_many`].
     pub fn infer(self: &Arc<Self>, admitted: Admitted, received: Instant) -> Answer {
+        if let Some(cache) = &self.cache {
+            return cache.infer(self, admitted, received);
+        }
         let Open { responder, answer } = open(self.call(&admitted, received));
         answer.queued_at(self.queue(admitted, responder))
     }
@@ -137,15 +153,32 @@ impl ModelVersion {
         answer.queued_at(self.queue(admitted, responder))
     }
 
-    fn call(self: &Arc<Self>, admitted: &Admitted, received: Instant) -> Call {
+    pub(crate) fn call(self: &Arc<Self>, admitted: &Admitted, received: Instant) -> Call {
         let trace_id = admitted.meta.trace.as_ref().map(|mark| mark.context().trace_id);
-        Call { ledger: Arc::clone(self) as Arc<dyn Ledger>, rows: admitted.rows, received, trace_id }
+        Call {
+            ledger: Arc::clone(self) as Arc<dyn Ledger>,
+            rows: admitted.rows,
+            received,
+            trace_id,
+            lookup: None,
+        }
     }
 
-    fn queue(&self, admitted: Admitted, responder: Responder) -> Option<Placed> {
-        let Admitted { inputs, wanted, rows, meta, terms } = admitted;
+    pub(crate) fn queue(&self, admitted: Admitted, responder: Responder) -> Option<Placed> {
+        let terms = admitted.terms;
+        self.push(self.request(admitted, responder), &terms)
+    }
+
+    /// A request that it has taken, to be pushed or answered.
+    pub(crate) fn request(&self, admitted: Admitted, responder: Responder) -> Request {
+        let Admitted { inputs, wanted, rows, meta, .. } = admitted;
         self.unreleased.fetch_add(1, Ordering::Relaxed);
-        self.scheduler.push(Request::new(inputs, wanted, rows, meta, responder), &terms)
+        Request::new(inputs, wanted, rows, meta, responder)
+    }
+
+    /// Queues a request that it has taken.
+    pub(crate) fn push(&self, request: Request, terms: &QueueTerms) -> Option<Placed> {
+        self.scheduler.push(request, terms)
     }
 
     /// Accounts for a request that was refused before it was queued.

@@ -184,7 +184,7 @@ fn request(call: InferCall) -> (InferRequest, Cancel) {
         inputs: inputs.into_iter().map(input).collect(),
         outputs: outputs.into_iter().map(|name| InferOutput { name }).collect(),
         sequence,
-        terms: QueueTerms { priority, timeout, deadline: None },
+        terms: QueueTerms { priority, timeout, ..QueueTerms::default() },
         parameters,
     };
     (request, cancel)

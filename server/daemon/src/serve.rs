@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use nerite_core::Registry;
 use nerite_core::lifecycle::{LoadFailure, Manager, ManagerOptions, remove_leftovers};
+use nerite_core::response_cache::ResponseCache;
 use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -117,8 +118,11 @@ impl BoundPorts {
         let limit = settings.server.exit_timeout;
         let reclaim = Arc::<Reclaim>::default();
         let registry = Arc::new(Registry::default());
-        let manager = manage(settings, &registry, &reclaim)?;
-        let serving = Arc::new(serving(settings, registry, &manager, reclaim, logs));
+        let cache = settings.response_cache.map(|size| Arc::new(ResponseCache::new(size.get())));
+        let manager = manage(settings, &registry, &reclaim, cache.clone())?;
+        let mut serving = serving(settings, registry, &manager, reclaim, logs);
+        serving.response_cache = cache;
+        let serving = Arc::new(serving);
         wiring::answer_plugins(&serving);
         let endpoints = Endpoints::open(self, settings, &serving)?;
 
@@ -171,10 +175,15 @@ async fn look(repository: &Repository) -> anyhow::Result<Initial> {
 }
 
 /// The one owner of all models' lives.
-fn manage(settings: &Settings, registry: &Arc<Registry>, reclaim: &Arc<Reclaim>) -> anyhow::Result<Manager> {
+fn manage(
+    settings: &Settings,
+    registry: &Arc<Registry>,
+    reclaim: &Arc<Reclaim>,
+    cache: Option<Arc<ResponseCache>>,
+) -> anyhow::Result<Manager> {
     let Settings { repository, backends, scheduling, metrics_config, .. } = settings;
     let loader = wiring::loader(repository, backends, scheduling, Some(Handle::current()));
-    let loader = Arc::new(loader.with_summaries(metrics_config.summaries));
+    let loader = Arc::new(loader.with_summaries(metrics_config.summaries).with_response_cache(cache));
     let reclaim = Arc::clone(reclaim);
     let options = ManagerOptions {
         load_threads: repository.load_threads.get(),

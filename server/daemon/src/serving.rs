@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use nerite_core::Registry;
+use nerite_core::response_cache::ResponseCache;
 use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
@@ -30,6 +31,8 @@ pub(crate) struct Serving {
     pub inflight: Arc<Inflight>,
     /// What clients may have done to the models, if anything.
     pub control: Option<Control>,
+    /// The answers that are kept, if any.
+    pub response_cache: Option<Arc<ResponseCache>>,
     /// The memory that models left behind.
     pub reclaim: Arc<Reclaim>,
     /// The metrics endpoint.
@@ -73,6 +76,7 @@ impl Serving {
             registry,
             inflight,
             control: None,
+            response_cache: None,
             reclaim: Arc::default(),
             metrics: Metrics::new(MetricsConfig::default()),
             gpus: Gpus::default(),

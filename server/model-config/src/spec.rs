@@ -29,6 +29,7 @@ pub(crate) fn build(
         scheduling,
         ragged: Arc::new(ragged::build(config, declaration)),
         decoupled: config.model_transaction_policy.is_some_and(|policy| policy.decoupled),
+        response_cache: config.response_cache.is_some_and(|cache| cache.enable),
         inputs: inputs.collect::<Result<_, _>>()?,
         outputs: outputs.collect::<Result<_, LoadError>>()?,
         slots: SlotCounts { inputs: declaration.inputs.len(), outputs: declaration.outputs.len() },

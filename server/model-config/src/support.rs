@@ -35,10 +35,8 @@ pub(crate) fn check(config: &ModelConfig) -> Result<(), LoadError> {
 /// A sentence for each thing that the configuration, as it was written, asks for without effect. None of them changes
 /// an answer.
 pub(crate) fn notes(config: &ModelConfig) -> Vec<String> {
-    let cache = config.response_cache.is_some_and(|cache| cache.enable);
     let metrics = config.model_metrics.as_ref().is_some_and(|metrics| !metrics.metric_control.is_empty());
     let mut asked = vec![
-        ("response_cache", cache),
         ("model_metrics", metrics),
         ("cc_model_filenames", !config.cc_model_filenames.is_empty()),
         ("runtime", !config.runtime.is_empty() && backend_kind::is_built_in(config)),

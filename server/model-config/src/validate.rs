@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use nerite_backend::Shape;
 use nerite_core::model::LoadError;
+use nerite_proto::inference::model_config::SchedulingChoice;
 use nerite_proto::inference::model_input::Format;
 use nerite_proto::inference::model_queue_policy::TimeoutAction;
 use nerite_proto::inference::{
@@ -24,10 +25,15 @@ pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
         validate_dynamic_batching(batching, config.max_batch_size).map_err(|reason| reason.refuses(name))?;
     }
     let decoupled = config.model_transaction_policy.is_some_and(|policy| policy.decoupled);
-    if decoupled && config.response_cache.is_some_and(|cache| cache.enable) {
+    let sequences = matches!(config.scheduling_choice, Some(SchedulingChoice::SequenceBatching(_)));
+    let unlike = match () {
+        () if sequences => "sequence batching scheduler",
+        () if decoupled => "'decoupled' transaction policy",
+        () => return Ok(()),
+    };
+    if config.response_cache.is_some_and(|cache| cache.enable) {
         return Err(LoadError::invalid(format!(
-            "Response Cache does not currently support model {name} with 'decoupled' transaction policy. Please \
-             disable the response cache."
+            "Response Cache does not currently support model {name} with {unlike}. Please disable the response cache."
         )));
     }
     Ok(())

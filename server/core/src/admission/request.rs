@@ -29,6 +29,8 @@ pub struct QueueTerms {
     pub timeout: Option<Duration>,
     /// When its caller gives up; it is then not executed any more.
     pub deadline: Option<Instant>,
+    /// Since when it waits; `None` if it does not before it is in the queue.
+    pub since: Option<Instant>,
 }
 
 /// An input as a front end decoded it.

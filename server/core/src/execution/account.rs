@@ -5,7 +5,8 @@ use std::time::Instant;
 use nerite_backend::{BackendError, Cancel, Code, Phases};
 
 use super::call::{Call, Ledger};
-use crate::statistics::{FailureReason, Journey};
+use crate::response_cache::Lookup;
+use crate::statistics::{FailureReason, Hit, Journey};
 
 /// What the account needs to know of a request, and whether it is in there yet.
 pub(super) struct Account {
@@ -14,6 +15,7 @@ pub(super) struct Account {
     rows: u32,
     received: Instant,
     trace_id: Option<u128>,
+    lookup: Option<Arc<Lookup>>,
     /// Whether it is in the account: a look at this saves the others the lock.
     settled: AtomicBool,
 }
@@ -140,9 +142,9 @@ fn never_reported(now: Instant) -> Phases {
 impl Account {
     /// Of that request, of which nothing is known yet.
     pub(super) fn of(call: Call) -> Account {
-        let Call { ledger, rows, received, trace_id } = call;
+        let Call { ledger, rows, received, trace_id, lookup } = call;
         let (cancel, settled) = (Cancel::default(), AtomicBool::new(false));
-        Account { ledger, cancel, rows, received, trace_id, settled }
+        Account { ledger, cancel, rows, received, trace_id, lookup, settled }
     }
 
     /// Whether nothing is left to be accounted for.
@@ -160,15 +162,20 @@ impl Account {
         let Some(Entry { at, outcome }) = entry else { return };
         let total = at.saturating_duration_since(self.received);
         let statistics = self.ledger.statistics();
-        match outcome {
-            Err(reason) => statistics.failed(reason, total),
-            Ok(phases) => statistics.succeeded(&Journey {
-                total,
-                queued: phases.start.saturating_duration_since(self.received),
-                phases,
-                rows: self.rows,
-                trace_id: self.trace_id,
-            }),
+        let trace_id = self.trace_id;
+        match (outcome, &self.lookup) {
+            (Err(reason), _) => statistics.failed(reason, total),
+            (Ok(_), Some(lookup)) if lookup.is_hit() => {
+                let took = lookup.took();
+                statistics.hit(&Hit { total, queued: total.saturating_sub(took), took, trace_id }, at);
+            }
+            (Ok(phases), lookup) => {
+                let queued = phases.start.saturating_duration_since(self.received);
+                statistics.succeeded(&Journey { total, queued, phases, rows: self.rows, trace_id });
+                if let Some(lookup) = lookup {
+                    statistics.missed(lookup.took(), at);
+                }
+            }
         }
         self.settled.store(true, Ordering::Release);
     }

@@ -8,8 +8,10 @@ use std::time::Instant;
 use nerite_backend::{BackendError, Cancel, Exchange, Phases, Request, Responder, Response, Sent};
 
 use super::account::{Account, Progress};
+use super::wait::LatePlace;
 use super::wait::Wait;
 use super::{Placed, Ticket};
+use crate::response_cache::Lookup;
 use crate::statistics::Statistics;
 use crate::sync::Mutex;
 
@@ -46,6 +48,8 @@ pub(crate) struct Call {
     pub(crate) received: Instant,
     /// The trace that it is part of, if of any.
     pub(crate) trace_id: Option<u128>,
+    /// What the response cache did for it, if it was asked.
+    pub(crate) lookup: Option<Arc<Lookup>>,
 }
 
 /// Opens the exchange of a request that gets one response.
@@ -53,7 +57,7 @@ pub(crate) fn open(call: Call) -> Open<Answer> {
     let state = Mutex::new(State { progress: Progress::default(), stage: Stage::Waiting(None) });
     let shared = Arc::new(Shared { account: Account::of(call), state });
     let responder = Responder::new(Arc::new(Engine(Arc::clone(&shared))));
-    Open { responder, answer: Answer { shared, wait: Wait::default() } }
+    Open { responder, answer: Answer(Source::Exchange(Awaited { shared, wait: Wait::default() })) }
 }
 
 struct Shared {
@@ -162,31 +166,63 @@ impl Drop for Engine {
     }
 }
 
-/// The caller's end: a future of the answer. Dropping it before then cancels the request. It keeps the time that the
-/// request may wait, so that the caller is answered when that is over, whatever the instances do.
-pub struct Answer {
+/// The caller's end: a future of the answer. Dropping it before then cancels the request.
+pub struct Answer(Source);
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per request, made in place: a box would be one more allocation"
+)]
+enum Source {
+    /// It was there already.
+    Given(Option<Response>),
+    Exchange(Awaited),
+}
+
+/// An answer that an engine is to give. It keeps the time that the request may wait, so that the caller is answered when
+/// that is over, whatever the instances do.
+struct Awaited {
     shared: Arc<Shared>,
     wait: Wait,
 }
 
 impl Answer {
+    /// One that nobody has to be asked for any more.
+    pub(crate) fn given(response: Response) -> Answer {
+        Answer(Source::Given(Some(response)))
+    }
+
     /// The answer of a request that has that place in the queue, if it waits.
     pub(crate) fn queued_at(self, placed: Option<Placed>) -> Answer {
-        // The fields of what can be dropped cannot be moved out of it.
-        let mut answer = self;
-        answer.wait = Wait::at(placed);
-        answer
+        self.waiting_as(Wait::at(placed))
+    }
+
+    /// The answer of a request whose place in the queue, if it is to wait there, is known later.
+    pub(crate) fn queued_late(self, place: Arc<LatePlace>) -> Answer {
+        self.waiting_as(Wait::late(place))
+    }
+
+    fn waiting_as(mut self, wait: Wait) -> Answer {
+        if let Source::Exchange(awaited) = &mut self.0 {
+            awaited.wait = wait;
+        }
+        self
     }
 
     /// When the request was executed; `None` if it was not, or has not been yet, or its engine has not told yet.
     pub fn phases(&self) -> Option<Phases> {
-        self.shared.state.lock().progress.phases()
+        match &self.0 {
+            Source::Given(_) => None,
+            Source::Exchange(awaited) => awaited.shared.state.lock().progress.phases(),
+        }
     }
 
     /// Answers the request with an error if it still waits in the queue. The time for that is over.
     #[cfg(all(test, feature = "shuttle"))]
     pub(crate) fn expire(&mut self) {
-        self.wait.expire(&*self.shared.account.ledger);
+        if let Source::Exchange(Awaited { shared, wait }) = &mut self.0 {
+            wait.expire(&*shared.account.ledger);
+        }
     }
 }
 
@@ -194,7 +230,16 @@ impl Future for Answer {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
-        let Answer { shared, wait } = &mut *self;
+        match &mut self.0 {
+            Source::Given(response) => response.take().map_or(Poll::Pending, Poll::Ready),
+            Source::Exchange(awaited) => awaited.poll(context),
+        }
+    }
+}
+
+impl Awaited {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Response> {
+        let Awaited { shared, wait } = self;
         if let Poll::Ready(response) = shared.poll(context) {
             return Poll::Ready(response);
         }
@@ -205,9 +250,9 @@ impl Future for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for Awaited {
     fn drop(&mut self) {
-        let Answer { shared, wait } = self;
+        let Awaited { shared, wait } = self;
         // First out of the queue: what is found there will not be executed. What was answered is not there.
         let waiting = if shared.is_waiting() { wait.withdraw(&*shared.account.ledger) } else { None };
         shared.give_up();

@@ -37,6 +37,7 @@ pub(crate) use machinery::Errand;
 #[cfg(all(test, feature = "shuttle"))]
 pub(crate) use machinery::Threads;
 pub use machinery::{Machinery, MachineryOptions, Network};
+pub(crate) use order::ResponseOrder;
 pub(crate) use pool::{Job, Pool};
 pub(crate) use queue::{Placed, Ticket};
 pub(crate) use remains::OnGone;
@@ -46,4 +47,5 @@ pub use room::Room;
 pub(crate) use scheduler::Scheduler;
 pub use stall::Stall;
 pub use state::Activity;
+pub(crate) use wait::LatePlace;
 pub use ward::Mending;

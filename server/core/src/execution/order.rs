@@ -8,9 +8,9 @@ use nerite_backend::{BackendError, Cancel, CancelGuard, Exchange, Phases, Respon
 
 use crate::sync::Mutex;
 
-/// Lets no final response pass before those of all requests that were dispatched earlier.
+/// Lets no final response pass before those of all requests that entered earlier.
 #[derive(Default)]
-pub(super) struct ResponseOrder {
+pub(crate) struct ResponseOrder {
     line: Mutex<Line>,
 }
 
@@ -18,7 +18,7 @@ pub(super) struct ResponseOrder {
 struct Line {
     /// The place of the first in the line.
     first: u64,
-    /// Those dispatched and not yet let pass, in order.
+    /// Those that entered and were not yet let pass, in order.
     places: VecDeque<Place>,
 }
 
@@ -38,7 +38,7 @@ struct Held {
 
 impl ResponseOrder {
     /// A responder in place of `responder`, behind all those made earlier.
-    pub(super) fn enter(self: &Arc<Self>, responder: Responder) -> Responder {
+    pub(crate) fn enter(self: &Arc<Self>, responder: Responder) -> Responder {
         let cancel = responder.exchange().cancel().clone();
         let mut line = self.line.lock();
         let place = line.first + line.places.len() as u64;

@@ -10,7 +10,7 @@ use std::time::Instant;
 use slab::Slab;
 
 use crate::admission::QueueTerms;
-use crate::model::{QueuePolicy, Scheduling, TimeoutAction};
+use crate::model::{QueuePolicy, Scheduling, TimeoutAction, level};
 
 /// An empty queue that once was longer than this gives its memory back.
 const KEPT: usize = 1024;
@@ -136,14 +136,14 @@ impl<T> Queue<T> {
 
     /// Lets one in, or gives it back if its level is full. So many of those in the queue are not counted.
     pub(super) fn push(&mut self, arrival: Arrival, uncounted: usize, item: T) -> Result<Placed, T> {
-        let Arrival { rows, now, terms: QueueTerms { priority, timeout, deadline } } = arrival;
+        let Arrival { rows, now, terms: QueueTerms { priority, timeout, deadline, since } } = arrival;
         let level = self.level(priority);
         let policy = &self.levels[level].policy;
         if policy.max_queue_size.is_some_and(|most| self.levels[level].len >= most.saturating_add(uncounted))
         {
             return Err(item);
         }
-        let until = policy.timeout(timeout).and_then(|timeout| now.checked_add(timeout));
+        let until = policy.timeout(timeout).and_then(|timeout| since.unwrap_or(now).checked_add(timeout));
         let (overdue_at, times_out) = match policy.timeout_action {
             TimeoutAction::Delay => (until, None),
             TimeoutAction::Reject => (None, until),
@@ -216,10 +216,8 @@ impl<T> Queue<T> {
         })
     }
 
-    /// The place of a priority's level. As in Triton, 0 and what is above the levels stand for the default.
     fn level(&self, priority: u64) -> usize {
-        let known = usize::try_from(priority).ok().filter(|level| (1..=self.levels.len()).contains(level));
-        known.unwrap_or(self.default_priority as usize).clamp(1, self.levels.len()) - 1
+        level(priority, self.default_priority, self.levels.len())
     }
 
     fn first(&self) -> Option<usize> {

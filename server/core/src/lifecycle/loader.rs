@@ -12,8 +12,9 @@ use super::life::Provenance;
 use super::no_version::no_version;
 use super::warm_up::{ServingCounts, WarmUps};
 use crate::execution::{Executor, Machinery, OnGone, Scheduler};
-use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec, OpenError};
+use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec, OpenError, Scheduling};
 use crate::repository::{Digest, digest};
+use crate::response_cache::{Lease, ResponseCache, VersionCache};
 use crate::statistics::Statistics;
 use crate::version::ModelVersion;
 
@@ -35,6 +36,7 @@ pub struct Loader {
     plugins: Option<Arc<dyn Backend>>,
     machinery: Arc<Machinery>,
     summaries: bool,
+    cache: Option<Arc<ResponseCache>>,
 }
 
 /// A model whose configuration was read.
@@ -105,7 +107,7 @@ impl Loader {
         backends: HashMap<String, Arc<dyn Backend>>,
         machinery: Arc<Machinery>,
     ) -> Loader {
-        Loader { configs, backends, plugins: None, machinery, summaries: false }
+        Loader { configs, backends, plugins: None, machinery, summaries: false, cache: None }
     }
 
     /// The same, which asks this backend for models of every backend that it does not have itself.
@@ -116,6 +118,11 @@ impl Loader {
     /// The same, whose models keep quantiles of what their requests take.
     pub fn with_summaries(self, summaries: bool) -> Loader {
         Loader { summaries, ..self }
+    }
+
+    /// The same, whose models keep their answers there if their configurations ask for it.
+    pub fn with_response_cache(self, cache: Option<Arc<ResponseCache>>) -> Loader {
+        Loader { cache, ..self }
     }
 
     /// Reads the model's configuration and selects its versions.
@@ -175,9 +182,13 @@ impl Loader {
             self.make_executors(&*opened.model, &spec, plan, &counts, &warm_ups)
         })?;
         counts.begin();
-        let scheduler = Scheduler::new(&spec, opened.model, executors, Arc::clone(&self.machinery));
-        let scheduler = scheduler.when_gone(on_gone.map(|on_gone| keeping(&model.source, on_gone)));
-        let version = ModelVersion::new(version, spec, scheduler, statistics, began.elapsed());
+        let lease = self.lease(&spec);
+        let cache = lease.as_ref().map(|lease| VersionCache::new(lease, &spec));
+        let scheduled = scheduled(&spec, cache.is_some());
+        let scheduler = Scheduler::new(&scheduled, opened.model, executors, Arc::clone(&self.machinery));
+        let scheduler = scheduler.when_gone(keeping(&model.source, on_gone, lease));
+        let version =
+            ModelVersion::new(version, spec, scheduler, statistics, began.elapsed()).with_cache(cache);
         Ok(LoadedVersion { version: Arc::new(version), files: opened.files })
     }
 
@@ -261,6 +272,18 @@ impl Loader {
         Ok(executors)
     }
 
+    /// A place for a version's answers, if it keeps any.
+    fn lease(&self, spec: &ModelSpec) -> Option<Lease> {
+        if spec.response_cache && self.cache.is_none() {
+            tracing::warn!(
+                "model '{}': response_cache has no effect, since the server keeps no answers; start it with \
+                 --cache-config=local,size=BYTES",
+                spec.name
+            );
+        }
+        self.cache.as_ref().filter(|_| spec.response_cache).map(ResponseCache::lease)
+    }
+
     fn no_backend(&self, plan: &LoadPlan) -> LoadError {
         let mut known: Vec<&str> = self.backends.keys().map(String::as_str).collect();
         known.sort_unstable();
@@ -282,13 +305,24 @@ fn wait(pause: Duration, cancel: &Cancel) {
     thread::park_timeout(pause);
 }
 
-/// Lets go of [`Source::keep`] before it tells, so that what was made for the model lives as long as it does.
-fn keeping(source: &Source, on_gone: OnGone) -> OnGone {
+/// Lets go of [`Source::keep`], so that what was made for the model lives as long as it does, and of the answers that it
+/// kept, before it tells.
+fn keeping(source: &Source, on_gone: Option<OnGone>, lease: Option<Lease>) -> Option<OnGone> {
+    if on_gone.is_none() && lease.is_none() {
+        return None;
+    }
     let kept = source.keep.clone();
-    OnGone::new(move || {
-        drop(kept);
+    Some(OnGone::new(move || {
+        drop((kept, lease));
         drop(on_gone);
-    })
+    }))
+}
+
+/// What the scheduler is told of a model. Where answers are kept, the cache sees to their order: some never come to the
+/// scheduler.
+fn scheduled(spec: &ModelSpec, keeps_answers: bool) -> ModelSpec {
+    let preserve_ordering = spec.scheduling.preserve_ordering && !keeps_answers;
+    ModelSpec { scheduling: Scheduling { preserve_ordering, ..spec.scheduling.clone() }, ..spec.clone() }
 }
 
 fn artifact<'a>(

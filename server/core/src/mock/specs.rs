@@ -10,6 +10,7 @@ use crate::execution::Machinery;
 use crate::lifecycle::{Loader, OpenedModel, VersionOutcome};
 use crate::model::{InputSpec, InstanceGroup, LoadPlan, ModelSpec, OutputSpec, Scheduling, SlotCounts};
 use crate::repository::ModelDirectory;
+use crate::response_cache::ResponseCache;
 use crate::version::ModelVersion;
 
 /// A required input.
@@ -35,6 +36,7 @@ pub(crate) fn model(name: &str, max_batch_size: u32, inputs: Vec<InputSpec>) -> 
         scheduling: Scheduling { dynamic_batching: max_batch_size > 0, ..Scheduling::default() },
         ragged: Arc::default(),
         decoupled: false,
+        response_cache: false,
         slots: SlotCounts { inputs: inputs.len(), outputs: outputs.len() },
         inputs,
         outputs,
@@ -82,10 +84,21 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn with(spec: ModelSpec, plan: LoadPlan, machinery: Arc<Machinery>) -> (Stage, Handle) {
+        Stage::with_cache(spec, plan, machinery, None)
+    }
+
+    /// The same on a server that keeps answers there.
+    pub(crate) fn with_cache(
+        spec: ModelSpec,
+        plan: LoadPlan,
+        machinery: Arc<Machinery>,
+        cache: Option<Arc<ResponseCache>>,
+    ) -> (Stage, Handle) {
         let (engine, handle) = MockEngine::new(declaration(&spec));
         let directory = directory(&spec.name, &[1]);
         let backends = HashMap::from([("mock".to_owned(), Arc::new(engine) as Arc<dyn Backend>)]);
-        let loader = Loader::new(Box::new(MockConfigs::default().with(plan, spec)), backends, machinery);
+        let loader = Loader::new(Box::new(MockConfigs::default().with(plan, spec)), backends, machinery)
+            .with_response_cache(cache);
         let opened = loader.open(directory.into()).expect("the model can be opened");
         (Stage { loader, opened }, handle)
     }

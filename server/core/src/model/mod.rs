@@ -9,6 +9,7 @@ mod warm_up;
 
 pub use config::{ConfigSource, InstanceGroup, LoadPlan, ModelDraft, RateLimit, ResourceDemand};
 pub use error::{LoadError, OpenError};
+pub(crate) use scheduling::level;
 pub use scheduling::{QueuePolicy, Scheduling, TimeoutAction};
 pub use spec::{InputSpec, ModelSpec, OutputSpec, SlotCounts};
 pub use version_policy::VersionPolicy;

@@ -59,6 +59,12 @@ impl Default for Scheduling {
     }
 }
 
+/// The place of a priority's level, of so many. As in Triton, 0 and what is above the levels stand for the default.
+pub(crate) fn level(priority: u64, default: u32, levels: usize) -> usize {
+    let known = usize::try_from(priority).ok().filter(|level| (1..=levels).contains(level));
+    known.unwrap_or(default as usize).clamp(1, levels) - 1
+}
+
 impl QueuePolicy {
     /// How long a request that asks for `requested` may wait. As in Triton, a request can only ask for less than a
     /// default that there is.

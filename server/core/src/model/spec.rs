@@ -22,6 +22,8 @@ pub struct ModelSpec {
     pub ragged: Arc<Ragged>,
     /// Whether a request may have any number of responses.
     pub decoupled: bool,
+    /// Whether its answers are kept for requests that are the same, where the server keeps any.
+    pub response_cache: bool,
     /// Its inputs, in the order of the configuration.
     pub inputs: Vec<InputSpec>,
     /// Its outputs, in the order of the configuration.

@@ -40,13 +40,14 @@ impl Default for Summaries {
 }
 
 impl Summaries {
-    /// A request was answered at `at`, after so long in each of the phases.
-    pub(super) fn add(&self, took: &[Duration; Phase::ALL.len()], at: Instant) {
+    /// A request was answered at `at`, after so long in each of these phases.
+    pub(super) fn add(&self, took: impl IntoIterator<Item = (Phase, Duration)>, at: Instant) {
         let mut sliding = self.0.lock();
         sliding.slide(at);
         // What is late by more than the window is so by a mistake of the clock's, and counts as new.
-        for (sketch, took) in sliding.newest().iter_mut().zip(took) {
-            sketch.add(took.as_secs_f64() * 1e6);
+        let newest = sliding.newest();
+        for (phase, took) in took {
+            newest[phase as usize].add(took.as_secs_f64() * 1e6);
         }
     }
 
@@ -104,7 +105,7 @@ mod tests {
 
     fn add(summaries: &Summaries, micros: f64, at: Instant) {
         let took = Duration::from_secs_f64(micros / 1e6);
-        summaries.add(&[took, took * 2, Duration::ZERO, took, took], at);
+        summaries.add(Phase::ALL.into_iter().zip([took, took * 2, Duration::ZERO, took, took]), at);
     }
 
     /// The value below or at which that part of all lies, as exact as it can be named.

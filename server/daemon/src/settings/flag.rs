@@ -58,6 +58,8 @@ pub(super) enum Group {
     Metrics,
     /// Which models may execute at the same time.
     RateLimit,
+    /// Answers that are kept.
+    Cache,
     /// How much may be under way.
     Limits,
     /// The log.
@@ -81,6 +83,7 @@ impl Group {
             Self::Http => "HTTP (liveness and readiness)",
             Self::Metrics => "Metrics",
             Self::RateLimit => "Rate limiter",
+            Self::Cache => "Response cache",
             Self::Limits => "Limits (Nerite's own)",
             Self::Log => "Logging",
             Self::Trace => "Request traces",

@@ -7,7 +7,7 @@ use super::kind::{
     AT_LEAST_ONE, BYTES, COUNT, COUNT_OR_ALL, Kind, MILLISECONDS, NOT_NEGATIVE, PORT, TRACE_LEVELS,
 };
 
-use Group::{Backends, Grpc, Http, Limits, Log, Metrics, RateLimit, Repository, Server, Trace};
+use Group::{Backends, Cache, Grpc, Http, Limits, Log, Metrics, RateLimit, Repository, Server, Trace};
 use Kind::{Bool, Choice, Host, Interval, Name, Number, Path, Pattern, Switch, Text, Verbosity};
 
 /// The flag that names the TOML file; not itself a key of that file.
@@ -134,6 +134,12 @@ pub(super) static FLAGS: &[Flag] = &[
         "How much there is of a resource, on each device or on one; where nobody says, it is the most that \
          any instance asks for").many(),
 
+    Flag::works("cache-config", "response_cache.config", Pattern("local,size=BYTES"), Cache,
+        "Keep the answers of models whose configurations have response_cache { enable: true }, in so many bytes of memory, \
+         for requests that are the same").many(),
+    Flag::works("response-cache-byte-size", "response_cache.byte_size", BYTES, Cache,
+        "The older name of --cache-config=local,size=BYTES; 0 keeps none"),
+
     Flag::works("max-inflight-requests", "limits.inflight_requests", NOT_NEGATIVE, Limits,
         "How many inference requests may be in flight in the whole daemon, from their first byte to their \
          answer; 0 sets no limit").default("65536"),
@@ -182,8 +188,6 @@ pub(super) static FLAGS: &[Flag] = &[
         "The older name of --trace-config=triton,log-frequency=N").default("0"),
 
     Flag::tunes("buffer-manager-thread-count", NOT_NEGATIVE, "Threads that copy tensors").default("0"),
-    Flag::tunes("cache-config", Pattern("CACHE,KEY=VALUE"), "A setting of a response cache").many(),
-    Flag::tunes("cache-directory", Path, "Where caches are looked for as shared libraries"),
     Flag::tunes("cuda-memory-pool-byte-size", Pattern("DEVICE:BYTES"), "A pool of GPU memory").many(),
     Flag::tunes("cuda-virtual-address-size", Pattern("DEVICE:BYTES"),
         "Address space of growable state").many(),
@@ -207,7 +211,6 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag::tunes("model-load-gpu-limit", Pattern("DEVICE:FRACTION"),
         "GPU memory above which no model is loaded").many(),
     Flag::tunes("pinned-memory-pool-byte-size", COUNT, "A pool of pinned memory").default("268435456"),
-    Flag::tunes("response-cache-byte-size", COUNT, "The older name of --cache-config=local,size=BYTES"),
     Flag::tunes("reuse-grpc-port", Bool, "Several servers on one gRPC port").default("false"),
     Flag::tunes("reuse-http-port", Bool, "Several servers on one HTTP port").default("false"),
     Flag::tunes("sagemaker-port", PORT, "The port of the SageMaker endpoint").default("8080"),
@@ -224,6 +227,8 @@ pub(super) static FLAGS: &[Flag] = &[
         "there is no SageMaker endpoint yet"),
     Flag::refused("allow-vertex-ai", Bool, "The Vertex AI endpoint", Some("false"),
         "there is no Vertex AI endpoint yet"),
+    Flag::refused("cache-directory", Path, "Where caches are looked for as shared libraries", None,
+        "caches are not loaded as shared libraries; --cache-config=local,size=BYTES keeps answers in memory"),
     Flag::refused("grpc-header-forward-pattern", Text, "Headers to hand to the model as parameters", None,
         "headers are not handed to models yet"),
     Flag::refused("grpc-restricted-protocol", Pattern("PROTOCOL[,PROTOCOL...]:KEY=VALUE"),

@@ -23,6 +23,7 @@ mod kind;
 mod layer;
 mod metrics;
 mod models;
+mod response_cache;
 mod rules;
 mod scheduling;
 mod trace;
@@ -32,6 +33,7 @@ mod values;
 mod tests;
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use self::arguments::Line;
@@ -74,6 +76,8 @@ pub struct Settings {
     pub backends: Backends,
     /// How requests queue and models take turns.
     pub scheduling: Scheduling,
+    /// How many bytes of answers are kept for requests that are the same, if any.
+    pub response_cache: Option<NonZeroUsize>,
     /// How much may be under way.
     pub limits: Limits,
     /// The gRPC endpoint.

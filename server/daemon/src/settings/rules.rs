@@ -23,6 +23,7 @@ pub(super) fn serve(layers: &Layers, holds: Holds, telemetry: &Telemetry) -> Res
         backend_config,
         backend_directory,
         scheduling,
+        response_cache,
         limits,
         mut grpc,
         tls,
@@ -40,6 +41,8 @@ pub(super) fn serve(layers: &Layers, holds: Holds, telemetry: &Telemetry) -> Res
     let backends = backends(layers, &backend_config, backend_directory)?;
     let resources = layers.given("rate-limit-resource");
     let scheduling = Scheduling::read(&scheduling, resources, holds, &mut warnings)?;
+    let response_cache =
+        response_cache.read(layers.given("cache-config"), layers.given("response-cache-byte-size"))?;
     let traces = layers.given("trace-config").unwrap_or(&Origin::Default);
     let trace = Trace::read(&trace, traces, telemetry, &mut warnings)?;
     grpc.tls = encryption(layers, tls, &mut warnings)?;
@@ -53,6 +56,7 @@ pub(super) fn serve(layers: &Layers, holds: Holds, telemetry: &Telemetry) -> Res
         repository,
         backends,
         scheduling,
+        response_cache,
         limits,
         grpc,
         http,

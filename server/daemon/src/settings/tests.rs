@@ -213,7 +213,8 @@ const SAMPLES: &str = "
     max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5 instance-stall-secs=5
     model-control-mode=explicit model-load-retry-count=3 ready-models=a,b metrics-config=summary_latencies=true
     allow-cpu-metrics=false allow-gpu-metrics=false metrics-interval-ms=0.5e3 access-log=requests.log
-    access-log-sample=5 backend-directory=backends";
+    access-log-sample=5 backend-directory=backends cache-config=local,size=5
+    response-cache-byte-size=5";
 
 #[test]
 fn every_working_flag_changes_the_settings_from_every_source() {

@@ -8,6 +8,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::host::Host;
+use super::response_cache::CacheValues;
 use super::scheduling::SchedulingValues;
 use super::trace::TraceValues;
 
@@ -228,6 +229,8 @@ pub(super) struct Values {
     pub(super) backend_config: Vec<String>,
     pub(super) backend_directory: PathBuf,
     pub(super) scheduling: SchedulingValues,
+    #[serde(default)]
+    pub(super) response_cache: CacheValues,
     pub(super) limits: Limits,
     pub(super) grpc: Grpc,
     pub(super) tls: TlsValues,

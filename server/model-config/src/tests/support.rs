@@ -29,7 +29,6 @@ fn what_would_change_answers_is_refused() {
 #[test]
 fn what_only_tunes_is_noted() {
     let table = [
-        ("response_cache { enable: true }", "response_cache"),
         ("model_metrics { metric_control { } }", "model_metrics"),
         ("cc_model_filenames { key: \"9.0\" value: \"a\" }", "cc_model_filenames"),
         ("runtime: \"a.so\"", "runtime"),
@@ -53,7 +52,9 @@ fn what_only_tunes_is_noted() {
 
 #[test]
 fn a_tuning_that_is_switched_off_is_not_noted() {
-    for config in ["response_cache { }", "dynamic_batching { }", "optimization { graph { level: 1 } }"] {
+    for config in
+        ["response_cache { enable: true }", "dynamic_batching { }", "optimization { graph { level: 1 } }"]
+    {
         let draft = Repository::configured(config).read("m", Options::default()).unwrap();
         assert!(draft.plan().notes.is_empty(), "{config}");
     }

@@ -115,6 +115,19 @@ fn dynamic_batching_is_consistent() {
 }
 
 #[test]
+fn answers_of_sequences_cannot_be_kept() {
+    let config = "name: \"m\" backend: \"onnxruntime\" platform: \"onnxruntime_onnx\" sequence_batching { }
+                  response_cache { enable: true }";
+    let config = crate::parse_model_config(config, "config.pbtxt").unwrap();
+    let error = crate::validate::validate(&config).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Invalid argument: Response Cache does not currently support model m with sequence batching scheduler. Please \
+         disable the response cache."
+    );
+}
+
+#[test]
 fn instances_run_where_this_build_can_run_them() {
     refused(&[
         (

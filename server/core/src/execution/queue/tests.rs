@@ -83,7 +83,7 @@ fn what_has_expired_is_taken_out_with_the_reason_that_came_first() {
     let at = |ms| start + Duration::from_millis(ms);
     let with = |deadline: Option<u64>, timeout: Option<u64>| {
         let (deadline, timeout) = (deadline.map(at), timeout.map(Duration::from_millis));
-        Arrival { rows: 1, now: start, terms: QueueTerms { priority: 1, deadline, timeout } }
+        Arrival { rows: 1, now: start, terms: QueueTerms { priority: 1, deadline, timeout, since: None } }
     };
     let placed = queue.push(with(None, None), 0, 1).unwrap();
     assert_eq!(placed.times_out, Some(at(10)));
@@ -170,6 +170,7 @@ proptest! {
                         priority: level as u64 + 1,
                         timeout: timeout.map(Duration::from_millis),
                         deadline: deadline.map(at),
+                        since: None,
                     };
                     let arrival = Arrival { rows, now: at(now), terms };
                     let pushed = queue.push(arrival, 0, item);
@@ -229,7 +230,7 @@ proptest! {
             for (item, &(deadline, ms)) in (0..).zip(&items) {
                 let deadline = deadline.then(|| at(ms));
                 let timeout = Some(Duration::from_millis(ms));
-                let terms = QueueTerms { priority: 1, deadline, timeout };
+                let terms = QueueTerms { priority: 1, deadline, timeout, since: None };
                 assert!(queue.push(Arrival { rows: 1, now: start, terms }, 0, item).is_ok());
             }
         };

@@ -389,7 +389,7 @@ fn of_a_version_that_is_let_go_while_it_mends_nothing_is_left_whatever_the_order
 /// A decoupled request's exchange, in an account of its own.
 fn open_exchange(world: &World, room: &Arc<Room>) -> Open<Responses> {
     let ledger = Arc::clone(&world.version) as Arc<dyn Ledger>;
-    let call = Call { ledger, rows: 1, received: std::time::Instant::now(), trace_id: None };
+    let call = Call { ledger, rows: 1, received: std::time::Instant::now(), trace_id: None, lookup: None };
     open_for_many(call, Arc::clone(room))
 }
 
@@ -465,7 +465,8 @@ fn an_answer_is_counted_once_whatever_the_order_of_answer_report_release_and_giv
     explore(|| {
         let world = World::new(None);
         let ledger = Arc::clone(&world.version) as Arc<dyn Ledger>;
-        let call = Call { ledger, rows: 1, received: std::time::Instant::now(), trace_id: None };
+        let call =
+            Call { ledger, rows: 1, received: std::time::Instant::now(), trace_id: None, lookup: None };
         let Open { responder, answer } = open(call);
         let answering = responder.clone();
         let threads = [

@@ -286,7 +286,7 @@ const BYTES: usize = 6_000;
 impl Side {
     fn new(books: &Arc<Books>, room: &Arc<Room>) -> Side {
         let ledger = Arc::clone(books) as Arc<dyn Ledger>;
-        let call = Call { ledger, rows: 1, received: Instant::now(), trace_id: None };
+        let call = Call { ledger, rows: 1, received: Instant::now(), trace_id: None, lookup: None };
         let Open { responder, answer } = open_for_many(call, Arc::clone(room));
         let (responder, responses) = (Some(responder), Some(answer));
         Side { responder, responses, unread: VecDeque::new(), ended: false, released: false, reported: false }

@@ -148,7 +148,7 @@ fn try_prepare(
 ) -> Result<Ready, Status> {
     let parameters = parameters::parse(request.parameters)?;
     let Parameters { sequence, priority, timeout, empty_final_response, custom: parameters } = parameters;
-    let terms = QueueTerms { priority, timeout, deadline };
+    let terms = QueueTerms { priority, timeout, deadline, since: None };
     let inputs = inputs::inputs(&model.spec.name, request.inputs, request.raw_input_contents)?;
     let wanted = request.outputs.iter().map(Wanted::parse).collect::<Result<Vec<_>, _>>()?;
     let outputs = request.outputs.into_iter().map(|output| InferOutput { name: output.name }).collect();

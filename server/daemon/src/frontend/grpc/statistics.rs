@@ -56,8 +56,8 @@ fn of_version(version: &ModelVersion) -> ModelStatistics {
             compute_input: timed(&statistics.compute_input),
             compute_infer: timed(&statistics.compute_infer),
             compute_output: timed(&statistics.compute_output),
-            cache_hit: Some(StatisticDuration::default()),
-            cache_miss: Some(StatisticDuration::default()),
+            cache_hit: timed(&statistics.cache_hit),
+            cache_miss: timed(&statistics.cache_miss),
         }),
         batch_stats: statistics.batches().iter().map(|(&rows, batch)| of_batch(rows, batch)).collect(),
         ..Default::default()

@@ -41,13 +41,11 @@ This page is made of the list in `server/daemon/src/frontend/metrics/families.rs
 ";
 
 const TAIL: &str = "
-## Triton's that are not there
+## Differences from Triton's
 
-- `nv_cache_num_hits_per_model`, `nv_cache_num_misses_per_model`, `nv_cache_hit_duration_per_model`,
-  `nv_cache_miss_duration_per_model` and their summaries: Triton has them only with a response cache, and Nerite has none yet.
-
-Two differ a little from Triton's. `nv_inference_first_response_histogram_ms` is there for every model, where Triton has it
-for decoupled ones alone. `nv_pinned_memory_pool_*` are 0, since tensors pass through no such pool.
+`nv_inference_first_response_histogram_ms` is there for every model, where Triton has it for decoupled ones alone.
+`nv_inference_request_summary_us` is there for models with a response cache, where Triton has none, since what it measures is
+right for them too. `nv_pinned_memory_pool_*` are 0, since tensors pass through no such pool.
 ";
 
 fn document() -> String {
@@ -77,6 +75,10 @@ fn document() -> String {
                 When::Summaries => "with `summary_latencies=true`",
                 When::Cpu => "unless `--allow-cpu-metrics=false`",
                 When::Gpu => "of GPUs that can tell, unless `--allow-gpu-metrics=false`",
+                When::Cache => "for models with a response cache",
+                When::CacheCounters => "for models with a response cache, unless `counter_latencies=false`",
+                When::CacheSummaries => "for models with a response cache, with `summary_latencies=true`",
+                When::ServerCache => "with `--cache-config`",
             };
             let (kind, labels) = (kind.name(), labels.join(", "));
             let _ = writeln!(text, "| `{name}` | {kind} | {labels} | {unit} | {when} | {help} |");

@@ -42,6 +42,14 @@ pub(super) enum When {
     Cpu,
     /// For each GPU that can tell, unless `--allow-gpu-metrics=false`.
     Gpu,
+    /// For models with a response cache, where the server has one.
+    Cache,
+    /// The same, unless `--metrics-config=counter_latencies=false`.
+    CacheCounters,
+    /// The same with `--metrics-config=summary_latencies=true`.
+    CacheSummaries,
+    /// Where the server has a response cache.
+    ServerCache,
 }
 
 /// A metric.
@@ -123,7 +131,31 @@ pub(super) const DURATIONS: [Family; Phase::ALL.len()] = [
         help: "Cumulative inference compute output duration in microseconds (does not include cached requests)",
         ..MICROS
     },
+    Family {
+        name: "nv_cache_hit_duration_per_model",
+        help: "Total cache hit duration per model, in microseconds",
+        when: When::CacheCounters,
+        ..MICROS
+    },
+    Family {
+        name: "nv_cache_miss_duration_per_model",
+        help: "Total cache miss (insert+lookup) duration per model, in microseconds",
+        when: When::CacheCounters,
+        ..MICROS
+    },
 ];
+pub(super) const CACHE_HITS: Family = Family {
+    name: "nv_cache_num_hits_per_model",
+    help: "Number of cache hits per model",
+    when: When::Cache,
+    ..COUNT
+};
+pub(super) const CACHE_MISSES: Family = Family {
+    name: "nv_cache_num_misses_per_model",
+    help: "Number of cache misses per model",
+    when: When::Cache,
+    ..COUNT
+};
 pub(super) const SUMMARIES: [Family; Phase::ALL.len()] = [
     Family {
         name: "nv_inference_request_summary_us",
@@ -148,6 +180,18 @@ pub(super) const SUMMARIES: [Family; Phase::ALL.len()] = [
     Family {
         name: "nv_inference_compute_output_summary_us",
         help: "Cumulative inference compute output duration in microseconds (does not include cached requests)",
+        ..SUMMARY
+    },
+    Family {
+        name: "nv_cache_hit_summary_per_model",
+        help: "Summary of cache hit duration per model, in microseconds",
+        when: When::CacheSummaries,
+        ..SUMMARY
+    },
+    Family {
+        name: "nv_cache_miss_summary_per_model",
+        help: "Summary of cache miss (insert+lookup) duration per model, in microseconds",
+        when: When::CacheSummaries,
         ..SUMMARY
     },
 ];
@@ -250,6 +294,18 @@ pub(super) const PHASES: [Family; Phase::ALL.len()] = [
         help: "Time spent on the outputs of a successful request's batch",
         ..SECONDS
     },
+    Family {
+        name: "nerite_response_cache_hit_duration_seconds",
+        help: "Time spent on finding a successful request's answer in the response cache",
+        when: When::Cache,
+        ..SECONDS
+    },
+    Family {
+        name: "nerite_response_cache_miss_duration_seconds",
+        help: "Time spent on not finding a successful request's answer in the response cache, and on keeping it there",
+        when: When::Cache,
+        ..SECONDS
+    },
 ];
 pub(super) const BATCH_SIZE: Family = Family {
     name: "nerite_inference_batch_size",
@@ -343,6 +399,30 @@ pub(super) const INFLIGHT_REFUSED: Family = Family {
            which model they were for is mostly not known, so that no other metric counts them",
     ..SERVER_COUNT
 };
+pub(super) const CACHE_SIZE: Family = Family {
+    name: "nerite_response_cache_size_bytes",
+    help: "Number of bytes that the response cache may keep",
+    when: When::ServerCache,
+    ..SERVER_BYTES
+};
+pub(super) const CACHE_BYTES: Family = Family {
+    name: "nerite_response_cache_bytes",
+    help: "Number of bytes that the response cache keeps: requests, answers, and what it takes to find them",
+    when: When::ServerCache,
+    ..SERVER_BYTES
+};
+pub(super) const CACHE_ENTRIES: Family = Family {
+    name: "nerite_response_cache_entries",
+    help: "Number of answers that the response cache keeps",
+    when: When::ServerCache,
+    ..SERVER_GAUGE
+};
+pub(super) const CACHE_EVICTIONS: Family = Family {
+    name: "nerite_response_cache_evictions_total",
+    help: "Number of answers that had to make room in the response cache",
+    when: When::ServerCache,
+    ..SERVER_COUNT
+};
 pub(super) const GIVEN_BACK: Family = Family {
     name: "nerite_memory_given_back_bytes_total",
     unit: "bytes",
@@ -417,6 +497,7 @@ pub(super) const PROCESS_START: Family = Family {
 pub(super) fn all() -> Vec<Family> {
     let mut all = vec![SUCCESS, FAILURES, INFERENCES, EXECUTIONS];
     all.extend(DURATIONS);
+    all.extend([CACHE_HITS, CACHE_MISSES]);
     all.extend(SUMMARIES);
     all.extend([FIRST_RESPONSE, PENDING, LOAD_DURATION, REQUESTS]);
     all.extend(PHASES);
@@ -430,6 +511,10 @@ pub(super) fn all() -> Vec<Family> {
         INFLIGHT_REQUESTS,
         INFLIGHT_BYTES,
         INFLIGHT_REFUSED,
+        CACHE_SIZE,
+        CACHE_BYTES,
+        CACHE_ENTRIES,
+        CACHE_EVICTIONS,
         GIVEN_BACK,
     ]);
     all.extend([HEAP, ENGINE_HEAP_USED, ENGINE_HEAP_FREE]);

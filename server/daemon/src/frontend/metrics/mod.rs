@@ -80,7 +80,7 @@ impl Metrics {
     pub(crate) fn render(&self, serving: &Serving, format: Format) -> Vec<u8> {
         let size = self.size.load(Relaxed);
         let mut scrape = Scrape { config: &self.config, out: Exposition::new(format, size + size / 8) };
-        scrape.versions(&rows::read(&serving.registry));
+        scrape.versions(&rows::read(&serving.registry).iter().collect::<Vec<_>>());
         scrape.states(serving);
         scrape.server(serving);
         scrape.machine(&self.machine);
@@ -110,10 +110,13 @@ impl Scrape<'_> {
             When::Summaries => self.config.summaries,
             When::Cpu => self.config.cpu,
             When::Gpu => self.config.gpu,
+            When::Cache | When::ServerCache => true,
+            When::CacheCounters => self.config.counters,
+            When::CacheSummaries => self.config.summaries,
         }
     }
 
-    fn versions(&mut self, rows: &[Row]) {
+    fn versions(&mut self, rows: &[&Row]) {
         if rows.is_empty() {
             return;
         }
@@ -128,18 +131,22 @@ impl Scrape<'_> {
         );
         self.each(&families::INFERENCES, rows, |row| count(row.statistics().inferences()));
         self.each(&families::EXECUTIONS, rows, |row| count(row.statistics().executions()));
+        let caching: Vec<&Row> = rows.iter().copied().filter(|row| row.version.keeps_answers()).collect();
+        let of_phase = |phase: Phase| if phase.is_of_cache() { &caching } else { rows };
         for (family, phase) in families::DURATIONS.iter().zip(Phase::ALL) {
-            self.each(family, rows, |row| micros(row, phase));
+            self.each(family, of_phase(phase), |row| micros(row, phase));
         }
+        self.each(&families::CACHE_HITS, &caching, |row| count(row.statistics().cache_hit.count()));
+        self.each(&families::CACHE_MISSES, &caching, |row| count(row.statistics().cache_miss.count()));
         for (family, phase) in families::SUMMARIES.iter().zip(Phase::ALL) {
-            self.summary(family, phase, rows);
+            self.summary(family, phase, of_phase(phase));
         }
         self.first_response(rows);
         self.each(&families::PENDING, rows, |row| size(row.activity.pending));
         self.each(&families::LOAD_DURATION, rows, |row| nanos(row.version.load_duration));
         self.each(&families::REQUESTS, rows, |row| count(row.statistics().requests()));
         for (family, phase) in families::PHASES.iter().zip(Phase::ALL) {
-            self.phase(family, phase, rows);
+            self.phase(family, phase, of_phase(phase));
         }
         self.batch_sizes(rows);
         self.by_reason(
@@ -160,8 +167,8 @@ impl Scrape<'_> {
     }
 
     /// A family with one number for each version.
-    fn each(&mut self, family: &Family, rows: &[Row], value: impl Fn(&Row) -> Value) {
-        if !self.has(family) {
+    fn each(&mut self, family: &Family, rows: &[&Row], value: impl Fn(&Row) -> Value) {
+        if !self.has(family) || rows.is_empty() {
             return;
         }
         self.out.family(family);
@@ -174,7 +181,7 @@ impl Scrape<'_> {
     fn by_reason<R: Copy>(
         &mut self,
         family: &Family,
-        rows: &[Row],
+        rows: &[&Row],
         reasons: &[R],
         label: impl Fn(R) -> &'static str,
         count: impl Fn(&Statistics, R) -> u64,
@@ -189,7 +196,10 @@ impl Scrape<'_> {
         }
     }
 
-    fn phase(&mut self, family: &Family, phase: Phase, rows: &[Row]) {
+    fn phase(&mut self, family: &Family, phase: Phase, rows: &[&Row]) {
+        if rows.is_empty() {
+            return;
+        }
         self.out.family(family);
         for row in rows {
             let timed = row.statistics().timed(phase);
@@ -208,7 +218,7 @@ impl Scrape<'_> {
     }
 
     /// In Triton only decoupled models have it. A model that gives one response gives the first with it.
-    fn first_response(&mut self, rows: &[Row]) {
+    fn first_response(&mut self, rows: &[&Row]) {
         let family = &families::FIRST_RESPONSE;
         if !self.has(family) {
             return;
@@ -235,7 +245,7 @@ impl Scrape<'_> {
         }
     }
 
-    fn batch_sizes(&mut self, rows: &[Row]) {
+    fn batch_sizes(&mut self, rows: &[&Row]) {
         let family = &families::BATCH_SIZE;
         self.out.family(family);
         for row in rows {
@@ -252,8 +262,8 @@ impl Scrape<'_> {
         }
     }
 
-    fn summary(&mut self, family: &Family, phase: Phase, rows: &[Row]) {
-        if !self.has(family) {
+    fn summary(&mut self, family: &Family, phase: Phase, rows: &[&Row]) {
+        if !self.has(family) || rows.is_empty() {
             return;
         }
         self.out.family(family);
@@ -289,6 +299,12 @@ impl Scrape<'_> {
         self.one(&families::INFLIGHT_REQUESTS, Some(size(serving.inflight.requests())));
         self.one(&families::INFLIGHT_BYTES, Some(size(serving.inflight.bytes())));
         self.one(&families::INFLIGHT_REFUSED, Some(Value::Number(serving.inflight.refused())));
+        if let Some(usage) = serving.response_cache.as_ref().map(|cache| cache.usage()) {
+            self.one(&families::CACHE_SIZE, Some(size(usage.size)));
+            self.one(&families::CACHE_BYTES, Some(size(usage.bytes)));
+            self.one(&families::CACHE_ENTRIES, Some(size(usage.entries)));
+            self.one(&families::CACHE_EVICTIONS, Some(Value::Number(usage.evictions)));
+        }
         self.one(&families::GIVEN_BACK, Some(Value::Number(serving.reclaim.bytes())));
         self.one(&families::HEAP, memory::committed().map(Value::Number));
         let engines = serving.reclaim.heap();

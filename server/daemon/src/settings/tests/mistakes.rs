@@ -80,6 +80,10 @@ fn flags_that_must_not_be_ignored_stop_the_daemon_unless_they_ask_for_what_happe
             "--http-restricted-api is refused: no endpoint can be restricted yet",
         ),
         ("--model-namespacing=true", "--model-namespacing is refused: names must"),
+        (
+            "--cache-directory=/caches",
+            "--cache-directory is refused: caches are not loaded as shared libraries",
+        ),
         ("--repoagent-directory=/agents", "--repoagent-directory is refused: repository agents"),
         ("--allow-client-shm=true", "--allow-client-shm is refused: tensors in shared memory"),
         ("--allow-sagemaker=1", "--allow-sagemaker is refused"),
@@ -420,4 +424,35 @@ fn what_is_not_utf_8_is_refused_by_name() {
     assert_eq!(of_variable.to_string(), "variable NERITE_ID is not UTF-8");
     let of_argument = parse(["nerite".into(), "--id".into(), bad], []).unwrap_err();
     assert_eq!(of_argument.to_string(), "an argument is not UTF-8");
+}
+
+#[test]
+fn a_cache_that_there_is_not_is_refused_and_a_size_of_nothing_keeps_nothing() {
+    for (line, expected) in [
+        ("--cache-config=redis,host=localhost", "--cache-config is refused: the only cache is 'local'"),
+        (
+            "--cache-config=local,size=5 --cache-config=redis,port=6379",
+            "--cache-config is refused: the only cache",
+        ),
+        ("--cache-config=local,ttl=5", "--cache-config: the cache 'local' has no setting 'ttl'; it has size"),
+        ("--cache-config=local,size=lots", "--cache-config: expected"),
+        ("--cache-config=local,size=-1", "--cache-config: expected"),
+        (
+            "--cache-config=local",
+            "--cache-config: expected CACHE,KEY=VALUE, for instance local,size=1048576, found 'local'",
+        ),
+        (
+            "--cache-config=local,size=5 --response-cache-byte-size=5",
+            "--response-cache-byte-size is refused: it and --cache-config are incompatible flags",
+        ),
+        ("--response-cache-byte-size=lots", "--response-cache-byte-size: expected"),
+    ] {
+        let error = error(&format!("--model-repository=models {line}"), "");
+        assert!(error.starts_with(expected), "{line}: {error}");
+    }
+    for line in ["", "--cache-config=local,size=0", "--response-cache-byte-size=0"] {
+        assert_eq!(served(line, "").response_cache, None, "{line}");
+    }
+    let last = served("--cache-config=local,size=5 --cache-config=local,size=7", "").response_cache;
+    assert_eq!(last.map(NonZeroUsize::get), Some(7));
 }
