@@ -32,7 +32,7 @@ pub(crate) fn loader(
         config_name: repository.config_name.clone(),
         default_max_batch_size: backends.onnxruntime.default_max_batch_size,
         default_max_queue_size: Some(scheduling.default_max_queue_size).filter(|&size| size > 0),
-        gpus: || nerite_tensorrt::device_count(None),
+        gpus: || nerite_cuda::device_count(None),
     });
     let onnxruntime: Arc<dyn Backend> = Arc::new(OnnxRuntime::new(onnxruntime_options(backends)));
     let plugins = Plugins::new(plugin_options(repository, backends));

@@ -1,6 +1,6 @@
 // A counterfeit of the NVIDIA driver. A device's memory is the host's, and what is put on a stream happens when
-// somebody waits for it, so that a caller who does not wait finds nothing. Whatever a real driver would not forgive is
-// a violation. Declared by NVIDIA's own header, so that a signature that differs does not compile.
+// somebody waits for it, so that a caller who does not wait finds nothing. An address with the bit HIDDEN means the same
+// memory, and faults if the host uses it. Whatever a real driver would not forgive is a violation. Declared by NVIDIA's own header, so that a signature that differs does not compile.
 #include <cuda.h>
 
 #include <cstdlib>
@@ -13,6 +13,10 @@
 #include <string>
 
 namespace {
+
+std::uintptr_t const HIDDEN = std::uintptr_t(1) << 52;
+
+std::uintptr_t revealed(std::uintptr_t address) { return address & ~HIDDEN; }
 
 struct Fault {
     int after;
@@ -168,7 +172,7 @@ CUresult cuMemAlloc(CUdeviceptr* pointer, size_t size) {
 CUresult cuMemFree(CUdeviceptr pointer) {
     Lock lock(state().mutex);
     auto const fault = enter("cuMemFree");
-    auto const found = state().device.find(pointer);
+    auto const found = state().device.find(revealed(pointer));
     if (found == state().device.end()) {
         violation("memory is freed that a device does not have");
         return CUDA_ERROR_INVALID_VALUE;
@@ -178,7 +182,7 @@ CUresult cuMemFree(CUdeviceptr pointer) {
     }
     state().used -= found->second;
     state().device.erase(found);
-    std::free(reinterpret_cast<void*>(pointer));
+    std::free(reinterpret_cast<void*>(revealed(pointer)));
     return fault;
 }
 
@@ -206,6 +210,7 @@ CUresult cuMemFreeHost(void* pointer) {
 
 CUresult cuMemcpyHtoDAsync(CUdeviceptr to, void const* from, size_t size, CUstream stream) {
     ENTER("cuMemcpyHtoDAsync", std::to_string(size));
+    to = revealed(to);
     auto const start = reinterpret_cast<std::uintptr_t>(from);
     state().streams.at(stream).push_back([=] {
         bool const good = within(state().device, to, size) && within(state().host, start, size);
@@ -217,6 +222,7 @@ CUresult cuMemcpyHtoDAsync(CUdeviceptr to, void const* from, size_t size, CUstre
 
 CUresult cuMemcpyDtoHAsync(void* to, CUdeviceptr from, size_t size, CUstream stream) {
     ENTER("cuMemcpyDtoHAsync", std::to_string(size));
+    from = revealed(from);
     auto const start = reinterpret_cast<std::uintptr_t>(to);
     state().streams.at(stream).push_back([=] {
         bool const good = within(state().device, from, size) && within(state().host, start, size);
