@@ -58,6 +58,11 @@ impl Device {
         &self.api
     }
 
+    /// Its number.
+    pub fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
     /// `GPU 0 (NVIDIA H200)`.
     pub fn label(&self) -> String {
         format!("GPU {} ({})", self.ordinal, self.name)

@@ -28,8 +28,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Loads and starts the driver: the library of that path, or the one that the system's loader finds. Fails where there
-    /// is none, or no device; what to do about that is for the caller to say.
+    /// Loads and starts the driver: the library of that path, or the one that the system's loader finds. Fails where
+    /// there is none, or no device; what to do about that is for the caller to say.
     pub fn load(named: Option<&Path>) -> Result<Driver, BackendError> {
         let path = named.unwrap_or(Path::new(FILE));
         let shown = path.display();

@@ -1,6 +1,7 @@
 //! CUDA's driver, loaded at run time, for engines that run on NVIDIA GPUs: devices, streams, memory on both sides.
 //!
-//! Nothing of NVIDIA's is needed to build it. Everything `unsafe` is in `api`, `device`, `driver`, `memory` and `stream`.
+//! Nothing of NVIDIA's is needed to build it. Everything `unsafe` is in `api`, `device`, `driver`, `memory` and
+//! `stream`.
 
 mod api;
 mod device;

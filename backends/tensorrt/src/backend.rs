@@ -10,8 +10,8 @@ use crate::model::{Parts, TrtModel};
 use crate::options::Options;
 use crate::plan::Plan;
 
-const NO_GPU: &str = "a TensorRT model needs an NVIDIA GPU and its driver: install the driver, give a container the GPU \
-                      (docker run --gpus all), or serve the model as ONNX with backend: \"onnxruntime\"";
+const NO_GPU: &str = "a TensorRT model needs an NVIDIA GPU and its driver: install the driver, give a container the \
+                      GPU (docker run --gpus all), or serve the model as ONNX with backend: \"onnxruntime\"";
 
 /// TensorRT as an engine.
 ///

@@ -97,12 +97,13 @@ impl Counterfeit {
 
     /// Has a counterfeit use that driver.
     pub(crate) fn use_driver(&self, driver: &Counterfeit) {
-        let path = CString::new(driver.path.as_os_str().as_encoded_bytes()).unwrap();
-        // SAFETY: that is its signature.
-        unsafe {
-            self.library.get::<unsafe extern "C" fn(*const c_char)>("counterfeit_use").unwrap()(
-                path.as_ptr(),
-            );
-        }
+        self.tell("counterfeit_use", driver.path.to_str().unwrap());
+    }
+
+    /// Calls a function of the counterfeit that takes a text.
+    pub(crate) fn tell(&self, function: &str, text: &str) {
+        let text = CString::new(text).unwrap();
+        // SAFETY: such functions have this signature, and copy the text.
+        unsafe { self.library.get::<unsafe extern "C" fn(*const c_char)>(function).unwrap()(text.as_ptr()) }
     }
 }
