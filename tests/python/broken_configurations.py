@@ -274,8 +274,8 @@ CONFIGURATIONS = {
     ),
     "instances_on_a_gpu": Way(
         configured(extra="instance_group { kind: KIND_GPU }"),
-        r"instance group {name}_0 of model {name} has kind KIND_GPU but server does not support GPUs",
-        r"use KIND_CPU or KIND_AUTO",
+        r"an instance of KIND_GPU needs CUDAExecutionProvider, and ONNX Runtime's library '.*' was built without it",
+        r"set the kind of the instance group to KIND_CPU or KIND_AUTO",
     ),
     "instances_on_a_gpus_processor": Way(
         configured(extra="instance_group { kind: KIND_CPU gpus: [ 0 ] }"),

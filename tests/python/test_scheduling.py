@@ -279,15 +279,6 @@ def test_as_many_requests_are_executed_at_once_as_there_are_instances(spinning):
     world.until(lambda: world.pending("m") == 0, "the cancelled ones make way")
 
 
-def test_an_instance_on_a_gpu_is_refused_where_there_is_none(repository, serve):
-    config = models.config("m", [("INPUT0", "FP32", [4])], [("OUTPUT0", "FP32", [4])], 4, "instance_group [ { kind: KIND_GPU } ]")
-    repository.add("m", models.identity("FP32", ["b", 4]), config)
-    daemon = serve(repository, "--exit-on-error=false", "--strict-readiness=false")
-    with triton.InferenceServerClient(daemon.url) as client:
-        (model,) = client.get_model_repository_index().models
-    assert "KIND_GPU but server does not support GPUs" in model.reason
-
-
 def test_models_that_share_a_resource_take_turns_with_rate_limit_execution_count(spinning):
     limited = "instance_group [ { count: 1 kind: KIND_CPU rate_limiter { resources [ { name: 'R1' count: 4 global: true } ] } } ]"
     configurations = {"one": (0, limited), "two": (0, limited)}

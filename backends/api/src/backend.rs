@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{BackendError, Batch, Cancel, Declaration, Executions, Ragged};
+use crate::{BackendError, Batch, Cancel, Declaration, Executions, Optimization, Ragged};
 
 /// An engine: it turns files into models.
 pub trait Backend: Send + Sync {
@@ -28,9 +28,10 @@ pub struct Artifact<'a> {
     pub filename: Option<&'a str>,
     /// The configuration's `parameters`, whose meaning is the backend's own.
     pub parameters: &'a BTreeMap<String, String>,
-    /// The configuration's `optimization.graph.level`: 0 is the backend's default, and what the others mean is its
-    /// own business.
-    pub graph_level: i32,
+    /// What the configuration's `optimization` asks for.
+    pub optimization: &'a Optimization,
+    /// What the first instance is to run on; others may follow that run on something else.
+    pub first_kind: InstanceKind,
     /// The whole configuration in protobuf's JSON, for a backend that reads it itself; empty for one that does not.
     pub configuration: &'a str,
     /// Whether the backend may complete the configuration.
@@ -41,6 +42,7 @@ pub struct Artifact<'a> {
 impl Default for Artifact<'_> {
     fn default() -> Self {
         static NO_PARAMETERS: BTreeMap<String, String> = BTreeMap::new();
+        static NO_OPTIMIZATION: Optimization = Optimization::NONE;
         Artifact {
             backend: "",
             model: "",
@@ -49,7 +51,8 @@ impl Default for Artifact<'_> {
             repository: Path::new(""),
             filename: None,
             parameters: &NO_PARAMETERS,
-            graph_level: 0,
+            optimization: &NO_OPTIMIZATION,
+            first_kind: InstanceKind::Cpu,
             configuration: "",
             auto_complete: false,
         }

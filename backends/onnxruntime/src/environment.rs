@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
+use std::path::PathBuf;
 use std::ptr::{NonNull, null_mut};
 
 use nerite_backend::BackendError;
@@ -25,6 +26,8 @@ pub(crate) struct Environment {
     /// Allocates host memory without an arena.
     pub(crate) allocator: NonNull<OrtAllocator>,
     pub(crate) threads: Threads,
+    /// Where the library is.
+    pub(crate) library: PathBuf,
 }
 
 // SAFETY: ONNX Runtime's environment, a memory info and the default allocator may be used from any thread at any time;
@@ -41,14 +44,14 @@ pub(crate) fn get(options: &Options) -> Result<&'static Environment, BackendErro
     if let Some(environment) = *made {
         return Ok(environment);
     }
-    library::load(options.library.as_deref())?;
+    let library = library::load(options.library.as_deref())?;
     let threads = Threads::new(options);
-    let environment: &'static Environment = Box::leak(Box::new(create(threads)?));
+    let environment: &'static Environment = Box::leak(Box::new(create(threads, library)?));
     tracing::debug!(?threads, "ONNX Runtime is loaded: {}", ort::info());
     Ok(made.insert(environment))
 }
 
-fn create(threads: Threads) -> Result<Environment, OrtError> {
+fn create(threads: Threads, library: PathBuf) -> Result<Environment, OrtError> {
     let env = if threads.pool { create_with_pool(threads)? } else { create_without_pool()? };
     let (mut cpu, mut allocator) = (null_mut(), null_mut());
     // SAFETY: the environment was just made, the results go to locals, and what is not null afterwards is valid.
@@ -58,7 +61,7 @@ fn create(threads: Threads) -> Result<Environment, OrtError> {
         ort_call!(CreateCpuMemoryInfo(arena, memory, &mut cpu))?;
         ort_call!(GetAllocatorWithDefaultOptions(&mut allocator))?;
     }
-    Ok(Environment { env, cpu: made(cpu)?, allocator: made(allocator)?, threads })
+    Ok(Environment { env, cpu: made(cpu)?, allocator: made(allocator)?, threads, library })
 }
 
 fn create_with_pool(threads: Threads) -> Result<NonNull<OrtEnv>, OrtError> {

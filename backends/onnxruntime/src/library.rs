@@ -10,8 +10,9 @@ const FILE: &str = "libonnxruntime.so";
 const REMEDY: &str = "run scripts/fetch-onnxruntime, or name the library with the environment variable ORT_DYLIB_PATH \
                       or with --backend-config=onnxruntime,library=PATH";
 
-/// Loads the library for the rest of the process's life, unless that was done before. A failure may be tried again.
-pub(crate) fn load(named: Option<&Path>) -> Result<(), BackendError> {
+/// Loads the library for the rest of the process's life, unless that was done before, and says where it is. A failure
+/// may be tried again.
+pub(crate) fn load(named: Option<&Path>) -> Result<PathBuf, BackendError> {
     let path = match named {
         Some(path) => path.to_path_buf(),
         None => search()?,
@@ -20,7 +21,10 @@ pub(crate) fn load(named: Option<&Path>) -> Result<(), BackendError> {
     let is_bare = path.components().count() == 1 && !path.is_absolute();
     let path = if is_bare { path } else { std::path::absolute(&path).unwrap_or(path) };
     // The builder that this gives is not needed: the environment is made by hand.
-    ort::init_from(&path).map(drop).map_err(|error| explain(&path, error))
+    match ort::init_from(&path) {
+        Ok(_) => Ok(path),
+        Err(error) => Err(explain(&path, error)),
+    }
 }
 
 /// The library's place if no option names it.

@@ -14,6 +14,8 @@ pub struct Options {
     pub inter_op_threads: u16,
     /// How much memory the process may use, in bytes, if that is known: a model that does not fit is refused.
     pub memory: Option<u64>,
+    /// The NVIDIA driver's library, for models on GPUs; `libcuda.so.1` if none is named.
+    pub driver: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -24,6 +26,7 @@ impl Default for Options {
             intra_op_threads: 0,
             inter_op_threads: 0,
             memory: None,
+            driver: None,
         }
     }
 }

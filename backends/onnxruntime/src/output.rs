@@ -18,18 +18,16 @@ use crate::value::Value;
 const LENGTH: usize = size_of::<u32>();
 
 /// The value as a tensor. Numbers stay where they are, unless that is the memory of an input, which the tensor may
-/// outlive; strings are copied.
+/// outlive; strings are copied. The value must be in the host's memory.
 pub(crate) fn into_tensor(
     session: &Arc<Session>,
     value: Value,
     inputs: &Inputs<'_>,
 ) -> Result<Tensor, BackendError> {
-    let (dtype, shape) = describe(&value)?;
-    let elements = shape.elements().ok_or_else(|| unreadable("its shape is none that a tensor can have"))?;
-    let Some(size) = dtype.size() else {
-        return Ok(Tensor::new(dtype, shape, Buffer::from(strings(&value, elements)?)));
-    };
-    let len = elements.checked_mul(size).ok_or_else(|| unreadable("it is too large"))?;
+    let (dtype, shape, len) = measure(&value)?;
+    if dtype == DType::Bytes {
+        return Ok(Tensor::new(dtype, shape, Buffer::from(strings(&value, len)?)));
+    }
     if len == 0 {
         return Ok(Tensor::new(dtype, shape, Buffer::from(Bytes::new())));
     }
@@ -39,6 +37,14 @@ pub(crate) fn into_tensor(
         false => Bytes::from_owner(memory),
     };
     Ok(Tensor::new(dtype, shape, Buffer::from(bytes)))
+}
+
+/// The value's type and shape, and how many bytes it has; of strings, how many there are.
+pub(crate) fn measure(value: &Value) -> Result<(DType, Shape, usize), BackendError> {
+    let (dtype, shape) = describe(value)?;
+    let elements = shape.elements().ok_or_else(|| unreadable("its shape is none that a tensor can have"))?;
+    let len = elements.checked_mul(dtype.size().unwrap_or(1)).ok_or_else(|| unreadable("it is too large"))?;
+    Ok((dtype, shape, len))
 }
 
 fn describe(value: &Value) -> Result<(DType, Shape), BackendError> {
@@ -132,8 +138,8 @@ impl OutputMemory {
 
 impl AsRef<[u8]> for OutputMemory {
     fn as_ref(&self) -> &[u8] {
-        // SAFETY: the value's memory is in host memory, the only kind that the CPU's provider makes, initialized by the
-        // run, `len` bytes long by type and shape, and lives unwritten as long as the value does.
+        // SAFETY: the value's memory is in host memory, as whoever calls `into_tensor` has made sure, initialized by
+        // the run, `len` bytes long by type and shape, and lives unwritten as long as the value does.
         unsafe { slice::from_raw_parts(self.data, self.len) }
     }
 }

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
-use std::ffi::CStr;
+use std::ffi::CString;
 
 use nerite_backend::BackendError;
+
+use crate::accelerators;
+use crate::place::Place;
 
 /// No machine has use for more, and a number with a slip of the finger in it must not bring the process down.
 const MOST_THREADS: u16 = 1024;
@@ -19,14 +22,11 @@ pub(crate) struct Parameters {
     pub(crate) memory_arena: Option<bool>,
     /// Whether a run's memory is planned from those before.
     pub(crate) memory_pattern: Option<bool>,
-    /// Whether the arena gives memory back after each run.
-    pub(crate) shrink_arena: bool,
+    /// Of which places the arenas give memory back after each run.
+    pub(crate) shrunk_arenas: Vec<Place>,
     /// Whether initializers bypass the arena.
     pub(crate) device_allocator_for_initializers: Option<bool>,
 }
-
-/// ONNX Runtime's name for the arena of the CPU.
-pub(crate) const CPU_ARENA: &CStr = c"cpu:0";
 
 impl Parameters {
     /// Reads a configuration's `parameters`, under the names that Triton has for them. Those it does not know may be
@@ -40,22 +40,30 @@ impl Parameters {
                 "execution_mode" => read.parallel = parse_execution_mode(value)?,
                 "enable_mem_arena" => read.memory_arena = Some(parse_switch(key, value)?),
                 "enable_mem_pattern" => read.memory_pattern = Some(parse_switch(key, value)?),
-                "memory.enable_memory_arena_shrinkage" => read.shrink_arena = parse_arenas(key, value)?,
+                "memory.enable_memory_arena_shrinkage" => read.shrunk_arenas = parse_arenas(key, value)?,
                 "session.use_device_allocator_for_initializers" => {
                     read.device_allocator_for_initializers = Some(parse_switch(key, value)?);
                 }
+                key if accelerators::is_parameter(key) => {}
                 _ => tracing::debug!(
                     parameter = key,
                     "the onnxruntime backend does not know this model parameter"
                 ),
             }
         }
-        if read.shrink_arena && read.memory_arena == Some(false) {
+        if read.shrunk_arenas.contains(&Place::Cpu) && read.memory_arena == Some(false) {
             return Err(BackendError::invalid(
                 "memory.enable_memory_arena_shrinkage asks for an arena to be shrunk that enable_mem_arena turns off",
             ));
         }
         Ok(read)
+    }
+
+    /// The arenas that are shrunk after a run at that place, as ONNX Runtime lists them; `None` if none is.
+    pub(crate) fn arenas_to_shrink(&self, place: Place) -> Option<CString> {
+        let here = self.shrunk_arenas.iter().filter(|&&arena| arena == Place::Cpu || arena == place);
+        let names: Vec<String> = here.map(Place::to_string).collect();
+        CString::new(names.join(";")).ok().filter(|list| !list.is_empty())
     }
 }
 
@@ -82,12 +90,16 @@ fn parse_execution_mode(value: &str) -> Result<bool, BackendError> {
     }
 }
 
-fn parse_arenas(key: &str, value: &str) -> Result<bool, BackendError> {
-    if value.as_bytes() == CPU_ARENA.to_bytes() {
-        Ok(true)
-    } else {
-        Err(unfit(key, value, format_args!("cpu:0, the only arena that there is")))
-    }
+fn parse_arenas(key: &str, value: &str) -> Result<Vec<Place>, BackendError> {
+    let arena = |name: &str| match name.trim().split_once(':') {
+        Some(("cpu", "0")) => Some(Place::Cpu),
+        Some(("gpu", number)) => number.parse().ok().map(Place::Gpu),
+        _ => None,
+    };
+    let arenas: Option<Vec<Place>> = value.split(';').map(arena).collect();
+    arenas.ok_or_else(|| {
+        unfit(key, value, format_args!("arenas with semicolons between them, cpu:0;gpu:1 for instance"))
+    })
 }
 
 fn unfit(key: &str, value: &str, expected: std::fmt::Arguments<'_>) -> BackendError {
@@ -112,7 +124,8 @@ mod tests {
             ("execution_mode", "1"),
             ("enable_mem_arena", "true"),
             ("enable_mem_pattern", "0"),
-            ("memory.enable_memory_arena_shrinkage", "cpu:0"),
+            ("memory.enable_memory_arena_shrinkage", "gpu:1;cpu:0"),
+            ("gpu_mem_limit", "read elsewhere"),
             ("session.use_device_allocator_for_initializers", "1"),
             ("somebody_elses", "anything"),
         ]);
@@ -122,10 +135,16 @@ mod tests {
             parallel: true,
             memory_arena: Some(true),
             memory_pattern: Some(false),
-            shrink_arena: true,
+            shrunk_arenas: vec![Place::Gpu(1), Place::Cpu],
             device_allocator_for_initializers: Some(true),
         };
-        assert_eq!(parameters, Ok(expected));
+        assert_eq!(parameters, Ok(expected.clone()));
+        for (place, arenas) in
+            [(Place::Cpu, c"cpu:0"), (Place::Gpu(1), c"gpu:1;cpu:0"), (Place::Gpu(0), c"cpu:0")]
+        {
+            assert_eq!(expected.arenas_to_shrink(place).as_deref(), Some(arenas), "{place}");
+        }
+        assert_eq!(Parameters::default().arenas_to_shrink(Place::Cpu), None);
     }
 
     #[test]
@@ -137,7 +156,8 @@ mod tests {
             ("execution_mode", "2", "0 (sequential) or 1 (parallel)"),
             ("enable_mem_arena", "yes", "1 or true, 0 or false"),
             ("enable_mem_pattern", "", "1 or true, 0 or false"),
-            ("memory.enable_memory_arena_shrinkage", "gpu:0", "cpu:0"),
+            ("memory.enable_memory_arena_shrinkage", "gpu:x", "cpu:0;gpu:1 for instance"),
+            ("memory.enable_memory_arena_shrinkage", "cpu:1", "cpu:0;gpu:1 for instance"),
         ] {
             let error = read(&[(key, value)]).unwrap_err();
             assert!(error.message.contains(key) && error.message.contains(expected), "{error}");

@@ -1,6 +1,7 @@
 //! The options of a run, and giving a run up from another thread.
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
@@ -9,7 +10,6 @@ use ort::sys::{OrtLoggingLevel, OrtRunOptions};
 use parking_lot::Mutex;
 
 use crate::environment::made;
-use crate::parameters::CPU_ARENA;
 use crate::status::{OrtError, ort_call};
 
 /// ONNX Runtime's run options, used for one run after another.
@@ -33,8 +33,8 @@ unsafe impl Send for RunOptions {}
 unsafe impl Sync for RunOptions {}
 
 impl RunOptions {
-    /// Options for runs one after another, which give the arena's memory back each time if `shrink_arena`.
-    pub(crate) fn new(shrink_arena: bool) -> Result<RunOptions, OrtError> {
+    /// Options for runs one after another, which give those arenas' memory back each time.
+    pub(crate) fn new(shrunk_arenas: Option<&CStr>) -> Result<RunOptions, OrtError> {
         let mut options = null_mut();
         // SAFETY: the result goes to a local.
         unsafe { ort_call!(CreateRunOptions(&mut options)) }?;
@@ -44,9 +44,9 @@ impl RunOptions {
         // SAFETY: the options were just made and nobody else has them; both strings are copied.
         unsafe {
             ort_call!(RunOptionsSetRunLogSeverityLevel(options.as_ptr(), level))?;
-            if shrink_arena {
+            if let Some(arenas) = shrunk_arenas {
                 let key = c"memory.enable_memory_arena_shrinkage";
-                ort_call!(AddRunConfigEntry(options.as_ptr(), key.as_ptr(), CPU_ARENA.as_ptr()))?;
+                ort_call!(AddRunConfigEntry(options.as_ptr(), key.as_ptr(), arenas.as_ptr()))?;
             }
         }
         Ok(options)

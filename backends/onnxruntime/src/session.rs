@@ -4,8 +4,10 @@
 use std::ffi::{CStr, CString, c_char};
 use std::path::Path;
 use std::ptr::{NonNull, null, null_mut};
+use std::sync::Arc;
 
-use nerite_backend::{BackendError, Code, Declaration, Shape, TensorDeclaration};
+use nerite_backend::{BackendError, Code, DType, Declaration, Shape, Slot, TensorDeclaration};
+use nerite_cuda::Device;
 use ort::sys::{ONNXType, OrtAllocator, OrtSession, OrtStatusPtr, OrtTypeInfo};
 
 use crate::environment::{Environment, made};
@@ -21,6 +23,10 @@ pub(crate) struct Session {
     inputs: Vec<CString>,
     /// By slot.
     outputs: Vec<CString>,
+    /// By slot.
+    output_types: Vec<DType>,
+    /// The GPU that it is on, if it is on one. (Dropped last, when nothing uses it any more.)
+    device: Option<Arc<Device>>,
 }
 
 // SAFETY: a session belongs to no thread.
@@ -46,11 +52,12 @@ struct List {
 }
 
 impl Session {
-    /// Reads the model in that file.
+    /// Reads the model in that file. A session whose options have providers for a GPU is on that device.
     pub(crate) fn open(
         environment: &'static Environment,
         file: &Path,
         options: &SessionOptions,
+        device: Option<Arc<Device>>,
     ) -> Result<Session, OrtError> {
         let path = CString::new(file.as_os_str().as_encoded_bytes()).map_err(|_| OrtError {
             code: OrtError::NO_SUCH_FILE,
@@ -66,7 +73,14 @@ impl Session {
                 &mut session
             ))?;
         }
-        Ok(Session { session: made(session)?, environment, inputs: Vec::new(), outputs: Vec::new() })
+        Ok(Session {
+            session: made(session)?,
+            environment,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            output_types: Vec::new(),
+            device,
+        })
     }
 
     /// What the model says of itself; the session goes by its slots from then on. Fails if there is something in it
@@ -104,6 +118,7 @@ impl Session {
             declaration.inputs.push(tensor);
         }
         (self.outputs, declaration.outputs) = self.read(outputs)?.into_iter().unzip();
+        self.output_types = declaration.outputs.iter().map(|output| output.dtype).collect();
         Ok(declaration)
     }
 
@@ -186,6 +201,19 @@ impl Session {
     /// The names of its outputs by slot.
     pub(crate) fn outputs(&self) -> &[CString] {
         &self.outputs
+    }
+
+    /// The type of an output.
+    ///
+    /// # Panics
+    /// If there is none in that slot.
+    pub(crate) fn output_type(&self, slot: Slot) -> DType {
+        self.output_types[slot]
+    }
+
+    /// The GPU that it is on, if it is on one.
+    pub(crate) fn device(&self) -> Option<&Arc<Device>> {
+        self.device.as_ref()
     }
 }
 

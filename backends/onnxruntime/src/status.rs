@@ -17,6 +17,7 @@ pub(crate) struct OrtError {
 }
 
 impl OrtError {
+    pub(crate) const FAIL: i32 = OrtErrorCode::ORT_FAIL as i32;
     pub(crate) const NO_SUCH_FILE: i32 = OrtErrorCode::ORT_NO_SUCHFILE as i32;
     pub(crate) const INVALID_ARGUMENT: i32 = OrtErrorCode::ORT_INVALID_ARGUMENT as i32;
     pub(crate) const INVALID_PROTOBUF: i32 = OrtErrorCode::ORT_INVALID_PROTOBUF as i32;

@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use nerite_backend::{Code, DType};
+use nerite_backend::{Code, DType, Optimization};
 use support::onnx::{
     self, Graph, Message, element, external_initializer, floats, identity, longs, node, pass_through,
     tensor_type, text_attribute, value, wrapped_type,
@@ -284,7 +284,7 @@ fn parameters_and_graph_levels_are_taken_and_wrong_ones_are_refused() {
         ("execution_mode", "1", "2"),
         ("enable_mem_arena", "0", "perhaps"),
         ("enable_mem_pattern", "true", "2"),
-        ("memory.enable_memory_arena_shrinkage", "cpu:0", "gpu:0"),
+        ("memory.enable_memory_arena_shrinkage", "cpu:0", "npu:0"),
         ("session.use_device_allocator_for_initializers", "1", "x"),
     ] {
         let loaded = Version::new(&model).with(key, good).load().unwrap();
@@ -294,7 +294,8 @@ fn parameters_and_graph_levels_are_taken_and_wrong_ones_are_refused() {
     }
     Version::new(&model).with("made_up", "anything").load().unwrap();
     for graph_level in -1..=3 {
-        Version { graph_level, ..Version::new(&model) }.load().unwrap();
+        let optimization = Optimization { graph_level, ..Optimization::NONE };
+        Version { optimization, ..Version::new(&model) }.load().unwrap();
     }
 }
 

@@ -4,8 +4,10 @@
 //! `counterfeit FOLDER` makes `FOLDER/libcuda.so.1` and `FOLDER/libnvinfer.so.11`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "../tests/support/compiler.rs"]
+#[path = "../../cuda/tests/support/compiler.rs"]
 mod compiler;
+#[path = "../../cuda/tests/support/counterfeit.rs"]
+mod counterfeit;
 #[path = "../tests/support/counterfeits.rs"]
 mod counterfeits;
 #[path = "../tests/support/stubs.rs"]
@@ -15,6 +17,6 @@ use std::path::PathBuf;
 
 fn main() {
     let folder = PathBuf::from(std::env::args_os().nth(1).expect("a folder is named"));
-    std::fs::copy(counterfeits::driver(), folder.join("libcuda.so.1")).unwrap();
+    std::fs::copy(counterfeit::driver(), folder.join("libcuda.so.1")).unwrap();
     std::fs::copy(counterfeits::tensorrt("tensorrt-11.4"), folder.join("libnvinfer.so.11")).unwrap();
 }

@@ -8,8 +8,8 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
 use nerite_backend::{BackendError, Shape};
+use nerite_cuda::{Device, DeviceBuffer, StreamHandle};
 
-use crate::cuda::{Device, DeviceBuffer, StreamHandle};
 use crate::logger::{CPP, InterfaceInfo};
 use crate::version::Product;
 use crate::vtable::{Dims, Slot};

@@ -1,15 +1,17 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use nerite_backend::{Artifact, Backend, BackendError, Cancel, Model};
+use nerite_cuda::Driver;
 use parking_lot::Mutex;
 
 use crate::config::Config;
-use crate::cuda::Driver;
 use crate::library::Library;
 use crate::model::{Parts, TrtModel};
 use crate::options::Options;
 use crate::plan::Plan;
+
+const NO_GPU: &str = "a TensorRT model needs an NVIDIA GPU and its driver: install the driver, give a container the \
+                      GPU (docker run --gpus all), or serve the model as ONNX with backend: \"onnxruntime\"";
 
 /// TensorRT as an engine.
 ///
@@ -36,7 +38,10 @@ impl TensorRt {
     fn loaded(&self) -> Result<(Arc<Driver>, Arc<Library>), BackendError> {
         let mut loaded = self.loaded.lock();
         let Loaded { driver, library } = &mut *loaded;
-        let driver = once(driver, || Driver::load(self.options.driver.as_deref()));
+        let driver = once(driver, || {
+            Driver::load(self.options.driver.as_deref())
+                .map_err(|error| BackendError { message: format!("{error}: {NO_GPU}"), ..error })
+        });
         let library = once(library, || Library::load(&self.options));
         match (driver, library) {
             (Ok(driver), Ok(library)) => Ok((driver, library)),
@@ -73,9 +78,4 @@ impl Backend for TensorRt {
         let configuration = if artifact.auto_complete { artifact.configuration } else { "" };
         Ok(Arc::new(TrtModel::load(parts, config, configuration)?))
     }
-}
-
-/// How many GPUs this process may use; 0 without the NVIDIA driver, which is loaded and started to ask it.
-pub fn device_count(driver: Option<&Path>) -> u32 {
-    Driver::load(driver).map_or(0, |driver| driver.count())
 }

@@ -1,12 +1,11 @@
 use std::sync::Arc;
 
 use nerite_backend::{BackendError, Compute, DType, Outputs, Run, Slots, Tensor, bools};
+use nerite_cuda::{PinnedPool, Stream};
 use smallvec::SmallVec;
 
 use crate::context::Context;
-use crate::cuda::Stream;
 use crate::engine::{Engine, IoTensor};
-use crate::pool::PinnedPool;
 use crate::profile::{self, Given};
 use crate::rooms::{InputRoom, Landing, OutputRoom, size};
 

@@ -5,9 +5,9 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 
 use nerite_backend::{BackendError, Shape};
+use nerite_cuda::{DeviceBuffer, PinnedBuffer, Stream, StreamHandle};
 
 use crate::allocator::OutputAllocator;
-use crate::cuda::{DeviceBuffer, PinnedBuffer, Stream, StreamHandle};
 use crate::engine::{Engine, IoTensor};
 use crate::logger;
 use crate::runtime::told;

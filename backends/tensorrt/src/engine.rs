@@ -5,9 +5,9 @@ use std::slice;
 use std::sync::Arc;
 
 use nerite_backend::{BackendError, Code, DType, Shape};
+use nerite_cuda::Device;
 use parking_lot::Mutex;
 
-use crate::cuda::Device;
 use crate::dtype;
 use crate::library::Library;
 use crate::logger;

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use nerite_backend::{BackendError, Batch, Batched, Condition, Instance, InstanceSpec};
+use nerite_cuda::Device;
 
 use crate::compute::TrtCompute;
-use crate::cuda::Device;
 use crate::engine::Engine;
 
 /// An executor of an engine. It can execute as long as its device can be used.

@@ -5,10 +5,10 @@
 //! shared by its instances; an instance has a context for each optimisation profile that it has met, a stream, and
 //! memory that it uses again and again.
 //!
-//! A file's way: `config`, `plan` → `library`, `cuda::driver` → `model` → `runtime` → `engine` → `declaration`; a
-//! request's: `instance` → `compute` → `profile` → `rooms`, `context` → `pool`. TensorRT is called through tables of
+//! A file's way: `config`, `plan` → `library`, `nerite_cuda` → `model` → `runtime` → `engine` → `declaration`; a
+//! request's: `instance` → `compute` → `profile` → `rooms`, `context`. TensorRT is called through tables of
 //! slots (`vtable`), and calls two objects of ours (`logger`, `allocator`). Everything `unsafe` is in these two,
-//! `vtable`, `library`, `runtime`, `engine`, `context` and `cuda`.
+//! `vtable`, `library`, `runtime`, `engine` and `context`.
 
 mod allocator;
 mod backend;
@@ -16,7 +16,6 @@ mod completion;
 mod compute;
 mod config;
 mod context;
-mod cuda;
 mod declaration;
 mod dtype;
 mod engine;
@@ -26,12 +25,11 @@ mod logger;
 mod model;
 mod options;
 mod plan;
-mod pool;
 mod profile;
 mod rooms;
 mod runtime;
 mod version;
 mod vtable;
 
-pub use backend::{TensorRt, device_count};
+pub use backend::TensorRt;
 pub use options::Options;

@@ -1,12 +1,12 @@
 //! Where TensorRT's library is, and loading it.
 #![allow(unsafe_code)]
 
-use std::error::Error;
 use std::ffi::{c_char, c_void};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
 use nerite_backend::{BackendError, Code};
+use nerite_cuda::why;
 
 use crate::logger::Logger;
 use crate::options::Options;
@@ -149,9 +149,4 @@ fn not_loaded(path: &Path, error: &libloading::Error) -> BackendError {
     let message =
         format!("TensorRT's library '{}' cannot be loaded ({}): {REMEDY}", path.display(), why(error));
     BackendError::new(Code::NotFound, message)
-}
-
-/// What the system's loader says, which is one level down.
-pub(crate) fn why(error: &libloading::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }

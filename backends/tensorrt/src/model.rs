@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nerite_backend::{BackendError, Code, Declaration, Instance, InstanceKind, InstanceSpec, Model};
+use nerite_cuda::{Device, Driver};
 use parking_lot::Mutex;
 
 use crate::config::Config;
-use crate::cuda::{Device, Driver};
 use crate::declaration;
 use crate::engine::{Engine, EngineError};
 use crate::instance::TrtInstance;

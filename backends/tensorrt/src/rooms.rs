@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nerite_backend::{BackendError, Buffer, Shape, Tensor};
+use nerite_cuda::{Device, DeviceBuffer, Lent, PinnedBuffer, PinnedPool, Stream};
 
 use crate::allocator::OutputAllocator;
 use crate::context::Context;
-use crate::cuda::{Device, DeviceBuffer, PinnedBuffer, Stream};
 use crate::engine::{Engine, IoTensor};
-use crate::pool::{Lent, PinnedPool};
 
 /// Memory for an input.
 pub(crate) struct InputRoom {

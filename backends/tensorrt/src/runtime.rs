@@ -4,8 +4,8 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use nerite_backend::{BackendError, Code};
+use nerite_cuda::Device;
 
-use crate::cuda::Device;
 use crate::library::Library;
 use crate::logger;
 use crate::vtable::{Owned, call};

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nerite_backend::{Artifact, Backend, Cancel, Code, Configuration, DType, InstanceKind};
-use nerite_tensorrt::{Options, TensorRt, device_count};
+use nerite_cuda::device_count;
+use nerite_tensorrt::{Options, TensorRt};
 use support::{Product, World, spec};
 
 const PLAN: &str = "in x 0 device data -1,4\nout y 0 device data -1,4 copy x\nprofile\nrange x 1,4 4,4 8,4\n";

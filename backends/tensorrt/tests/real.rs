@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nerite_backend::{Code, DType};
-use nerite_tensorrt::device_count;
+use nerite_cuda::device_count;
 use support::compiler::{Source, headers, real_library};
 use support::{Product, World, assert_output, infer, instance, tensor};
 

@@ -9,7 +9,7 @@ use nerite_backend::metrics::Family;
 use nerite_core::execution::{Machinery, MachineryOptions, Network};
 use nerite_core::lifecycle::Loader;
 use nerite_core::rate_limiter::RateLimiter;
-use nerite_model_config::ModelConfigs;
+use nerite_model_config::{Gpus, ModelConfigs};
 use nerite_onnxruntime::OnnxRuntime;
 use nerite_plugin_host::{Plugins, Setting};
 use nerite_tensorrt::TensorRt;
@@ -27,20 +27,37 @@ pub(crate) fn loader(
     scheduling: &Scheduling,
     network: Option<Handle>,
 ) -> Loader {
+    let onnxruntime = OnnxRuntime::new(onnxruntime_options(backends));
     let configs = ModelConfigs::new(nerite_model_config::Options {
         disable_auto_complete: repository.strict_config,
         config_name: repository.config_name.clone(),
         default_max_batch_size: backends.onnxruntime.default_max_batch_size,
         default_max_queue_size: Some(scheduling.default_max_queue_size).filter(|&size| size > 0),
-        gpus: || nerite_tensorrt::device_count(None),
+        gpus: Arc::new(NvidiaGpus { onnxruntime: onnxruntime.clone() }),
     });
-    let onnxruntime: Arc<dyn Backend> = Arc::new(OnnxRuntime::new(onnxruntime_options(backends)));
+    let onnxruntime: Arc<dyn Backend> = Arc::new(onnxruntime);
     let plugins = Plugins::new(plugin_options(repository, backends));
     let tensorrt: Arc<dyn Backend> = Arc::new(TensorRt::new(tensorrt_options(backends)));
     let backends =
         HashMap::from([("onnxruntime".to_owned(), onnxruntime), ("tensorrt".to_owned(), tensorrt)]);
     Loader::new(Box::new(configs), backends, Arc::new(machinery(scheduling, network)))
         .with_plugins(Arc::new(plugins))
+}
+
+/// The GPUs, as far as engines can use them.
+#[derive(Debug)]
+struct NvidiaGpus {
+    onnxruntime: OnnxRuntime,
+}
+
+impl Gpus for NvidiaGpus {
+    fn count(&self) -> u32 {
+        nerite_cuda::device_count(None)
+    }
+
+    fn serve(&self, _backend: &str) -> bool {
+        self.onnxruntime.can_use_gpus()
+    }
 }
 
 /// Has what plugins ask of the server answered, from before the first model is loaded.
@@ -92,5 +109,6 @@ fn onnxruntime_options(backends: &Backends) -> nerite_onnxruntime::Options {
         intra_op_threads: settings.intra_op_threads.map_or(0, NonZeroU16::get),
         inter_op_threads: settings.inter_op_threads.map_or(0, NonZeroU16::get),
         memory: memory::available(),
+        driver: None,
     }
 }

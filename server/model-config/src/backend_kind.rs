@@ -59,9 +59,24 @@ pub(crate) fn is_built_in(config: &ModelConfig) -> bool {
     config.backend == "onnxruntime"
 }
 
-/// Whether the backend runs on GPUs alone.
-pub(crate) fn needs_gpu(config: &ModelConfig) -> bool {
-    config.backend == "tensorrt"
+/// What a backend's models can run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// Processors alone.
+    Cpu,
+    /// GPUs alone.
+    Gpu,
+    /// Both.
+    Any,
+}
+
+/// What the models of that backend can run on.
+pub(crate) fn placement(backend: &str) -> Placement {
+    match backend {
+        "tensorrt" => Placement::Gpu,
+        "onnxruntime" => Placement::Any,
+        _ => Placement::Cpu,
+    }
 }
 
 /// Fills in `backend`, `platform` and `default_model_filename` as far as they are missing and can be told from each

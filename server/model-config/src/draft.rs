@@ -2,11 +2,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nerite_backend::{Code, Configuration, Declaration, is_hidden};
+use nerite_backend::{Accelerator, Code, Configuration, Declaration, Optimization, is_hidden};
 use nerite_core::model::{LoadError, LoadPlan, ModelDraft, ModelSpec};
 use nerite_core::repository::ModelDirectory;
-use nerite_proto::inference::ModelConfig;
+use nerite_proto::inference::model_optimization_policy::execution_accelerators::Accelerator as Configured;
+use nerite_proto::inference::{ModelConfig, ModelOptimizationPolicy};
 
+use crate::gpus::Gpus;
 use crate::source::Options;
 use crate::{
     agreement, backend_kind, complete, files, instance_groups, json, normalise, scheduling, spec, support,
@@ -22,6 +24,7 @@ pub(crate) struct Draft {
     /// `None` if only what is configured counts.
     default_max_batch_size: Option<u32>,
     default_max_queue_size: Option<usize>,
+    gpus: Arc<dyn Gpus>,
 }
 
 impl Draft {
@@ -39,7 +42,7 @@ impl Draft {
         backend_kind::fill_in(&mut config, model)?;
         let notes = support::notes(&config);
         normalise::normalise(&mut config);
-        instance_groups::normalise(&mut config);
+        instance_groups::normalise(&mut config, &*options.gpus);
 
         validate::validate(&config)?;
         instance_groups::validate(&config)?;
@@ -51,11 +54,12 @@ impl Draft {
         check_filename(&config)?;
 
         Ok(Draft {
-            plan: LoadPlan { auto_complete, notes, ..plan(&config, &model.path, options.gpus)? },
+            plan: LoadPlan { auto_complete, notes, ..plan(&config, &model.path, &*options.gpus)? },
             config,
             directory: model.path.clone(),
             default_max_batch_size: auto_complete.then_some(options.default_max_batch_size),
             default_max_queue_size: options.default_max_queue_size,
+            gpus: Arc::clone(&options.gpus),
         })
     }
 }
@@ -75,7 +79,7 @@ impl ModelDraft for Draft {
             (Configuration::Completed(text), Some(_)) => {
                 config = complete::by_backend(&config, text)?;
                 normalise::normalise(&mut config);
-                instance_groups::normalise(&mut config);
+                instance_groups::normalise(&mut config, &*self.gpus);
                 support::check(&config)?;
             }
             (Configuration::FromTensors | Configuration::AsWritten | Configuration::Completed(_), _) => {}
@@ -89,16 +93,15 @@ impl ModelDraft for Draft {
     }
 }
 
-fn plan(config: &ModelConfig, directory: &Path, gpus: fn() -> u32) -> Result<LoadPlan, LoadError> {
+fn plan(config: &ModelConfig, directory: &Path, gpus: &dyn Gpus) -> Result<LoadPlan, LoadError> {
     let parameters: BTreeMap<String, String> =
         config.parameters.iter().map(|(key, value)| (key.clone(), value.string_value.clone())).collect();
-    let graph = config.optimization.as_ref().and_then(|optimization| optimization.graph.as_ref());
     Ok(LoadPlan {
         backend: config.backend.clone(),
         version_policy: normalise::version_policy(config),
         filename: Some(config.default_model_filename.clone()).filter(|name| !name.is_empty()),
         parameters,
-        graph_level: graph.map_or(0, |graph| graph.level),
+        optimization: config.optimization.as_ref().map_or(Optimization::NONE, optimization),
         instances: instance_groups::plan(config, gpus),
         warm_ups: warm_up::plan(config, directory)?,
         configuration: if backend_kind::is_built_in(config) {
@@ -108,6 +111,23 @@ fn plan(config: &ModelConfig, directory: &Path, gpus: fn() -> u32) -> Result<Loa
         },
         ..LoadPlan::default()
     })
+}
+
+fn optimization(configured: &ModelOptimizationPolicy) -> Optimization {
+    let all = configured.execution_accelerators.clone().unwrap_or_default();
+    let accelerators = |all: Vec<Configured>| {
+        let each = all.into_iter();
+        each.map(|Configured { name, parameters }| Accelerator {
+            name,
+            parameters: parameters.into_iter().collect(),
+        })
+        .collect()
+    };
+    Optimization {
+        graph_level: configured.graph.as_ref().map_or(0, |graph| graph.level),
+        gpu_accelerators: accelerators(all.gpu_execution_accelerator),
+        cpu_accelerators: accelerators(all.cpu_execution_accelerator),
+    }
 }
 
 fn check_directory_name(config: &ModelConfig, model: &ModelDirectory) -> Result<(), LoadError> {

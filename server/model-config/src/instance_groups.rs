@@ -3,24 +3,30 @@ use nerite_core::model::{InstanceGroup, LoadError, RateLimit, ResourceDemand};
 use nerite_proto::inference::model_instance_group::Kind;
 use nerite_proto::inference::{ModelConfig, ModelInstanceGroup, ModelRateLimiter};
 
-use crate::backend_kind;
+use crate::backend_kind::{self, Placement};
+use crate::gpus::Gpus;
 
 /// The most instances of a group; more is a mistake that would only cost memory.
 const MAX_COUNT: i32 = 4096;
 
 /// Writes the defaults into `instance_group`: one group if there is none, and names, kinds and counts.
-pub(crate) fn normalise(config: &mut ModelConfig) {
+pub(crate) fn normalise(config: &mut ModelConfig, gpus: &dyn Gpus) {
     if config.instance_group.is_empty() {
         config.instance_group.push(ModelInstanceGroup { name: config.name.clone(), ..Default::default() });
     }
     let is_built_in = backend_kind::is_built_in(config);
-    let automatic = if backend_kind::needs_gpu(config) { Kind::Gpu } else { Kind::Cpu };
+    let backend = config.backend.clone();
+    let automatic = || match backend_kind::placement(&backend) {
+        Placement::Gpu => Kind::Gpu,
+        Placement::Any if gpus.serve(&backend) => Kind::Gpu,
+        Placement::Any | Placement::Cpu => Kind::Cpu,
+    };
     for (i, group) in config.instance_group.iter_mut().enumerate() {
         if group.name.is_empty() {
             group.name = format!("{}_{i}", config.name);
         }
         if Kind::try_from(group.kind) == Ok(Kind::Auto) {
-            group.set_kind(automatic);
+            group.set_kind(automatic());
         }
         if group.count < 1 {
             group.count = if group.kind() == Kind::Cpu && is_built_in { 2 } else { 1 };
@@ -30,17 +36,18 @@ pub(crate) fn normalise(config: &mut ModelConfig) {
 
 /// Checks the normalised groups.
 pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
+    let placement = backend_kind::placement(&config.backend);
     config.instance_group.iter().try_for_each(|group| {
         let error = |what: &str| {
             LoadError::invalid(format!("instance group {} of model {} {what}", group.name, config.name))
         };
         match Kind::try_from(group.kind) {
-            Ok(Kind::Gpu) if backend_kind::needs_gpu(config) => {
+            Ok(Kind::Gpu) if placement != Placement::Cpu => {
                 if let Some(gpu) = group.gpus.iter().find(|gpu| **gpu < 0) {
                     return Err(error(&format!("specifies GPU {gpu}; correct its gpus, which count from 0")));
                 }
             }
-            Ok(Kind::Cpu | Kind::Model) if backend_kind::needs_gpu(config) => {
+            Ok(Kind::Cpu | Kind::Model) if placement == Placement::Gpu => {
                 return Err(error(&format!(
                     "has kind {}, and models of backend {} run on GPUs alone; use KIND_GPU or KIND_AUTO",
                     group.kind().as_str_name(),
@@ -49,8 +56,7 @@ pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
             }
             Ok(Kind::Gpu) => {
                 return Err(error(
-                    "has kind KIND_GPU but server does not support GPUs: there is no GPU support in this build; use \
-                     KIND_CPU or KIND_AUTO",
+                    "has kind KIND_GPU but server does not support GPUs for its backend; use KIND_CPU or KIND_AUTO",
                 ));
             }
             Ok(Kind::Cpu) if !group.gpus.is_empty() => {
@@ -77,12 +83,12 @@ pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
 }
 
 /// The groups of a normalised and checked configuration as loading needs them. A group on several GPUs is one for each, and
-/// one that names none is on every GPU; `gpus` says how many there are.
-pub(crate) fn plan(config: &ModelConfig, gpus: fn() -> u32) -> Vec<InstanceGroup> {
+/// one that names none is on every GPU.
+pub(crate) fn plan(config: &ModelConfig, gpus: &dyn Gpus) -> Vec<InstanceGroup> {
     config.instance_group.iter().flat_map(|group| on_devices(group, gpus)).collect()
 }
 
-fn on_devices(group: &ModelInstanceGroup, gpus: fn() -> u32) -> Vec<InstanceGroup> {
+fn on_devices(group: &ModelInstanceGroup, gpus: &dyn Gpus) -> Vec<InstanceGroup> {
     let made = |name: String, kind| InstanceGroup {
         name,
         kind,
@@ -94,7 +100,7 @@ fn on_devices(group: &ModelInstanceGroup, gpus: fn() -> u32) -> Vec<InstanceGrou
         Kind::Gpu => {
             let named = group.gpus.iter().map(|gpu| gpu.unsigned_abs());
             // Where there is none it is for the engine to say so.
-            let all = || (0..gpus().max(1)).collect();
+            let all = || (0..gpus.count().max(1)).collect();
             let on: Vec<u32> = if group.gpus.is_empty() { all() } else { named.collect() };
             match on.as_slice() {
                 [gpu] => vec![made(group.name.clone(), InstanceKind::Gpu(*gpu))],

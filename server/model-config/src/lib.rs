@@ -9,6 +9,7 @@ mod backend_kind;
 mod complete;
 mod draft;
 mod files;
+mod gpus;
 mod instance_groups;
 mod json;
 mod labels;
@@ -26,5 +27,6 @@ mod text;
 mod validate;
 mod warm_up;
 
+pub use gpus::{Gpus, NoGpus};
 pub use source::{ModelConfigs, Options};
 pub use text::{MAX_TEXT_SIZE, ParseError, Problem, parse_model_config};

@@ -8,6 +8,7 @@ use nerite_proto::inference::ModelConfig;
 
 use crate::draft::Draft;
 use crate::files::read_bounded;
+use crate::gpus::{Gpus, NoGpus};
 use crate::json;
 use crate::text::{MAX_TEXT_SIZE, parse_model_config};
 
@@ -22,8 +23,8 @@ pub struct Options {
     pub default_max_batch_size: u32,
     /// How many requests may wait for a model whose configuration does not say; `None` sets no limit.
     pub default_max_queue_size: Option<usize>,
-    /// How many GPUs there are; asked for models whose instances are to be on all of them.
-    pub gpus: fn() -> u32,
+    /// The GPUs.
+    pub gpus: Arc<dyn Gpus>,
 }
 
 impl Default for Options {
@@ -33,7 +34,7 @@ impl Default for Options {
             config_name: None,
             default_max_batch_size: 4,
             default_max_queue_size: None,
-            gpus: || 0,
+            gpus: Arc::new(NoGpus),
         }
     }
 }

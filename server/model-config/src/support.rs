@@ -41,13 +41,15 @@ pub(crate) fn notes(config: &ModelConfig) -> Vec<String> {
         ("cc_model_filenames", !config.cc_model_filenames.is_empty()),
         ("runtime", !config.runtime.is_empty() && backend_kind::is_built_in(config)),
     ];
-    asked.extend(config.optimization.iter().flat_map(in_optimization));
+    let by_engine = backend_kind::is_built_in(config);
+    asked.extend(config.optimization.iter().flat_map(|asked| in_optimization(asked, by_engine)));
     asked.extend(in_instance_groups(&config.instance_group));
     let without_effect = asked.into_iter().filter(|(_, asked)| *asked);
     without_effect.map(|(what, _)| format!("{what} is not supported yet and has no effect")).collect()
 }
 
-fn in_optimization(optimization: &ModelOptimizationPolicy) -> [(&'static str, bool); 5] {
+/// `by_engine` says whether the engine is told of accelerators.
+fn in_optimization(optimization: &ModelOptimizationPolicy, by_engine: bool) -> [(&'static str, bool); 5] {
     let accelerators = optimization.execution_accelerators.as_ref().is_some_and(|accelerators| {
         !accelerators.cpu_execution_accelerator.is_empty()
             || !accelerators.gpu_execution_accelerator.is_empty()
@@ -55,7 +57,7 @@ fn in_optimization(optimization: &ModelOptimizationPolicy) -> [(&'static str, bo
     [
         ("optimization.priority", optimization.priority != 0),
         ("optimization.cuda", optimization.cuda.is_some()),
-        ("optimization.execution_accelerators", accelerators),
+        ("optimization.execution_accelerators", accelerators && !by_engine),
         ("optimization.gather_kernel_buffer_threshold", optimization.gather_kernel_buffer_threshold > 0),
         ("optimization.eager_batching", optimization.eager_batching),
     ]

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nerite_backend::{
     Artifact, Backend, BackendError, Batch, Cancel, DType, Exchange, Executions, Inputs, Instance,
-    InstanceKind, InstanceSpec, Meta, Model, Phases, Request, Responder, Response, Sent, Shape, Slots,
-    Tensor,
+    InstanceKind, InstanceSpec, Meta, Model, Optimization, Phases, Request, Responder, Response, Sent, Shape,
+    Slots, Tensor,
 };
 use nerite_onnxruntime::{OnnxRuntime, Options};
 use parking_lot::Mutex;
@@ -44,7 +44,7 @@ pub(crate) struct Version {
     pub(crate) directory: TempDir,
     pub(crate) filename: Option<&'static str>,
     pub(crate) parameters: BTreeMap<String, String>,
-    pub(crate) graph_level: i32,
+    pub(crate) optimization: Optimization,
     /// How much memory the process may use.
     pub(crate) memory: Option<u64>,
 }
@@ -52,7 +52,13 @@ pub(crate) struct Version {
 impl Version {
     pub(crate) fn empty() -> Version {
         let directory = tempfile::tempdir().unwrap();
-        Version { directory, filename: None, parameters: BTreeMap::new(), graph_level: 0, memory: None }
+        Version {
+            directory,
+            filename: None,
+            parameters: BTreeMap::new(),
+            optimization: Optimization::NONE,
+            memory: None,
+        }
     }
 
     pub(crate) fn new(model: &[u8]) -> Version {
@@ -78,7 +84,7 @@ impl Version {
             directory: self.directory.path(),
             filename: self.filename,
             parameters: &self.parameters,
-            graph_level: self.graph_level,
+            optimization: &self.optimization,
             ..Artifact::default()
         };
         backend_with(self.memory).load(&artifact, cancel)

@@ -98,6 +98,11 @@ pub(crate) fn int_attribute(name: &str, number: i64) -> Message {
 }
 
 /// An `AttributeProto` that holds a text.
+pub(crate) fn ints_attribute(name: &str, numbers: &[i64]) -> Message {
+    let attribute = Message::default().bytes(1, name);
+    numbers.iter().fold(attribute, |attribute, &number| attribute.number(8, number as u64)).number(20, 7)
+}
+
 pub(crate) fn text_attribute(name: &str, text: &str) -> Message {
     Message::default().bytes(1, name).bytes(4, text).number(20, 3)
 }

@@ -8,7 +8,7 @@ use crate::logger;
 use crate::version::{Layout, Product};
 use compiler::{Source, headers};
 
-#[path = "../../tests/support/compiler.rs"]
+#[path = "../../../cuda/tests/support/compiler.rs"]
 mod compiler;
 
 /// What the compiler says of a version's headers: a name and a number in each line.

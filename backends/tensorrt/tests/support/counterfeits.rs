@@ -6,18 +6,6 @@ use std::path::PathBuf;
 use super::compiler::{Source, headers};
 use super::stubs;
 
-/// The driver.
-pub(crate) fn driver() -> PathBuf {
-    let source = Source {
-        text: include_str!("../cpp/cuda.cpp"),
-        header: None,
-        headers: headers("cuda"),
-        flags: vec!["-shared".to_owned(), "-fPIC".to_owned()],
-        name: "libcuda.so",
-    };
-    source.compile()
-}
-
 /// TensorRT, made against the headers of that version.
 pub(crate) fn tensorrt(version: &str) -> PathBuf {
     let headers = headers(version);

@@ -1,18 +1,19 @@
 //! Counterfeits of NVIDIA's libraries, and a server's side of the boundary, as small as can be.
 #![allow(dead_code, unsafe_code, clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../../cuda/tests/support/compiler.rs"]
 pub(crate) mod compiler;
+#[path = "../../../cuda/tests/support/counterfeit.rs"]
+mod counterfeit;
 mod counterfeits;
 mod stubs;
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, c_char, c_int};
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use libloading::Library;
+pub(crate) use counterfeit::Counterfeit;
 use nerite_backend::{
     Artifact, Backend, BackendError, Batch, Cancel, Condition, DType, Exchange, Executions, Inputs, Instance,
     InstanceKind, InstanceSpec, Meta, Model, Phases, Request, Responder, Response, Sent, Shape, Slots,
@@ -43,89 +44,6 @@ impl Product {
     }
 }
 
-/// A copy of a counterfeit of its own, and so with a state of its own.
-pub(crate) struct Counterfeit {
-    pub(crate) path: PathBuf,
-    library: Library,
-}
-
-impl Counterfeit {
-    fn new(folder: &TempDir, name: &str, compiled: &PathBuf) -> Counterfeit {
-        let path = folder.path().join(name);
-        fs::copy(compiled, &path).unwrap();
-        // SAFETY: the library was made for this.
-        let library = unsafe { Library::new(&path) }.unwrap();
-        Counterfeit { path, library }
-    }
-
-    fn text(&self, function: &str) -> String {
-        // SAFETY: these functions of the counterfeits take nothing and give a C string.
-        unsafe {
-            let ask = self.library.get::<unsafe extern "C" fn() -> *const c_char>(function).unwrap();
-            CStr::from_ptr(ask()).to_str().unwrap().to_owned()
-        }
-    }
-
-    /// What was called since the last time, one after the other.
-    pub(crate) fn calls(&self) -> Vec<String> {
-        self.text("counterfeit_calls").lines().map(str::to_owned).collect()
-    }
-
-    /// How often a function was called since the last time.
-    pub(crate) fn count(&self, function: &str) -> usize {
-        self.calls().iter().filter(|call| call.starts_with(&format!("{function}("))).count()
-    }
-
-    /// What a real library would not have forgiven.
-    pub(crate) fn violations(&self) -> String {
-        self.text("counterfeit_violations")
-    }
-
-    /// How many things there are that are yet to be released.
-    pub(crate) fn live(&self) -> i32 {
-        // SAFETY: the function takes nothing and gives a number.
-        unsafe { self.library.get::<unsafe extern "C" fn() -> c_int>("counterfeit_live").unwrap()() }
-    }
-
-    /// Has a call of that function fail, after so many that do not. A sticky failure is that of all further calls.
-    pub(crate) fn fail(&self, function: &str, after: i32, code: i32, sticky: bool) {
-        let function = CString::new(function).unwrap();
-        type Fail = unsafe extern "C" fn(*const c_char, c_int, c_int, c_int);
-        // SAFETY: that is its signature.
-        unsafe {
-            self.library.get::<Fail>("counterfeit_fail").unwrap()(
-                function.as_ptr(),
-                after,
-                code,
-                sticky.into(),
-            )
-        }
-    }
-
-    /// How many devices there are, and how much memory.
-    pub(crate) fn limits(&self, devices: i32, memory: usize) {
-        type Limits = unsafe extern "C" fn(c_int, usize);
-        // SAFETY: that is its signature.
-        unsafe { self.library.get::<Limits>("counterfeit_limits").unwrap()(devices, memory) }
-    }
-
-    /// The version that a counterfeit of TensorRT says it is.
-    pub(crate) fn version(&self, version: i32) {
-        // SAFETY: that is its signature.
-        unsafe { self.library.get::<unsafe extern "C" fn(c_int)>("counterfeit_version").unwrap()(version) }
-    }
-
-    fn use_driver(&self, driver: &Counterfeit) {
-        let path = CString::new(driver.path.as_os_str().as_encoded_bytes()).unwrap();
-        // SAFETY: that is its signature.
-        unsafe {
-            self.library.get::<unsafe extern "C" fn(*const c_char)>("counterfeit_use").unwrap()(
-                path.as_ptr(),
-            );
-        }
-    }
-}
-
 /// A counterfeit driver and a counterfeit TensorRT, and a folder with a model.
 pub(crate) struct World {
     pub(crate) product: Product,
@@ -141,7 +59,7 @@ impl World {
     pub(crate) fn new(product: Product, plan: &str) -> World {
         let folder = tempfile::tempdir().unwrap();
         let (version, major) = product.headers_and_major();
-        let driver = Counterfeit::new(&folder, "libcuda.so.1", &counterfeits::driver());
+        let driver = Counterfeit::new(&folder, "libcuda.so.1", &counterfeit::driver());
         let tensorrt = Counterfeit::new(&folder, "libnvinfer.so", &counterfeits::tensorrt(version));
         tensorrt.use_driver(&driver);
         fs::write(folder.path().join("model.plan"), format!("plan {major}\n{plan}")).unwrap();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{mem, thread};
 
-use nerite_backend::{Artifact, Backend, Cancel, Code, Executions, InstanceSpec, Model};
+use nerite_backend::{Artifact, Backend, Cancel, Code, Executions, InstanceKind, InstanceSpec, Model};
 
 use super::Source;
 use super::guard::guarded;
@@ -339,7 +339,8 @@ fn artifact<'a>(
         repository: &model.source.directory.path,
         filename: plan.filename.as_deref(),
         parameters: &plan.parameters,
-        graph_level: plan.graph_level,
+        optimization: &plan.optimization,
+        first_kind: plan.instances.first().map_or_else(InstanceKind::default, |group| group.kind),
         configuration: &plan.configuration,
         auto_complete: plan.auto_complete,
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nerite_backend::{Declaration, InstanceKind};
+use nerite_backend::{Declaration, InstanceKind, Optimization};
 
 use super::{LoadError, ModelSpec, VersionPolicy, WarmUp};
 use crate::repository::ModelDirectory;
@@ -38,8 +38,8 @@ pub struct LoadPlan {
     pub filename: Option<String>,
     /// The backend's own parameters.
     pub parameters: BTreeMap<String, String>,
-    /// `optimization.graph.level`.
-    pub graph_level: i32,
+    /// What `optimization` asks of the engine.
+    pub optimization: Optimization,
     /// The whole configuration in protobuf's JSON, where the backend is one that reads it itself; empty where not.
     pub configuration: Arc<str>,
     /// Whether the backend may complete the configuration.

@@ -11,7 +11,7 @@ use nerite_core::Registry;
 use nerite_core::execution::Machinery;
 use nerite_core::lifecycle::{Loader, Manager, ManagerOptions, as_seen};
 use nerite_core::repository::scan;
-use nerite_model_config::{ModelConfigs, Options};
+use nerite_model_config::{ModelConfigs, NoGpus, Options};
 use smallvec::smallvec;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -49,7 +49,7 @@ impl Held {
             config_name: None,
             default_max_batch_size: 0,
             default_max_queue_size: None,
-            gpus: || 0,
+            gpus: Arc::new(NoGpus),
         });
         let engines = HashMap::from([("held".to_owned(), engine)]);
         let loader = Loader::new(Box::new(configs), engines, Arc::new(Machinery::default()));

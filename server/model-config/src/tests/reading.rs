@@ -1,8 +1,10 @@
-use nerite_backend::{Code, DType, InstanceKind};
+use std::sync::Arc;
+
+use nerite_backend::{Accelerator, Code, DType, InstanceKind, Optimization};
 use nerite_core::model::{ConfigSource, InstanceGroup, LoadPlan, VersionPolicy};
 
 use super::{Repository, declaration, published, strict, tensor, x_to_y};
-use crate::{ModelConfigs, Options};
+use crate::{Gpus, ModelConfigs, Options};
 
 fn plan(repository: &Repository, name: &str) -> LoadPlan {
     repository.read(name, Options::default()).unwrap_or_else(|error| panic!("{error}")).plan().clone()
@@ -142,7 +144,9 @@ fn without_auto_completion_a_configuration_is_required() {
 fn the_plan_holds_what_loading_needs() {
     let repository = Repository::configured(
         "parameters { key: \"intra_op_thread_count\" value { string_value: \"2\" } }
-         optimization { graph { level: -1 } }
+         optimization { graph { level: -1 } execution_accelerators {
+           gpu_execution_accelerator [ { name: \"tensorrt\" parameters { key: \"precision_mode\" value: \"FP16\" } } ]
+           cpu_execution_accelerator { name: \"openvino\" } } }
          version_policy { specific { versions: [ 3, 1 ] } }
          instance_group [ { count: 3 }, { name: \"other\" kind: KIND_MODEL }, { kind: KIND_CPU } ]",
     );
@@ -151,7 +155,16 @@ fn the_plan_holds_what_loading_needs() {
         plan.parameters.into_iter().collect::<Vec<_>>(),
         [("intra_op_thread_count".into(), "2".into())]
     );
-    assert_eq!(plan.graph_level, -1);
+    let accelerator = |name: &str, parameters: &[(&str, &str)]| Accelerator {
+        name: name.into(),
+        parameters: parameters.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+    };
+    let optimization = Optimization {
+        graph_level: -1,
+        gpu_accelerators: vec![accelerator("tensorrt", &[("precision_mode", "FP16")])],
+        cpu_accelerators: vec![accelerator("openvino", &[])],
+    };
+    assert_eq!(plan.optimization, optimization);
     assert_eq!(plan.version_policy, VersionPolicy::Specific(vec![3, 1]));
     let group = |name: &str, kind, count| InstanceGroup { name: name.into(), kind, count, rate_limit: None };
     let (cpu, model) = (InstanceKind::Cpu, InstanceKind::Model);
@@ -176,6 +189,50 @@ fn a_model_has_one_group_of_instances_by_default() {
     assert_eq!(plan(&Repository::configured("backend: \"python\""), "m").instances, group(1));
 }
 
+/// A machine with so many GPUs, which ONNX Runtime may be able to use.
+#[derive(Debug)]
+struct Machine {
+    gpus: u32,
+    serve: bool,
+}
+
+impl Gpus for Machine {
+    fn count(&self) -> u32 {
+        self.gpus
+    }
+
+    fn serve(&self, backend: &str) -> bool {
+        assert_eq!(backend, "onnxruntime", "the others have no choice");
+        self.serve
+    }
+}
+
+fn with_gpus(gpus: u32, serve: bool) -> Options {
+    Options { gpus: Arc::new(Machine { gpus, serve }), ..Options::default() }
+}
+
+#[test]
+fn a_group_of_no_kind_is_on_gpus_where_onnx_runtime_can_use_them() {
+    let on = |serve, backend: &str, groups: &str| {
+        let repository = Repository::configured(&format!("backend: \"{backend}\" {groups}"));
+        let groups = repository.read("m", with_gpus(2, serve)).unwrap().plan().instances.clone();
+        groups.into_iter().map(|group| (group.name, group.kind, group.count)).collect::<Vec<_>>()
+    };
+    let (cpu, gpu) = (InstanceKind::Cpu, InstanceKind::Gpu);
+    let both = [("m_gpu0".to_owned(), gpu(0), 1), ("m_gpu1".to_owned(), gpu(1), 1)];
+    assert_eq!(on(true, "onnxruntime", ""), both);
+    assert_eq!(on(false, "onnxruntime", ""), [("m".to_owned(), cpu, 2)]);
+    assert_eq!(on(true, "python", ""), [("m".to_owned(), cpu, 1)]);
+    let named = |kind| [("m_0".to_owned(), kind, 3)];
+    assert_eq!(on(true, "onnxruntime", "instance_group { count: 3 gpus: 1 }"), named(gpu(1)));
+    assert_eq!(on(true, "onnxruntime", "instance_group { count: 3 kind: KIND_CPU }"), named(cpu));
+    assert_eq!(
+        on(false, "onnxruntime", "instance_group { count: 3 kind: KIND_GPU gpus: 1 }"),
+        named(gpu(1)),
+        "for the engine to say what is missing"
+    );
+}
+
 #[test]
 fn models_for_tensorrt_have_their_instances_on_gpus() {
     let tensorrt = |groups: &str| Repository::configured(&format!("backend: \"tensorrt\" {groups}"));
@@ -185,16 +242,16 @@ fn models_for_tensorrt_have_their_instances_on_gpus() {
         count,
         rate_limit: None,
     };
-    let on = |gpus: fn() -> u32, groups| {
-        let options = Options { gpus, ..Options::default() };
+    let on = |count, groups| {
+        let options = with_gpus(count, false);
         tensorrt(groups).read("m", options).unwrap().plan().instances.clone()
     };
-    assert_eq!(on(|| 1, ""), [group("m", 0, 1)]);
-    assert_eq!(on(|| 0, ""), [group("m", 0, 1)], "for the engine to say that there is none");
-    assert_eq!(on(|| 2, "instance_group { count: 3 }"), [group("m_0_gpu0", 0, 3), group("m_0_gpu1", 1, 3)]);
-    assert_eq!(on(|| 9, "instance_group { kind: KIND_GPU gpus: 2 }"), [group("m_0", 2, 1)]);
+    assert_eq!(on(1, ""), [group("m", 0, 1)]);
+    assert_eq!(on(0, ""), [group("m", 0, 1)], "for the engine to say that there is none");
+    assert_eq!(on(2, "instance_group { count: 3 }"), [group("m_0_gpu0", 0, 3), group("m_0_gpu1", 1, 3)]);
+    assert_eq!(on(9, "instance_group { kind: KIND_GPU gpus: 2 }"), [group("m_0", 2, 1)]);
     assert_eq!(
-        on(|| 1, "instance_group { name: \"g\" gpus: [ 3, 1 ] }"),
+        on(1, "instance_group { name: \"g\" gpus: [ 3, 1 ] }"),
         [group("g_gpu3", 3, 1), group("g_gpu1", 1, 1)]
     );
     for (groups, part) in [

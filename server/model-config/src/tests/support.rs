@@ -35,7 +35,8 @@ fn what_only_tunes_is_noted() {
         ("optimization { priority: PRIORITY_MAX }", "optimization.priority"),
         ("optimization { cuda { graphs: true } }", "optimization.cuda"),
         (
-            "optimization { execution_accelerators { gpu_execution_accelerator { name: \"tensorrt\" } } }",
+            "backend: \"python\"
+             optimization { execution_accelerators { gpu_execution_accelerator { name: \"tensorrt\" } } }",
             "optimization.execution_accelerators",
         ),
         ("optimization { gather_kernel_buffer_threshold: 1 }", "optimization.gather_kernel_buffer_threshold"),
@@ -52,9 +53,12 @@ fn what_only_tunes_is_noted() {
 
 #[test]
 fn a_tuning_that_is_switched_off_is_not_noted() {
-    for config in
-        ["response_cache { enable: true }", "dynamic_batching { }", "optimization { graph { level: 1 } }"]
-    {
+    for config in [
+        "response_cache { enable: true }",
+        "dynamic_batching { }",
+        "optimization { graph { level: 1 } }",
+        "optimization { execution_accelerators { gpu_execution_accelerator { name: \"cuda\" } } }",
+    ] {
         let draft = Repository::configured(config).read("m", Options::default()).unwrap();
         assert!(draft.plan().notes.is_empty(), "{config}");
     }

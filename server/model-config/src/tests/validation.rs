@@ -131,9 +131,9 @@ fn answers_of_sequences_cannot_be_kept() {
 fn instances_run_where_this_build_can_run_them() {
     refused(&[
         (
-            "instance_group { kind: KIND_GPU }",
-            "instance group m_0 of model m has kind KIND_GPU but server does not support GPUs: there is no GPU support \
-             in this build; use KIND_CPU or KIND_AUTO",
+            "backend: \"python\" instance_group { kind: KIND_GPU }",
+            "instance group m_0 of model m has kind KIND_GPU but server does not support GPUs for its backend; use \
+             KIND_CPU or KIND_AUTO",
         ),
         (
             "instance_group { kind: KIND_CPU gpus: 0 }",

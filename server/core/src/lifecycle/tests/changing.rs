@@ -4,6 +4,8 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use nerite_backend::Optimization;
+
 use super::*;
 use crate::repository::Change;
 use crate::version::ModelVersion;
@@ -199,7 +201,8 @@ fn a_change_of_instances_or_queues_alone_is_applied_without_loading_the_weights_
 #[test]
 fn a_change_of_what_the_engine_is_told_loads_the_model_again() {
     let world = world(&[1]);
-    world.configs.set(LoadPlan { version_policy: ALL, graph_level: 1, ..plan(1) }, spec("m"));
+    let optimization = Optimization { graph_level: 1, ..Optimization::NONE };
+    world.configs.set(LoadPlan { version_policy: ALL, optimization, ..plan(1) }, spec("m"));
     world.write("m/config.pbtxt", "level 1");
     assert_eq!(wait(world.want("m")), []);
     assert_eq!(world.handle.loads(), 2);

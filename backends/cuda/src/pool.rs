@@ -4,7 +4,7 @@ use bytes::Bytes;
 use nerite_backend::BackendError;
 use parking_lot::Mutex;
 
-use crate::cuda::{Device, PinnedBuffer};
+use crate::{Device, PinnedBuffer};
 
 /// The most buffers that wait for their next use.
 const MOST_KEPT: usize = 8;
@@ -13,19 +13,19 @@ const LARGEST_KEPT: usize = 64 << 20;
 
 /// Pinned memory for outputs. It goes to callers as it is, without a copy, and comes back when the last of them has let
 /// go of it: to pin memory takes longer than many a model.
-pub(crate) struct PinnedPool {
+pub struct PinnedPool {
     device: Arc<Device>,
     free: Mutex<Vec<PinnedBuffer>>,
 }
 
 impl PinnedPool {
     /// An empty pool.
-    pub(crate) fn new(device: &Arc<Device>) -> Arc<PinnedPool> {
+    pub fn new(device: &Arc<Device>) -> Arc<PinnedPool> {
         Arc::new(PinnedPool { device: Arc::clone(device), free: Mutex::default() })
     }
 
     /// A buffer for `len` bytes: the smallest one that is there and fits, or a new one. The device is current.
-    pub(crate) fn take(self: &Arc<Self>, len: usize) -> Result<Lent, BackendError> {
+    pub fn take(self: &Arc<Self>, len: usize) -> Result<Lent, BackendError> {
         let kept = {
             let mut free = self.free.lock();
             let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= len);
@@ -59,7 +59,7 @@ impl PinnedPool {
 }
 
 /// A buffer of a pool, of which the first bytes are used.
-pub(crate) struct Lent {
+pub struct Lent {
     /// `None` once it was given back.
     buffer: Option<PinnedBuffer>,
     len: usize,
@@ -68,12 +68,12 @@ pub(crate) struct Lent {
 
 impl Lent {
     /// The buffer.
-    pub(crate) fn buffer(&mut self) -> &mut PinnedBuffer {
+    pub fn buffer(&mut self) -> &mut PinnedBuffer {
         self.buffer.as_mut().expect("a buffer is given back by dropping it alone")
     }
 
     /// What is in it, without a copy.
-    pub(crate) fn into_bytes(self) -> Bytes {
+    pub fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }

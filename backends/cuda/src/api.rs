@@ -6,16 +6,16 @@ use std::ptr::null;
 
 use libloading::Library;
 
-use super::error::CudaError;
+use crate::error::CudaError;
 
 /// A `CUcontext`.
 pub(crate) type Context = *mut c_void;
 /// A `CUstream`, which is a `cudaStream_t` too.
-pub(crate) type StreamHandle = *mut c_void;
+pub type StreamHandle = *mut c_void;
 /// A `CUevent`.
 pub(crate) type EventHandle = *mut c_void;
 /// A `CUdeviceptr`.
-pub(crate) type DevicePointer = u64;
+pub type DevicePointer = u64;
 
 macro_rules! functions {
     ($($function:ident($($argument:ty),*);)*) => {

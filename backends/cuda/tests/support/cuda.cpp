@@ -1,6 +1,7 @@
 // A counterfeit of the NVIDIA driver. A device's memory is the host's, and what is put on a stream happens when
-// somebody waits for it, so that a caller who does not wait finds nothing. Whatever a real driver would not forgive is
-// a violation. Declared by NVIDIA's own header, so that a signature that differs does not compile.
+// somebody waits for it, so that a caller who does not wait finds nothing. An address with the bit HIDDEN means the
+// same memory, and faults if the host uses it. Whatever a real driver would not forgive is a violation. Declared by
+// NVIDIA's own header, so that a signature that differs does not compile.
 #include <cuda.h>
 
 #include <cstdlib>
@@ -13,6 +14,10 @@
 #include <string>
 
 namespace {
+
+std::uintptr_t const HIDDEN = std::uintptr_t(1) << 52;
+
+std::uintptr_t revealed(std::uintptr_t address) { return address & ~HIDDEN; }
 
 struct Fault {
     int after;
@@ -31,6 +36,8 @@ struct State {
     std::map<int, int> retained;
     std::map<std::uintptr_t, std::size_t> device, host;
     std::map<void*, std::deque<std::function<void()>>> streams;
+    // What the work on a stream reads of a device's memory.
+    std::map<void*, std::set<std::uintptr_t>> read;
     std::set<void*> events;
     std::map<void*, void*> recorded;
     std::string told;
@@ -79,6 +86,7 @@ void run(void* stream) {
         queue.pop_front();
         work();
     }
+    state().read[stream].clear();
 }
 
 using Lock = std::lock_guard<std::recursive_mutex>;
@@ -168,7 +176,7 @@ CUresult cuMemAlloc(CUdeviceptr* pointer, size_t size) {
 CUresult cuMemFree(CUdeviceptr pointer) {
     Lock lock(state().mutex);
     auto const fault = enter("cuMemFree");
-    auto const found = state().device.find(pointer);
+    auto const found = state().device.find(revealed(pointer));
     if (found == state().device.end()) {
         violation("memory is freed that a device does not have");
         return CUDA_ERROR_INVALID_VALUE;
@@ -178,7 +186,7 @@ CUresult cuMemFree(CUdeviceptr pointer) {
     }
     state().used -= found->second;
     state().device.erase(found);
-    std::free(reinterpret_cast<void*>(pointer));
+    std::free(reinterpret_cast<void*>(revealed(pointer)));
     return fault;
 }
 
@@ -206,6 +214,7 @@ CUresult cuMemFreeHost(void* pointer) {
 
 CUresult cuMemcpyHtoDAsync(CUdeviceptr to, void const* from, size_t size, CUstream stream) {
     ENTER("cuMemcpyHtoDAsync", std::to_string(size));
+    to = revealed(to);
     auto const start = reinterpret_cast<std::uintptr_t>(from);
     state().streams.at(stream).push_back([=] {
         bool const good = within(state().device, to, size) && within(state().host, start, size);
@@ -217,6 +226,8 @@ CUresult cuMemcpyHtoDAsync(CUdeviceptr to, void const* from, size_t size, CUstre
 
 CUresult cuMemcpyDtoHAsync(void* to, CUdeviceptr from, size_t size, CUstream stream) {
     ENTER("cuMemcpyDtoHAsync", std::to_string(size));
+    from = revealed(from);
+    state().read[stream].insert(from);
     auto const start = reinterpret_cast<std::uintptr_t>(to);
     state().streams.at(stream).push_back([=] {
         bool const good = within(state().device, from, size) && within(state().host, start, size);
@@ -318,6 +329,18 @@ int counterfeit_live() {
     int retained = 0;
     for (auto const& [device, count] : all.retained) retained += count;
     return int(all.device.size() + all.host.size() + all.streams.size() + all.events.size()) + retained;
+}
+
+// What an engine does that has an allocator of its own: it may use the memory again at once, for which nothing on a
+// device has to end but what reads it.
+void counterfeit_recycle(CUdeviceptr pointer) {
+    Lock lock(state().mutex);
+    for (auto const& [stream, read] : state().read) {
+        if (read.count(pointer)) violation("a device's memory is used again while it is read");
+    }
+    state().used -= state().device.at(pointer);
+    state().device.erase(pointer);
+    std::free(reinterpret_cast<void*>(pointer));
 }
 
 bool counterfeit_owns(void const* pointer, size_t size, bool on_device) {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use nerite_backend::BackendError;
 
-use super::api::{DevicePointer, cuda_call};
-use super::device::Device;
+use crate::api::{DevicePointer, cuda_call};
+use crate::device::Device;
 
 /// Sizes are rounded up to this many bytes, so that no buffer is empty, and a tensor that grows by little fits. It is
-/// more than the alignment that TensorRT asks for.
+/// more than the alignment that any engine asks for.
 const GRAIN: usize = 4096;
 
 fn rounded(len: usize) -> usize {
@@ -20,7 +20,7 @@ fn rounded(len: usize) -> usize {
 
 /// Memory on a device.
 #[derive(Debug)]
-pub(crate) struct DeviceBuffer {
+pub struct DeviceBuffer {
     device: Arc<Device>,
     /// 0 if there is none.
     address: DevicePointer,
@@ -29,13 +29,13 @@ pub(crate) struct DeviceBuffer {
 
 impl DeviceBuffer {
     /// A buffer without memory.
-    pub(crate) fn new(device: &Arc<Device>) -> DeviceBuffer {
+    pub fn new(device: &Arc<Device>) -> DeviceBuffer {
         DeviceBuffer { device: Arc::clone(device), address: 0, capacity: 0 }
     }
 
     /// Makes room for `len` bytes, on the current device; what was in it is lost if it has to grow. Nothing that was
     /// begun may still use it.
-    pub(crate) fn reserve(&mut self, len: usize) -> Result<(), BackendError> {
+    pub fn reserve(&mut self, len: usize) -> Result<(), BackendError> {
         if len <= self.capacity && self.address != 0 {
             return Ok(());
         }
@@ -53,12 +53,12 @@ impl DeviceBuffer {
     }
 
     /// Where it is, on the device; 0 before the first [`reserve`](DeviceBuffer::reserve).
-    pub(crate) fn address(&self) -> DevicePointer {
+    pub fn address(&self) -> DevicePointer {
         self.address
     }
 
     /// How many bytes there is room for.
-    pub(crate) fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.capacity
     }
 
@@ -80,7 +80,7 @@ impl Drop for DeviceBuffer {
 
 /// Memory of the host that stays in its place, which a device can read and write while the processor does other things.
 #[derive(Debug)]
-pub(crate) struct PinnedBuffer {
+pub struct PinnedBuffer {
     device: Arc<Device>,
     memory: NonNull<u8>,
     capacity: usize,
@@ -96,7 +96,7 @@ const PORTABLE: u32 = 1;
 
 impl PinnedBuffer {
     /// Room for `len` bytes, all 0, made through the current device.
-    pub(crate) fn new(device: &Arc<Device>, len: usize) -> Result<PinnedBuffer, BackendError> {
+    pub fn new(device: &Arc<Device>, len: usize) -> Result<PinnedBuffer, BackendError> {
         let capacity = rounded(len);
         let failed = |error| {
             device.failed(format_args!("{capacity} bytes of pinned memory cannot be allocated"), error)
@@ -113,23 +113,23 @@ impl PinnedBuffer {
     }
 
     /// How many bytes there is room for.
-    pub(crate) fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.capacity
     }
 
     /// Where it is, for a device.
-    pub(crate) fn as_ptr(&self) -> *mut u8 {
+    pub fn as_ptr(&self) -> *mut u8 {
         self.memory.as_ptr()
     }
 
     /// The bytes. No device may be writing to them.
-    pub(crate) fn as_slice(&self) -> &[u8] {
+    pub fn as_slice(&self) -> &[u8] {
         // SAFETY: as many bytes were allocated and initialized; who has had a device write to them has waited.
         unsafe { slice::from_raw_parts(self.memory.as_ptr(), self.capacity) }
     }
 
     /// The bytes, to be written. No device may be using them.
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [u8] {
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: as above, and the reference is exclusive.
         unsafe { slice::from_raw_parts_mut(self.memory.as_ptr(), self.capacity) }
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use nerite_backend::BackendError;
 
-use super::api::{EventHandle, StreamHandle, cuda_call};
-use super::device::Device;
-use super::memory::{DeviceBuffer, PinnedBuffer};
+use crate::api::{DevicePointer, EventHandle, StreamHandle, cuda_call};
+use crate::device::Device;
+use crate::memory::{DeviceBuffer, PinnedBuffer};
 
 /// A queue of work for a device, and the event that tells when it is done.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub struct Stream {
     device: Arc<Device>,
     stream: StreamHandle,
     done: EventHandle,
@@ -28,7 +28,7 @@ const BLOCKING_SYNC_WITHOUT_TIMES: u32 = 1 | 2;
 
 impl Stream {
     /// A stream on the current device.
-    pub(crate) fn new(device: &Arc<Device>) -> Result<Stream, BackendError> {
+    pub fn new(device: &Arc<Device>) -> Result<Stream, BackendError> {
         let mut made = Stream { device: Arc::clone(device), stream: null_mut(), done: null_mut() };
         let api = device.api();
         // SAFETY: the device's context is current; results go to fields that are released if not null.
@@ -40,8 +40,8 @@ impl Stream {
         Ok(made)
     }
 
-    /// For TensorRT.
-    pub(crate) fn handle(&self) -> StreamHandle {
+    /// For engines.
+    pub fn handle(&self) -> StreamHandle {
         self.stream
     }
 
@@ -49,12 +49,7 @@ impl Stream {
     ///
     /// # Panics
     /// If one of the two is shorter.
-    pub(crate) fn upload(
-        &self,
-        from: &PinnedBuffer,
-        to: &DeviceBuffer,
-        len: usize,
-    ) -> Result<(), BackendError> {
+    pub fn upload(&self, from: &PinnedBuffer, to: &DeviceBuffer, len: usize) -> Result<(), BackendError> {
         assert!(len <= from.capacity() && len <= to.capacity(), "a copy stays within its buffers");
         // SAFETY: both are as long as is said and on this device; whoever drives the stream keeps them, and leaves them
         // alone, until it has waited.
@@ -69,7 +64,7 @@ impl Stream {
     ///
     /// # Panics
     /// If one of the two is shorter.
-    pub(crate) fn download(
+    pub fn download(
         &self,
         from: &DeviceBuffer,
         to: &mut PinnedBuffer,
@@ -77,15 +72,33 @@ impl Stream {
     ) -> Result<(), BackendError> {
         assert!(len <= from.capacity() && len <= to.capacity(), "a copy stays within its buffers");
         // SAFETY: as in `upload`.
+        unsafe { self.download_from(from.address(), to, len) }
+    }
+
+    /// The same from memory that is not ours.
+    ///
+    /// # Safety
+    /// There are as many bytes on this device, which live, unwritten, until the stream has been waited for; and so does
+    /// `to`.
+    ///
+    /// # Panics
+    /// If `to` is shorter.
+    pub unsafe fn download_from(
+        &self,
+        from: DevicePointer,
+        to: &mut PinnedBuffer,
+        len: usize,
+    ) -> Result<(), BackendError> {
+        assert!(len <= to.capacity(), "a copy stays within its buffers");
+        // SAFETY: `to` is as long as is said; of `from` the caller says so.
         let begun = unsafe {
-            let host = to.as_ptr().cast();
-            cuda_call!(self.device.api(), cuMemcpyDtoHAsync_v2(host, from.address(), len, self.stream))
+            cuda_call!(self.device.api(), cuMemcpyDtoHAsync_v2(to.as_ptr().cast(), from, len, self.stream))
         };
         begun.map_err(|error| self.device.failed("an output cannot be copied from it", error))
     }
 
     /// Waits, asleep, until all that was begun is done.
-    pub(crate) fn wait(&self) -> Result<(), BackendError> {
+    pub fn wait(&self) -> Result<(), BackendError> {
         let api = self.device.api();
         // SAFETY: both handles live.
         let waited = unsafe {
@@ -96,7 +109,7 @@ impl Stream {
     }
 
     /// Waits after something failed, so that nothing that was begun is still going on.
-    pub(crate) fn settle(&self) -> Result<(), BackendError> {
+    pub fn settle(&self) -> Result<(), BackendError> {
         // SAFETY: the stream lives.
         let settled = unsafe { cuda_call!(self.device.api(), cuStreamSynchronize(self.stream)) };
         settled.map_err(|error| self.device.failed("the model could not be executed", error))

@@ -6,15 +6,15 @@ use std::sync::OnceLock;
 
 use nerite_backend::{BackendError, Code};
 
-use super::api::{Api, Context, cuda_call};
-use super::error::CudaError;
+use crate::api::{Api, Context, cuda_call};
+use crate::error::CudaError;
 
-/// A GPU with its primary context, which TensorRT uses too.
+/// A GPU with its primary context, which NVIDIA's other libraries use too.
 ///
 /// All that is made on a device needs its context to be the thread's current one ([`Device::enter`]) and keeps the
 /// device alive.
 #[derive(Debug)]
-pub(crate) struct Device {
+pub struct Device {
     api: Api,
     ordinal: u32,
     handle: c_int,
@@ -32,7 +32,7 @@ unsafe impl Sync for Device {}
 
 impl Device {
     /// `ordinal` is one of the driver's devices.
-    pub(super) fn open(api: Api, ordinal: u32) -> Result<Device, BackendError> {
+    pub(crate) fn open(api: Api, ordinal: u32) -> Result<Device, BackendError> {
         let number =
             c_int::try_from(ordinal).map_err(|_| BackendError::internal("a GPU's number is out of range"))?;
         let (mut handle, mut context) = (0, null_mut());
@@ -54,17 +54,22 @@ impl Device {
     }
 
     /// The driver's functions.
-    pub(super) fn api(&self) -> &Api {
+    pub(crate) fn api(&self) -> &Api {
         &self.api
     }
 
+    /// Its number.
+    pub fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
     /// `GPU 0 (NVIDIA H200)`.
-    pub(crate) fn label(&self) -> String {
+    pub fn label(&self) -> String {
         format!("GPU {} ({})", self.ordinal, self.name)
     }
 
     /// Makes its context the thread's current one.
-    pub(crate) fn enter(&self) -> Result<(), BackendError> {
+    pub fn enter(&self) -> Result<(), BackendError> {
         self.usable()?;
         // SAFETY: the context is retained as long as `self` lives.
         let entered = unsafe { cuda_call!(self.api, cuCtxSetCurrent(self.context)) };
@@ -72,13 +77,13 @@ impl Device {
     }
 
     /// Enters it to release something, whatever state it is in.
-    pub(crate) fn enter_to_release(&self) {
+    pub fn enter_to_release(&self) {
         // SAFETY: as in `enter`. Where it fails, what is to be released is lost with the device.
         let _ = unsafe { cuda_call!(self.api, cuCtxSetCurrent(self.context)) };
     }
 
     /// Fails once an error has made it useless to this process.
-    pub(crate) fn usable(&self) -> Result<(), BackendError> {
+    pub fn usable(&self) -> Result<(), BackendError> {
         match self.lost.get() {
             None => Ok(()),
             Some(error) => Err(self.lost_to(error)),
@@ -86,7 +91,7 @@ impl Device {
     }
 
     /// An error for what a call of the driver was to do, and takes notice of one after which nothing can be done.
-    pub(crate) fn failed(&self, what: impl std::fmt::Display, error: CudaError) -> BackendError {
+    pub fn failed(&self, what: impl std::fmt::Display, error: CudaError) -> BackendError {
         if error.is_sticky() {
             let error = self.lost.get_or_init(|| error);
             return self.lost_to(error);

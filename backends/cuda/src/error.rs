@@ -3,23 +3,25 @@ use nerite_backend::{BackendError, Code};
 /// Why a call of the driver failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{call} failed with {name} ({code})")]
-pub(crate) struct CudaError {
+pub struct CudaError {
     /// The function.
-    pub(crate) call: &'static str,
+    pub call: &'static str,
     /// What it returned.
-    pub(crate) code: i32,
+    pub code: i32,
     /// The driver's name for that.
-    pub(crate) name: String,
+    pub name: String,
 }
 
 impl CudaError {
-    pub(crate) const OUT_OF_MEMORY: i32 = 2;
-    pub(crate) const NO_DEVICE: i32 = 100;
+    /// There is no memory left on the device, or none that can be pinned.
+    pub const OUT_OF_MEMORY: i32 = 2;
+    /// There is no device, or none that this process may use.
+    pub const NO_DEVICE: i32 = 100;
 
     /// Whether it leaves the device useless to this process: the driver answers every further call on it with the same
     /// error. These are the errors of which its manual says that the process must be ended, and those of a device that
     /// is gone.
-    pub(crate) fn is_sticky(&self) -> bool {
+    pub fn is_sticky(&self) -> bool {
         const DEINITIALIZED: i32 = 4;
         const DEVICE_UNAVAILABLE: i32 = 46;
         const UNCORRECTABLE: [i32; 3] = [214, 220, 226];
