@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char};
+use std::iter;
 use std::ptr::{NonNull, null_mut};
 use std::slice;
 
@@ -169,13 +170,15 @@ impl<T: Options> Drop for Owned<T> {
 
 fn append<T: Options>(session: &SessionOptions, ordinal: u32, options: &ProviderOptions) -> Result<(), Lack> {
     let owned = Owned::<T>::new().map_err(Lack::Provider)?;
+    let ordinal = ordinal.to_string();
+    let device = || iter::once(("device_id", ordinal.as_str()));
     // By itself, to tell a library that does not load from options that are wrong: either is found out by the first
     // update of any.
-    owned.update([("device_id", ordinal.to_string().as_str())].into_iter()).map_err(Lack::Provider)?;
+    owned.update(device()).map_err(Lack::Provider)?;
     if !options.is_empty() {
-        owned
-            .update(options.iter().map(|(key, value)| (key.as_str(), value.as_str())))
-            .map_err(Lack::Options)?;
+        // Each update first sets everything back to its default, the device included.
+        let options = options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        owned.update(device().chain(options)).map_err(Lack::Options)?;
     }
     // SAFETY: both live; only who makes the session's options calls this, before anybody else has them.
     unsafe { check(T::append(session, owned.0.as_ptr())) }.map_err(Lack::Provider)

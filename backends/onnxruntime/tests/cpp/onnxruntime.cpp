@@ -133,6 +133,7 @@ void* create_options(char const* provider, ProviderOptions** out) {
 
 void* update_options(ProviderOptions* options, char const* const* keys, char const* const* values, std::size_t count) {
     ENTER((std::string("Update") + options->provider).c_str(), "");
+    options->values = {{"device_id", "0"}};
     for (std::size_t i = 0; i < count; ++i) {
         if (std::string(keys[i]).find("made_up") != std::string::npos) {
             return status(("Unknown provider option: \"" + std::string(keys[i]) + "\"").c_str());
