@@ -76,9 +76,9 @@ impl Device {
         entered.map_err(|error| self.failed("its context cannot be entered", error))
     }
 
-    /// Enters it to release something, whatever state it is in.
+    /// Enters it to release something, or to wait for what was begun, whatever state it is in.
     pub fn enter_to_release(&self) {
-        // SAFETY: as in `enter`. Where it fails, what is to be released is lost with the device.
+        // SAFETY: as in `enter`. Where it fails, what is to be released is lost with the device, and nothing goes on.
         let _ = unsafe { cuda_call!(self.api, cuCtxSetCurrent(self.context)) };
     }
 

@@ -113,7 +113,8 @@ impl Compute for GpuCompute {
         wanted: &Slots,
         run: &Run<'_>,
     ) -> Result<Outputs, BackendError> {
-        self.device.usable()?;
+        // ONNX Runtime copies inputs through whichever device is the thread's current one.
+        self.device.enter()?;
         let slots = wanted_slots(&self.session, wanted);
         let mut outputs = Outputs::from_elem(None, self.session.outputs().len());
         if slots.is_empty() {
@@ -123,10 +124,10 @@ impl Compute for GpuCompute {
         let inputs = given(&session, inputs)?;
         let mut landings = Landings::new();
         if let Err(error) = self.run(&inputs, &slots, run, &mut landings) {
-            // No copy may go on when what it is from or to is used again. What the device says of it, if it is lost, is
-            // nearer to the cause than what ONNX Runtime does.
-            let settled = self.device.enter().and_then(|()| self.stream.settle());
-            return Err(settled.err().unwrap_or(error));
+            // No copy may go on when what it is from or to is used again, not even on a device that is lost. What such a
+            // device says is nearer to the cause than what ONNX Runtime does.
+            self.device.enter_to_release();
+            return Err(self.stream.settle().err().unwrap_or(error));
         }
         for (slot, landing) in slots.into_iter().zip(landings) {
             outputs[slot] = Some(landing.into_tensor());

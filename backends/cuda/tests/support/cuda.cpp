@@ -348,5 +348,8 @@ bool counterfeit_owns(void const* pointer, size_t size, bool on_device) {
     return within(on_device ? state().device : state().host, reinterpret_cast<std::uintptr_t>(pointer), size);
 }
 
-bool counterfeit_entered() { return current != nullptr; }
+// The number of the thread's current device; -1 if it has none.
+int counterfeit_device() {
+    return current == nullptr ? -1 : int(reinterpret_cast<std::uintptr_t>(current)) - 0x1000;
+}
 }

@@ -230,6 +230,8 @@ void release_binding(void* binding) {
 void* bind_input(void* binding, char const* name, void const* value) {
     ENTER("BindInput", name);
     if (state().values.count(value)) violation("an input is in a device's memory");
+    int const device = state().sessions.at(state().bindings.at(binding).session);
+    if (driver<int>("counterfeit_device") != device) violation("an input is bound while another device is current");
     return real<void*, void*, char const*, void const*>(BindInput, binding, name, value);
 }
 

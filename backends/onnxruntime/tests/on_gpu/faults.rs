@@ -84,6 +84,13 @@ fn a_copy_that_fails_leaves_none_that_goes_on() {
         assert_eq!(condition, Condition::Sound, "{call}");
     }
     assert_three_outputs(ask(&mut *instance, inputs(), Slots::all(3)).0);
+
+    // Not even where the device can do nothing more.
+    world.driver.fail("cuMemcpyDtoHAsync", 1, 700, true);
+    let (answer, condition) = ask(&mut *instance, inputs(), Slots::all(3));
+    let error = answer.unwrap_err();
+    assert!(error.message.contains("since cuMemcpyDtoHAsync"), "{error}");
+    assert_eq!(condition, Condition::Broken(error));
     drop((instance, model));
     world.assert_clean();
 }

@@ -32,7 +32,7 @@ struct Driver {
     int (*launch)(cudaStream_t, void (*)(void*), void*);
     int (*synchronize)(cudaStream_t);
     bool (*owns)(void const*, std::size_t, bool);
-    bool (*entered)();
+    int (*device)();
 } driver;
 
 struct State {
@@ -58,7 +58,7 @@ void log_error(std::string const& what) {
 // Notes a call; whether it is to fail.
 bool enter(std::string const& name, std::string const& arguments = "") {
     state().calls += name + "(" + arguments + ")\n";
-    if (!driver.entered || !driver.entered()) violation(name + " without a current context");
+    if (!driver.device || driver.device() < 0) violation(name + " without a current context");
     auto const fault = state().faults.find(name);
     if (fault == state().faults.end() || fault->second-- > 0) return false;
     state().faults.erase(fault);
@@ -453,7 +453,7 @@ void counterfeit_use(char const* path);
 void* createInferRuntime_INTERNAL(void* logger, int32_t version) noexcept {
     LOCK;
     // Where no test says which, as in a daemon, it is the driver that was loaded before.
-    if (!driver.entered) counterfeit_use("libcuda.so.1");
+    if (!driver.device) counterfeit_use("libcuda.so.1");
     state().logger = static_cast<ILogger*>(logger);
     if (version != state().version) violation("a runtime of another version is asked for");
     if (enter("createInferRuntime")) return reinterpret_cast<void*>(0x228);
@@ -480,7 +480,7 @@ void counterfeit_use(char const* path) {
     find(driver.launch, "cuLaunchHostFunc");
     find(driver.synchronize, "cuStreamSynchronize");
     find(driver.owns, "counterfeit_owns");
-    find(driver.entered, "counterfeit_entered");
+    find(driver.device, "counterfeit_device");
 }
 
 void counterfeit_version(int version) { state().version = version; }
