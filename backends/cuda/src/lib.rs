@@ -1,4 +1,5 @@
-//! CUDA's driver, loaded at run time, for engines that run on NVIDIA GPUs: devices, streams, memory on both sides.
+//! CUDA's driver, loaded at run time, for engines that run on NVIDIA GPUs: devices, streams, memory on both sides, and
+//! instances on a device.
 //!
 //! Nothing of NVIDIA's is needed to build it. Everything `unsafe` is in `api`, `device`, `driver`, `memory` and
 //! `stream`.
@@ -7,6 +8,7 @@ mod api;
 mod device;
 mod driver;
 mod error;
+mod instance;
 mod memory;
 mod pool;
 mod stream;
@@ -15,6 +17,7 @@ pub use api::{DevicePointer, StreamHandle};
 pub use device::Device;
 pub use driver::{Driver, device_count, why};
 pub use error::CudaError;
+pub use instance::DeviceInstance;
 pub use memory::{DeviceBuffer, PinnedBuffer};
 pub use pool::{Lent, PinnedPool};
 pub use stream::Stream;

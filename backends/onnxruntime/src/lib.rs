@@ -7,7 +7,7 @@
 //!
 //! A file's way: `model_file` → `parameters` → `source` → `threads`, `session_options` → `weights` (`room`) → `session`
 //! → `model`; on a GPU with `accelerators` → `gpus` (`missing`) → `providers` before the weights. A request's:
-//! `compute` → `value` → `run` → `output`; on a GPU `gpu_instance` → `gpu_compute` → `value` → `binding` → `output`.
+//! `compute` → `value` → `run` → `output`; on a GPU `gpu_compute` → `value` → `binding` → `output`.
 //! Everything `unsafe` is in `binding`, `environment`, `exit`, `gpu_compute`, `logging`, `memory`, `output`,
 //! `providers`, `run`, `run_options`, `session`, `session_options`, `status`, `telemetry` and `value`.
 
@@ -19,7 +19,6 @@ mod environment;
 mod exit;
 mod external;
 mod gpu_compute;
-mod gpu_instance;
 mod gpus;
 mod library;
 mod logging;

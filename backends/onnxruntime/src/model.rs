@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nerite_backend::{BackendError, Batched, Cancel, Declaration, Instance, InstanceSpec, Model};
+use nerite_cuda::DeviceInstance;
 use parking_lot::Mutex;
 
 use crate::compute::OrtCompute;
 use crate::gpu_compute::GpuCompute;
-use crate::gpu_instance::GpuInstance;
 use crate::place::Place;
 use crate::run_options::RunOptions;
 use crate::session::Session;
@@ -63,6 +63,6 @@ impl Model for OnnxModel {
         };
         self.is_brief.store(false, Ordering::Relaxed);
         let compute = GpuCompute::new(session, Arc::clone(&device), options)?;
-        Ok(Box::new(GpuInstance::new(compute, device, spec)))
+        Ok(Box::new(DeviceInstance::new(compute, &device, spec)))
     }
 }

@@ -6,9 +6,9 @@
 //! memory that it uses again and again.
 //!
 //! A file's way: `config`, `plan` → `library`, `nerite_cuda` → `model` → `runtime` → `engine` → `declaration`; a
-//! request's: `instance` → `compute` → `profile` → `rooms`, `context`. TensorRT is called through tables of
-//! slots (`vtable`), and calls two objects of ours (`logger`, `allocator`). Everything `unsafe` is in these two,
-//! `vtable`, `library`, `runtime`, `engine` and `context`.
+//! request's: `compute` → `profile` → `rooms`, `context`. TensorRT is called through tables of slots (`vtable`), and
+//! calls two objects of ours (`logger`, `allocator`). Everything `unsafe` is in these two, `vtable`, `library`,
+//! `runtime`, `engine` and `context`.
 
 mod allocator;
 mod backend;
@@ -19,7 +19,6 @@ mod context;
 mod declaration;
 mod dtype;
 mod engine;
-mod instance;
 mod library;
 mod logger;
 mod model;

@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nerite_backend::{BackendError, Code, Declaration, Instance, InstanceKind, InstanceSpec, Model};
-use nerite_cuda::{Device, Driver};
+use nerite_cuda::{Device, DeviceInstance, Driver};
 use parking_lot::Mutex;
 
+use crate::compute::TrtCompute;
 use crate::config::Config;
 use crate::declaration;
 use crate::engine::{Engine, EngineError};
-use crate::instance::TrtInstance;
 use crate::library::Library;
 use crate::plan::Plan;
 use crate::runtime::Runtime;
@@ -104,6 +104,7 @@ impl Model for TrtModel {
         };
         let engine = self.engine_on(ordinal)?;
         let profiles = self.config.profiles(&spec.name, engine.profiles.len())?;
-        Ok(Box::new(TrtInstance::new(engine, profiles, spec)?))
+        let device = Arc::clone(engine.device());
+        Ok(Box::new(DeviceInstance::new(TrtCompute::new(engine, profiles)?, &device, spec)))
     }
 }
