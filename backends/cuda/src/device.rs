@@ -105,8 +105,8 @@ impl Device {
 
     fn lost_to(&self, error: &CudaError) -> BackendError {
         let message = format!(
-            "{} can no longer be used by this process since {error}: unload the models that use it, or restart the \
-             server, and if it happens again look into the kernel's log (dmesg) for Xid errors",
+            "{} can no longer be used by this process since {error}: restart the server, and if it happens again look \
+             into the kernel's log (dmesg) for Xid errors",
             self.label()
         );
         BackendError::new(Code::Unavailable, message)

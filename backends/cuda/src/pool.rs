@@ -6,8 +6,10 @@ use parking_lot::Mutex;
 
 use crate::{Device, PinnedBuffer};
 
-/// The most buffers that wait for their next use.
-const MOST_KEPT: usize = 8;
+/// The most buffers that wait for their next use: a model may have dozens of outputs, and instances share nothing.
+const MOST_KEPT: usize = 256;
+/// The most that they have together, in bytes.
+const MOST_BYTES_KEPT: usize = 512 << 20;
 /// A buffer larger than this is not kept, in bytes.
 const LARGEST_KEPT: usize = 64 << 20;
 
@@ -39,22 +41,24 @@ impl PinnedPool {
         Ok(Lent { buffer: Some(buffer), len, pool: Arc::clone(self) })
     }
 
-    /// Keeps it, or the smallest of those that are kept goes.
-    fn give_back(&self, mut buffer: PinnedBuffer) {
+    /// Keeps it. Of more than may be kept the smallest go, which take the least to be made again.
+    fn give_back(&self, buffer: PinnedBuffer) {
         if buffer.capacity() > LARGEST_KEPT {
             return;
         }
+        let mut gone = Vec::new();
         let mut free = self.free.lock();
-        if free.len() < MOST_KEPT {
-            free.push(buffer);
-            return;
+        free.push(buffer);
+        while free.len() > MOST_KEPT
+            || free.iter().map(PinnedBuffer::capacity).sum::<usize>() > MOST_BYTES_KEPT
+        {
+            let smallest = free.iter().enumerate().min_by_key(|(_, kept)| kept.capacity());
+            let Some((place, _)) = smallest else { break };
+            gone.push(free.swap_remove(place));
         }
-        let smallest = free.iter_mut().min_by_key(|kept| kept.capacity());
-        if let Some(kept) = smallest.filter(|kept| kept.capacity() < buffer.capacity()) {
-            std::mem::swap(kept, &mut buffer);
-        }
-        // What goes is released outside the lock, since the driver may take its time.
         drop(free);
+        // Outside the lock, since the driver may take its time.
+        drop(gone);
     }
 }
 

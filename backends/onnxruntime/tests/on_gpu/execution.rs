@@ -69,6 +69,32 @@ fn numbers_stay_on_the_device_until_they_are_copied_once_and_texts_never_go_ther
 }
 
 #[test]
+fn pinned_memory_of_many_outputs_is_used_again() {
+    let world = World::new();
+    let names: Vec<String> = (0..40).map(|number| format!("y{number}")).collect();
+    let version = Version::new(
+        &Graph {
+            nodes: names.iter().map(|name| node("Neg", &["x"], &[name.as_str()], &[])).collect(),
+            inputs: vec![onnx::tensor("x", element::FLOAT, &[-1])],
+            outputs: names.iter().map(|name| onnx::tensor(name, element::FLOAT, &[-1])).collect(),
+            ..Graph::default()
+        }
+        .model(),
+    );
+    let model = world.load(&version).unwrap();
+    let mut instance = on(&model, GPU, false).unwrap();
+    let mut pinned = || {
+        let input = vec![tensor(DType::F32, &[1], floats(&[1.0]))];
+        let (answer, _) = ask(&mut *instance, input, Slots::all(names.len()));
+        assert_eq!(answer.unwrap().len(), names.len());
+        world.driver.count("cuMemHostAlloc")
+    };
+    assert_eq!([pinned(), pinned()], [names.len(), 0]);
+    drop((instance, model));
+    world.assert_clean();
+}
+
+#[test]
 fn an_answer_outlives_its_instance_and_its_model() {
     let world = World::new();
     let version = Version::new(&identity(element::INT64, &[-1]));
