@@ -12,6 +12,9 @@ const MOST_KEPT: usize = 256;
 const MOST_BYTES_KEPT: usize = 512 << 20;
 /// A buffer larger than this is not kept, in bytes.
 const LARGEST_KEPT: usize = 64 << 20;
+/// How many times what is asked for a buffer may have: whoever holds a small answer must not hold a large one's memory,
+/// for which nobody has counted.
+const MOST_SLACK: usize = 4;
 
 /// Pinned memory for outputs. It goes to callers as it is, without a copy, and comes back when the last of them has let
 /// go of it: to pin memory takes longer than many a model.
@@ -26,11 +29,12 @@ impl PinnedPool {
         Arc::new(PinnedPool { device: Arc::clone(device), free: Mutex::default() })
     }
 
-    /// A buffer for `len` bytes: the smallest one that is there and fits, or a new one. The device is current.
+    /// A buffer for `len` bytes: the smallest one that is there and fits, or a new one. The device must be current.
     pub fn take(self: &Arc<Self>, len: usize) -> Result<Lent, BackendError> {
+        let fit = len..=MOST_SLACK.saturating_mul(len.max(PinnedBuffer::SMALLEST));
         let kept = {
             let mut free = self.free.lock();
-            let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= len);
+            let fitting = free.iter().enumerate().filter(|(_, buffer)| fit.contains(&buffer.capacity()));
             let best = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(place, _)| place);
             best.map(|place| free.swap_remove(place))
         };

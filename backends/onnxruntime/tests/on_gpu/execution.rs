@@ -95,6 +95,27 @@ fn pinned_memory_of_many_outputs_is_used_again() {
 }
 
 #[test]
+fn a_small_answer_does_not_hold_the_pinned_memory_of_a_large_one() {
+    let world = World::new();
+    let version = Version::new(&identity(element::FLOAT, &[-1]));
+    let model = world.load(&version).unwrap();
+    let mut instance = on(&model, GPU, false).unwrap();
+    let mut pinned = |count: usize| {
+        let input = vec![tensor(DType::F32, &[count as i64], floats(&vec![1.0; count]))];
+        let (answer, _) = ask(&mut *instance, input, Slots::all(1));
+        (answer, world.driver.count("cuMemHostAlloc"))
+    };
+    assert_eq!(pinned(100_000).1, 1);
+    let (small, new) = pinned(1);
+    assert_eq!(new, 1, "it is not the large one's");
+    for count in [100_000, 50_000] {
+        assert_eq!(pinned(count).1, 0, "what is nearly as large is used again");
+    }
+    drop((small, instance, model));
+    world.assert_clean();
+}
+
+#[test]
 fn an_answer_outlives_its_instance_and_its_model() {
     let world = World::new();
     let version = Version::new(&identity(element::INT64, &[-1]));
