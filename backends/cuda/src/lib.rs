@@ -12,6 +12,7 @@ mod instance;
 mod memory;
 mod pool;
 mod stream;
+mod waiting;
 
 pub use api::{DevicePointer, StreamHandle};
 pub use device::Device;

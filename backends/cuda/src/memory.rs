@@ -95,9 +95,6 @@ unsafe impl Sync for PinnedBuffer {}
 const PORTABLE: u32 = 1;
 
 impl PinnedBuffer {
-    /// The least that one has room for, in bytes.
-    pub(crate) const SMALLEST: usize = GRAIN;
-
     /// Room for `len` bytes, all 0, made through the current device.
     pub fn new(device: &Arc<Device>, len: usize) -> Result<PinnedBuffer, BackendError> {
         let capacity = rounded(len);

@@ -4,23 +4,14 @@ use bytes::Bytes;
 use nerite_backend::BackendError;
 use parking_lot::Mutex;
 
+use crate::waiting::Waiting;
 use crate::{Device, PinnedBuffer};
-
-/// The most buffers that wait for their next use: a model may have dozens of outputs, and instances share nothing.
-const MOST_KEPT: usize = 256;
-/// The most that they have together, in bytes.
-const MOST_BYTES_KEPT: usize = 512 << 20;
-/// A buffer larger than this is not kept, in bytes.
-const LARGEST_KEPT: usize = 64 << 20;
-/// How many times what is asked for a buffer may have: whoever holds a small answer must not hold a large one's memory,
-/// for which nobody has counted.
-const MOST_SLACK: usize = 4;
 
 /// Pinned memory for outputs. It goes to callers as it is, without a copy, and comes back when the last of them has let
 /// go of it: to pin memory takes longer than many a model.
 pub struct PinnedPool {
     device: Arc<Device>,
-    free: Mutex<Vec<PinnedBuffer>>,
+    free: Mutex<Waiting<PinnedBuffer>>,
 }
 
 impl PinnedPool {
@@ -29,15 +20,9 @@ impl PinnedPool {
         Arc::new(PinnedPool { device: Arc::clone(device), free: Mutex::default() })
     }
 
-    /// A buffer for `len` bytes: the smallest one that is there and fits, or a new one. The device must be current.
+    /// A buffer for `len` bytes, one that is there or a new one. The device must be current.
     pub fn take(self: &Arc<Self>, len: usize) -> Result<Lent, BackendError> {
-        let fit = len..=MOST_SLACK.saturating_mul(len.max(PinnedBuffer::SMALLEST));
-        let kept = {
-            let mut free = self.free.lock();
-            let fitting = free.iter().enumerate().filter(|(_, buffer)| fit.contains(&buffer.capacity()));
-            let best = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(place, _)| place);
-            best.map(|place| free.swap_remove(place))
-        };
+        let kept = self.free.lock().take(len);
         let buffer = match kept {
             Some(buffer) => buffer,
             None => PinnedBuffer::new(&self.device, len)?,
@@ -45,23 +30,9 @@ impl PinnedPool {
         Ok(Lent { buffer: Some(buffer), len, pool: Arc::clone(self) })
     }
 
-    /// Keeps it. Of more than may be kept the smallest go, which take the least to be made again.
     fn give_back(&self, buffer: PinnedBuffer) {
-        if buffer.capacity() > LARGEST_KEPT {
-            return;
-        }
-        let mut gone = Vec::new();
-        let mut free = self.free.lock();
-        free.push(buffer);
-        while free.len() > MOST_KEPT
-            || free.iter().map(PinnedBuffer::capacity).sum::<usize>() > MOST_BYTES_KEPT
-        {
-            let smallest = free.iter().enumerate().min_by_key(|(_, kept)| kept.capacity());
-            let Some((place, _)) = smallest else { break };
-            gone.push(free.swap_remove(place));
-        }
-        drop(free);
-        // Outside the lock, since the driver may take its time.
+        let gone = self.free.lock().keep(buffer.capacity(), buffer);
+        // Without the lock, since the driver may take its time.
         drop(gone);
     }
 }
