@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from daemon import BINARY, ROOT
 from gpu_check import __main__ as check
-from gpu_check import binaries, cases, compare, fatbin, libraries, machine, outcome, rust_tests, serving
+from gpu_check import binaries, cases, compare, fatbin, libraries, loop, machine, outcome, rust_tests, serving
 from gpu_check import throughput, transformer
 from gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome
 from gpu_check.throughput import Result
@@ -75,6 +75,13 @@ def test_with_a_gpu_its_tests_are_run_too_and_its_metrics_are_looked_for(capsys,
     assert "nerite-onnxruntime gpu: it  failed" in summary
     assert "metrics of the GPU          passed   8 series" in summary
     assert "4 passed, 1 failed, 1 skipped" in said
+    exact = {part: 'key: "use_tf32" value: "0"' in configuration(tmp_path, part) for part in ("answers", "rates")}
+    assert exact == {"answers": True, "rates": False}
+
+
+def configuration(folder, part):
+    """Of the device's model, as that part of the check wrote it."""
+    return (folder / "scratch" / part / "repository" / "mlp_device" / "config.pbtxt").read_text()
 
 
 DRIVER = """
@@ -282,6 +289,16 @@ def test_libraries_that_were_brought_along_are_found_with_their_versions(tmp_pat
     assert environment["ORT_DYLIB_PATH"] == str(tmp_path / files[0])
     assert environment["PYTHONPATH"].split(":")[0] == str(tmp_path)
     assert libraries.Libraries([]).environment() == {}
+
+
+def test_a_loop_that_hangs_is_ended(monkeypatch, tmp_path):
+    monkeypatch.setattr(loop, "LIMIT_SECONDS", 0)
+    inputs = tmp_path / "inputs.npz"
+    # Nobody writes to it, so that whoever reads it waits.
+    os.mkfifo(inputs)
+    hung = loop.Loop(tmp_path / "model.onnx", inputs, "CPUExecutionProvider", dict(os.environ))
+    with pytest.raises(RuntimeError, match="own loop ended with"), hung:
+        pass
 
 
 def entry(kind, architecture, code, header=64):

@@ -15,7 +15,7 @@ from gpu_check.cases import CASES, model_of
 from gpu_check.compare import compare
 from gpu_check.libraries import Libraries
 from gpu_check.outcome import FAILED, NO_GPU, PASSED, SKIPPED, Outcome
-from gpu_check.serving import EXACT, Server
+from gpu_check.serving import Server
 
 SCRATCH = ROOT / "target" / "gpu-check"
 
@@ -121,8 +121,8 @@ def serve(programs, options):
 
 def answers(binary, models, options):
     """Whether each model answers on the device as on the CPU."""
-    environment = options.environment | EXACT
-    with Server(binary, models, options.device, options.scratch / "answers", environment) as server:
+    folder, environment = options.scratch / "answers", options.environment
+    with Server(binary, models, options.device, folder, environment, compared=True) as server:
         outcomes = [compare(server, case) for case in models]
         return [*outcomes, metrics(server, options)]
 
@@ -144,7 +144,7 @@ def rates(binary, models, options):
     """How fast each model is. Prints the table; the target that is missed is told there and fails nothing."""
     results, outcomes = [], []
     folder, environment = options.scratch / "rates", options.environment
-    with Server(binary, models, options.device, folder, environment, only_device=True) as server:
+    with Server(binary, models, options.device, folder, environment, compared=False) as server:
         for case, data in models.items():
             title = f"{case.name}: throughput"
             print(f"\n== {title}", flush=True)

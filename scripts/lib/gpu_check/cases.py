@@ -70,10 +70,17 @@ def model_of(case, folder):
     return case.make()
 
 
-def config(case, kind):
+# On a GPU multiplications are made of shorter numbers (TF32) unless this forbids it, and differ from the CPU's by more
+# than what is compared here.
+EXACT = """optimization { execution_accelerators {
+  gpu_execution_accelerator [ { name: "cuda" parameters { key: "use_tf32" value: "0" } } ] } }
+"""
+
+
+def config(case, kind, exact):
     """A configuration for instances of a kind; on a GPU two, so that one copies while the other computes."""
     count = 2 if kind == "KIND_GPU" else 1
     return (
         f'backend: "onnxruntime"\nmax_batch_size: {case.batch}\n'
         f"instance_group [ {{ count: {count} kind: {kind} }} ]\ndynamic_batching {{ }}\n"
-    )
+    ) + (EXACT if exact else "")

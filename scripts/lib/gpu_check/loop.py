@@ -8,9 +8,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 WARM_UP = 10
+# What a line may take beyond the seconds that it measures: a GPU that hangs never lets it come.
+LIMIT_SECONDS = 300
 
 
 def main():
@@ -53,11 +56,14 @@ class Loop:
     def runs_per_second(self, seconds):
         self.process.stdin.write(f"{seconds}\n")
         self.process.stdin.flush()
-        return self.answer()
+        return self.answer(seconds)
 
-    def answer(self):
+    def answer(self, seconds=0):
         """The next line; raises RuntimeError with the program's last words if there is none."""
+        limit = threading.Timer(LIMIT_SECONDS + seconds, self.process.kill)
+        limit.start()
         line = self.process.stdout.readline()
+        limit.cancel()
         if not line:
             _, errors = self.process.communicate()
             last = next((one for one in reversed(errors.splitlines()) if one.strip()), "no word")

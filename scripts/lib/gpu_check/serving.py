@@ -7,27 +7,24 @@ from gpu_check.cases import config
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import np_to_triton_dtype, triton_to_np_dtype
 
-# On a device multiplications are made of shorter numbers unless this forbids it, and differ from the CPU's by more than
-# what is compared here.
-EXACT = {"NVIDIA_TF32_OVERRIDE": "0"}
 LOAD_SECONDS, ANSWER_SECONDS = 300, 120
 KINDS = {"gpu": "KIND_GPU", "cpu": "KIND_CPU"}
 DEVICE, CPU = "device", "cpu"
 
 
 class Server:
-    """A daemon with models on the device, and on the CPU too unless `only_device`, for as long as the block lasts."""
+    """A daemon with models on the device for as long as the block lasts; to be `compared`, on the CPU too and exact."""
 
-    def __init__(self, binary, models, device, folder, environment, only_device=False):
+    def __init__(self, binary, models, device, folder, environment, compared):
         """`models` has the bytes of each case's model."""
         repository = folder / "repository"
-        wanted = {DEVICE: KINDS[device]} | ({} if only_device else {CPU: KINDS["cpu"]})
+        wanted = {DEVICE: KINDS[device]} | ({CPU: KINDS["cpu"]} if compared else {})
         for case, data in models.items():
             for side, kind in wanted.items():
                 version = repository / name_of(case, side) / "1"
                 version.mkdir(parents=True, exist_ok=True)
                 (version / "model.onnx").write_bytes(data)
-                (version.parent / "config.pbtxt").write_text(config(case, kind))
+                (version.parent / "config.pbtxt").write_text(config(case, kind, exact=compared))
         arguments = [f"--model-repository={repository}", "--exit-on-error=false", "--strict-readiness=false"]
         self.daemon = Daemon(arguments, folder / "nerite.log", binary=binary, environment=environment)
 
