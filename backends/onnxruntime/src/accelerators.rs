@@ -151,7 +151,7 @@ fn options(
             }
             continue;
         }
-        options.extend(option(key, value)?);
+        options.extend(option(key, value)?.filter(|(_, value)| !value.is_empty()));
     }
     Ok(options)
 }

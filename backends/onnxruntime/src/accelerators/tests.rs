@@ -33,6 +33,7 @@ fn the_parameters_of_tensorrt_have_the_names_that_triton_gives_them() {
             ("trt_dla_core", "0"),
             ("trt_max_cached_engines", "3"),
             ("trt_cuda_graph_enable", "0"),
+            ("trt_tactic_sources", ""),
         ],
     );
     let expected = options(&[
@@ -45,7 +46,8 @@ fn the_parameters_of_tensorrt_have_the_names_that_triton_gives_them() {
         ("trt_dla_core", "0"),
         ("trt_max_cached_engines", "3"),
     ]);
-    let providers = read(&[tensorrt, accelerator("cuda", &[("prefer_nhwc", "1")])], &[]).unwrap();
+    let providers =
+        read(&[tensorrt, accelerator("cuda", &[("prefer_nhwc", "1"), ("sdpa_kernel", "")])], &[]).unwrap();
     assert_eq!(providers.tensorrt, Some(expected));
     assert_eq!(providers.cuda, options(&[("prefer_nhwc", "1")]));
     for (mode, expected) in
