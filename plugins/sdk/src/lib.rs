@@ -118,8 +118,8 @@
 //!
 //! An input may lie in several buffers ([`Input::buffers`]); [`Input::to_contiguous`] and [`Input::values`] put them
 //! together, and copy only then. [`Response::output`] gives the place where the answer is sent from: write into it
-//! rather than copy. Strings are elements of [`DataType::Bytes`]: a length in four bytes, little-endian, and then so
-//! many bytes.
+//! rather than copy. Strings are elements of [`DataType::Bytes`]: [`Input::byte_elements`] reads them, and
+//! [`Response::output_of_bytes`] writes them.
 //!
 //! # Errors
 //!
@@ -181,6 +181,7 @@
 //! batching of one's own are parts of the API that this crate does not cover.
 
 mod batch;
+mod byte_elements;
 mod clock;
 mod config;
 mod data_type;
@@ -204,6 +205,7 @@ mod text;
 mod threads;
 
 pub use batch::Batch;
+pub use byte_elements::ByteElements;
 pub use config::{Config, TensorConfig};
 pub use data_type::DataType;
 pub use element::Element;
