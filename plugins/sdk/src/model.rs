@@ -86,6 +86,17 @@ impl<'a> ModelContext<'a> {
         self.directory.join(self.version.to_string())
     }
 
+    /// A file that comes with the model: of the version's folder, or else of the model's. Fails where neither has it.
+    pub fn file(&self, name: &str) -> Result<PathBuf> {
+        let places = [self.version_directory().join(name), self.directory.join(name)];
+        places.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+            let (folder, version) = (self.directory.display(), self.version);
+            Error::invalid_argument(format_args!(
+                "the file {name:?} is neither in {folder}/{version} nor in {folder}; put it there"
+            ))
+        })
+    }
+
     /// The configuration; after [`complete`](ModelContext::complete) the completed one.
     pub fn config(&self) -> &Config {
         self.completed.get().unwrap_or(&self.config)
