@@ -181,9 +181,10 @@ impl<'r> Input<'r> {
     pub fn byte_elements(&self) -> Result<ByteElements<'r>> {
         self.expect_type(DataType::Bytes)?;
         let elements = ByteElements::new(self.to_contiguous()?)?;
-        let expected = self.shape.iter().try_fold(1_usize, |count, &extent| {
-            count.checked_mul(usize::try_from(extent).ok()?)
-        });
+        let expected = self
+            .shape
+            .iter()
+            .try_fold(1_usize, |count, &extent| count.checked_mul(usize::try_from(extent).ok()?));
         if expected != Some(elements.len()) {
             let (name, shape, count) = (self.name, self.shape, elements.len());
             return Err(Error::invalid_argument(format_args!(

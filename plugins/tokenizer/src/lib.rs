@@ -18,8 +18,8 @@ mod texts;
 use std::sync::Arc;
 
 use nerite_plugin::{
-    Batch, Config, DataType, Error, Instance, InstanceContext, Model, ModelContext, Request, Response, Result,
-    TensorConfig,
+    Batch, Config, DataType, Error, Instance, InstanceContext, Model, ModelContext, Request, Response,
+    Result, TensorConfig,
 };
 
 use crate::settings::Settings;

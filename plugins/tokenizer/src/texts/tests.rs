@@ -26,7 +26,8 @@ const FILE: &str = r###"{
                "vocab": { "[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "the": 3, "cat": 4, "##s": 5, "sat": 6, "[PAD]": 7 } }
 }"###;
 
-const RULES: Rules = Rules { max_length: None, truncate: true, padding: Padding::Longest, max_text_bytes: 40 };
+const RULES: Rules =
+    Rules { max_length: None, truncate: true, padding: Padding::Longest, max_text_bytes: 40 };
 
 fn encode(rules: Rules, texts: &[&[u8]]) -> Result<Rows, TextError> {
     Texts::new(FILE.as_bytes(), rules).expect("a tokenizer").encode(texts.iter().copied())
