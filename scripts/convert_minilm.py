@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes a sentence-embedding model of MiniLM, which ends with a vector for each token: convert_minilm.py MODEL.onnx OUT.onnx
+"""Makes a model of sentences of MiniLM, which is one of tokens: convert_minilm.py MODEL.onnx OUT.onnx
 
-What sentence-transformers does after the model becomes part of it: the mean over the tokens that are no padding, brought
-to length one. A client then gets 384 numbers for each text instead of as many for each token.
+What sentence-transformers does after the model becomes part of it: the mean over the tokens that are no padding, which
+is brought to length one. A client then gets 384 numbers for each text instead of as many for each token.
 """
 
 import sys

@@ -13,8 +13,8 @@ PIPELINES = wheels.ROOT / "pipelines"
 SCRIPTS = wheels.ROOT / "scripts"
 DEMO = wheels.TARGET / "demo"
 
-# Pictures that scikit-image carries, published under CC0, and a page of a book about it.
-PICTURES = ["coffee.png", "chelsea.png", "camera.png", "rocket.jpg", "page.png"]
+# Pictures that scikit-image carries: photographs, published under CC0, and a printed page.
+PICTURES = ["coffee.png", "chelsea.png", "camera.png", "page.png"]
 
 
 def main():
