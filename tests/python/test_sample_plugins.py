@@ -1,11 +1,9 @@
 """The sample plugins, with the models that they are made for: each step of the sample pipelines, one after another."""
 
-import io
 import json
 import re
 import sys
 
-import backends
 import numpy as np
 import onnxruntime
 import pytest
@@ -13,14 +11,11 @@ import tritonclient.grpc as triton
 import wheels
 from conftest import ROOT
 from PIL import Image
-from server import Server
+from samples import DEMO, PAGE, PIPELINES, blank, column, encoded, picture, same_words, served
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import demo_client
-from daemon import Daemon
 
-PIPELINES = ROOT / "pipelines"
-DEMO = ROOT / "target" / "demo"
 STEPS = [
     "sentence_tokenizer",
     "minilm",
@@ -40,35 +35,14 @@ TEXTS = [
     "日本語のテキスト 🛄",
     "unaffable\ttokenisation\u0000\n  antidisestablishmentarianism [MASK]",
 ]
-PAGE = [
-    "Region-based segmentation",
-    "Let us first determine markers of the coins and the",
-    "background. These markers are pixels that we can label",
-    "unambiguously as either object or background. Here,",
-    "the markers are found at the two extreme parts of the",
-    "histogram of grey values:",
-    "markers = np.zeros_like(coins)",
-]
 
 
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory):
+@pytest.fixture(scope="module", name="samples")
+def serve_samples(tmp_path_factory):
     """A daemon that serves the steps of the sample pipelines."""
-    folder = tmp_path_factory.mktemp("samples")
-    for backend in backends.SAMPLES:
-        backends.stage(folder / "backends", backend)
-    flags = [f"--model-repository={path}" for path in (PIPELINES, ROOT / "model-repository")]
-    flags += [f"--backend-directory={folder / 'backends'}", "--model-control-mode=explicit"]
-    flags += [f"--load-model={step}" for step in STEPS]
-    with Daemon(flags, folder / "nerite.log") as daemon:
-        server = Server(daemon.wait_ready(60))
+    flags = ["--model-control-mode=explicit", *(f"--load-model={step}" for step in STEPS)]
+    with served(tmp_path_factory.mktemp("samples"), *flags) as server:
         yield server
-        server.close()
-
-
-def column(*elements):
-    """A batch of BYTES with one element a row."""
-    return np.array([[element] for element in elements], object)
 
 
 def refused(samples, model, expected, **inputs):
@@ -141,17 +115,6 @@ def test_sentences_of_one_meaning_are_closer_than_others(samples):
     assert one @ other > 0.5 > 0.2 > one @ far
 
 
-def picture(name):
-    return (DEMO / name).read_bytes()
-
-
-def encoded(image, **options):
-    """A picture as the bytes of a file."""
-    file = io.BytesIO()
-    image.save(file, **options)
-    return file.getvalue()
-
-
 @pytest.mark.parametrize("name", ["coffee.png", "chelsea.png", "camera.png"])
 def test_a_photograph_becomes_what_pillow_makes_of_it(samples, name):
     pixels = samples.infer("photo_pixels", image=column(picture(name)))["pixels"]
@@ -216,12 +179,6 @@ def read(samples, file):
     return [text.decode() for text in texts["text"]], texts["score"], lines["boxes"]
 
 
-def same_words(text, expected):
-    """Whether a text has the letters that are expected, whatever is between them."""
-    letters = re.compile(r"[^\w]+")
-    return letters.sub("", expected) in letters.sub("", text)
-
-
 def test_a_printed_page_is_read(samples):
     texts, scores, boxes = read(samples, picture("page.png"))
     assert len(texts) >= len(PAGE)
@@ -247,7 +204,7 @@ def test_a_page_that_lies_askew_or_on_its_side_is_read(samples, degrees):
 
 
 def test_a_page_without_text_has_one_empty_line(samples):
-    texts, scores, boxes = read(samples, encoded(Image.new("RGB", (200, 100), "white"), format="PNG"))
+    texts, scores, boxes = read(samples, blank())
     assert texts == [""] and scores == [0.0]
     assert boxes.shape == (1, 4, 2) and np.ptp(boxes, axis=1).max() == 0
 
