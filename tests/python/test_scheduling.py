@@ -71,6 +71,8 @@ class Spinning:
         self.until(waits, "keep its instances busy")
         probes[-1].cancel()
         self.until(lambda: self.pending(model) == 0, "the queue is empty")
+        # The client hears of the cancelled one on a thread of its own, maybe later than the daemon.
+        self.until(lambda: self.answered.count("probe") == len(probes), "all probes are over")
         self.answered.clear()
         return busy
 

@@ -190,26 +190,34 @@ exports! {
         TRITONSERVER_InferenceRequestDelete,
         TRITONSERVER_InferenceRequestId,
         TRITONSERVER_InferenceRequestSetId,
+        TRITONSERVER_InferenceRequestCancel,
+        TRITONSERVER_InferenceRequestIsCancelled,
+    ];
+    crate::c_api::server::inference_request::callbacks => [
+        TRITONSERVER_InferenceRequestSetReleaseCallback,
+        TRITONSERVER_InferenceRequestSetResponseCallback,
+    ];
+    crate::c_api::server::inference_request::parameters => [
+        TRITONSERVER_InferenceRequestSetStringParameter,
+        TRITONSERVER_InferenceRequestSetIntParameter,
+        TRITONSERVER_InferenceRequestSetBoolParameter,
+        TRITONSERVER_InferenceRequestSetDoubleParameter,
+    ];
+    crate::c_api::server::inference_request::sequence => [
         TRITONSERVER_InferenceRequestFlags,
         TRITONSERVER_InferenceRequestSetFlags,
         TRITONSERVER_InferenceRequestCorrelationId,
         TRITONSERVER_InferenceRequestCorrelationIdString,
         TRITONSERVER_InferenceRequestSetCorrelationId,
         TRITONSERVER_InferenceRequestSetCorrelationIdString,
-        TRITONSERVER_InferenceRequestCancel,
-        TRITONSERVER_InferenceRequestIsCancelled,
+    ];
+    crate::c_api::server::inference_request::terms => [
         TRITONSERVER_InferenceRequestPriority,
         TRITONSERVER_InferenceRequestPriorityUInt64,
         TRITONSERVER_InferenceRequestSetPriority,
         TRITONSERVER_InferenceRequestSetPriorityUInt64,
         TRITONSERVER_InferenceRequestTimeoutMicroseconds,
         TRITONSERVER_InferenceRequestSetTimeoutMicroseconds,
-        TRITONSERVER_InferenceRequestSetReleaseCallback,
-        TRITONSERVER_InferenceRequestSetResponseCallback,
-        TRITONSERVER_InferenceRequestSetStringParameter,
-        TRITONSERVER_InferenceRequestSetIntParameter,
-        TRITONSERVER_InferenceRequestSetBoolParameter,
-        TRITONSERVER_InferenceRequestSetDoubleParameter,
     ];
     crate::c_api::server::inference_response => [
         TRITONSERVER_InferenceResponseDelete,

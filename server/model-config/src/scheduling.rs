@@ -12,21 +12,28 @@ use crate::normalise;
 const MAX_LEVELS: u64 = 4096;
 
 /// What the names of our own parameters begin with. Triton has no queue policy for models without `dynamic_batching`, and
-/// so no field for one.
+/// so no field for one; nor does it execute anything on the network's threads.
 const PARAMETERS: &str = "nerite.";
+
+/// What the parameters of our own say.
+#[derive(Default)]
+struct OwnParameters {
+    policy: QueuePolicy,
+    brief: bool,
+}
 
 /// How the requests of a normalised and checked configuration wait. `default_max_queue_size` holds where it says nothing.
 pub(crate) fn plan(
     config: &ModelConfig,
     default_max_queue_size: Option<usize>,
 ) -> Result<Scheduling, LoadError> {
-    let own = own_policy(config)?;
+    let OwnParameters { policy, brief } = own_parameters(config)?;
     let Some(batching) = normalise::dynamic_batching(config) else {
-        let max_queue_size = own.max_queue_size.or(default_max_queue_size);
-        let levels = vec![QueuePolicy { max_queue_size, ..own }];
-        return Ok(Scheduling { levels, ..Scheduling::default() });
+        let max_queue_size = policy.max_queue_size.or(default_max_queue_size);
+        let levels = vec![QueuePolicy { max_queue_size, ..policy }];
+        return Ok(Scheduling { levels, brief, ..Scheduling::default() });
     };
-    if own != QueuePolicy::default() {
+    if policy != QueuePolicy::default() {
         return Err(LoadError::invalid(format!(
             "model '{}' has both dynamic_batching and parameters '{PARAMETERS}…' for its queue; use \
              dynamic_batching.default_queue_policy",
@@ -40,6 +47,7 @@ pub(crate) fn plan(
         preserve_ordering: batching.preserve_ordering,
         default_priority: u32::try_from(batching.default_priority_level).unwrap_or(u32::MAX).max(1),
         levels: levels(config, batching, default_max_queue_size)?,
+        brief,
     })
 }
 
@@ -94,9 +102,8 @@ fn timeout(microseconds: u64) -> Option<Duration> {
     Some(Duration::from_micros(microseconds)).filter(|timeout| !timeout.is_zero())
 }
 
-/// What the parameters of our own say.
-fn own_policy(config: &ModelConfig) -> Result<QueuePolicy, LoadError> {
-    let mut policy = QueuePolicy::default();
+fn own_parameters(config: &ModelConfig) -> Result<OwnParameters, LoadError> {
+    let OwnParameters { mut policy, mut brief } = OwnParameters::default();
     for (name, value) in &config.parameters {
         let Some(name) = name.strip_prefix(PARAMETERS) else { continue };
         let text = value.string_value.trim();
@@ -107,6 +114,7 @@ fn own_policy(config: &ModelConfig) -> Result<QueuePolicy, LoadError> {
             ))
         };
         let number = || text.parse().map_err(|_| wrong("a whole number"));
+        let switch = || text.parse().map_err(|_| wrong("true or false"));
         match name {
             "max_queue_size" => policy.max_queue_size = size(number()?),
             "default_timeout_microseconds" => policy.default_timeout = timeout(number()?),
@@ -117,17 +125,16 @@ fn own_policy(config: &ModelConfig) -> Result<QueuePolicy, LoadError> {
                     _ => return Err(wrong("REJECT or DELAY")),
                 }
             }
-            "allow_timeout_override" => {
-                policy.allow_timeout_override = text.parse().map_err(|_| wrong("true or false"))?;
-            }
+            "allow_timeout_override" => policy.allow_timeout_override = switch()?,
+            "brief" => brief = switch()?,
             _ => {
                 return Err(LoadError::invalid(format!(
                     "unknown parameter '{PARAMETERS}{name}' of model '{}'; there are max_queue_size, \
-                     default_timeout_microseconds, timeout_action and allow_timeout_override",
+                     default_timeout_microseconds, timeout_action, allow_timeout_override and brief",
                     config.name
                 )));
             }
         }
     }
-    Ok(policy)
+    Ok(OwnParameters { policy, brief })
 }

@@ -30,6 +30,7 @@ pub(crate) struct Scheduler {
     model: Option<Arc<dyn Model>>,
     pub(super) machinery: Arc<Machinery>,
     pub(super) combines: bool,
+    brief: bool,
     pub(super) state: Mutex<State>,
     /// The account of the model's version.
     pub(super) statistics: Arc<Statistics>,
@@ -79,6 +80,7 @@ impl Scheduler {
         Scheduler {
             model: Some(model),
             combines: spec.combines(),
+            brief: spec.scheduling.brief,
             state: Mutex::new(State::new(spec, executors, machinery.hold, machinery.stall)),
             machinery,
             statistics: Arc::default(),
@@ -112,6 +114,11 @@ impl Scheduler {
     /// What the engine has loaded.
     pub(crate) fn engine_model(&self) -> &Arc<dyn Model> {
         self.model.as_ref().expect("it is there until the scheduler is dropped")
+    }
+
+    /// Whether an execution takes so little, whatever it is given, that its caller need not be able to give up meanwhile.
+    fn is_brief(&self) -> bool {
+        self.brief || self.engine_model().is_brief()
     }
 
     /// Whether its instances can be counted on: some can execute, and all come back.
@@ -162,7 +169,7 @@ impl Scheduler {
                 let step = state.next_step(now);
                 drop(state);
                 // The caller's own task cannot see meanwhile that the caller gives up.
-                self.perform(if self.engine_model().is_brief() { step.here() } else { step });
+                self.perform(if self.is_brief() { step.here() } else { step });
                 Some(placed)
             }
             Err(request) => {

@@ -17,6 +17,9 @@ pub struct Scheduling {
     pub default_priority: u32,
     /// How requests of each priority level wait, the highest first; at least one level.
     pub levels: Vec<QueuePolicy>,
+    /// Whether the configuration says that executions take so little, whatever they are given, that a caller need not be
+    /// able to give up meanwhile; an engine may know it besides ([`nerite_backend::Model::is_brief`]).
+    pub brief: bool,
 }
 
 /// How requests of one priority level wait.
@@ -51,6 +54,7 @@ impl Default for Scheduling {
             preserve_ordering: false,
             default_priority: 1,
             levels: vec![QueuePolicy::default()],
+            brief: false,
         }
     }
 }

@@ -245,3 +245,23 @@ fn priority_levels_are_not_without_end() {
     let error = Repository::configured(config).served(&x_to_y(&[-1, 2], &[-1, 3])).unwrap_err();
     assert_eq!(error.message, "priority levels must be <= 4096 for m, got 5000; lower priority_levels");
 }
+
+#[test]
+fn a_parameter_of_our_own_is_known_and_has_a_value_of_its_kind() {
+    let served = |name: &str, value: &str| {
+        let parameter = format!("key: \"nerite.{name}\" value {{ string_value: \"{value}\" }}");
+        let configured = Repository::configured(&format!("parameters {{ {parameter} }}"));
+        configured.served(&x_to_y(&[-1, 2], &[-1, 3])).map(|spec| spec.scheduling.brief)
+    };
+    assert_eq!(served("brief", "true"), Ok(true));
+    assert_eq!(served("brief", "false"), Ok(false));
+    assert_eq!(
+        served("brief", "yes").unwrap_err().message,
+        "parameter 'nerite.brief' of model 'm' is 'yes', expected true or false"
+    );
+    assert_eq!(
+        served("quick", "true").unwrap_err().message,
+        "unknown parameter 'nerite.quick' of model 'm'; there are max_queue_size, default_timeout_microseconds, \
+         timeout_action, allow_timeout_override and brief"
+    );
+}

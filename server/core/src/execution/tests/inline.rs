@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use super::{batches_of_8, one_by_one, send};
 use crate::execution::{Machinery, MachineryOptions, Network, Pool};
 use crate::mock::{Execution, Fault, Handle, ManualClock, plan, poll, serve_with, until, wait};
-use crate::model::ModelSpec;
+use crate::model::{ModelSpec, Scheduling};
 use crate::version::ModelVersion;
 
 /// A network of two threads, and a clock by which every execution takes no time unless the test says so.
@@ -261,13 +261,25 @@ fn a_caller_that_gives_up_is_let_go_while_its_request_is_executed_on_the_network
 }
 
 #[test]
-fn a_lone_request_to_a_brief_model_is_executed_by_the_task_that_brings_it() {
+fn a_lone_request_to_a_model_whose_engine_says_it_is_brief_is_executed_by_the_task_that_brings_it() {
     let world = World::new();
     let (version, handle) = world.fast(one_by_one(), 1);
     handle.be_brief();
+    executed_by_its_task(&world, version, &handle);
+}
+
+#[test]
+fn a_lone_request_to_a_model_whose_configuration_says_it_is_brief_is_executed_by_the_task_that_brings_it() {
+    let world = World::new();
+    let scheduling = Scheduling { brief: true, ..Scheduling::default() };
+    let (version, handle) = world.fast(ModelSpec { scheduling, ..one_by_one() }, 1);
+    executed_by_its_task(&world, version, &handle);
+}
+
+fn executed_by_its_task(world: &World, version: Arc<ModelVersion>, handle: &Handle) {
     let (done, over) = mpsc::channel();
     world.network.spawn(async move {
-        let mut answer = send(&version, "brief", 1);
+        let mut answer = send(&version, "lone", 1);
         done.send(poll(&mut answer).is_some()).expect("the test waits");
     });
     world.inline(&handle).succeed();

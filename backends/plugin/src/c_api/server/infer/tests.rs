@@ -7,7 +7,7 @@ use nerite_backend::{Code, DType, LoadParameter, OnAnswer};
 use nerite_plugin_abi::{DataType, MemoryType, ResponseCompleteFlags};
 
 use super::super::inference_input::*;
-use super::super::inference_request::*;
+use super::super::inference_request::{callbacks::*, parameters::*, sequence::*, terms::*, *};
 use super::super::inference_response::*;
 use super::super::response_allocator::*;
 use super::super::{error, server};
