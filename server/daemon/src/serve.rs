@@ -179,6 +179,10 @@ fn manage(settings: &Settings, registry: &Arc<Registry>, reclaim: &Arc<Reclaim>)
     let options = ManagerOptions {
         load_threads: repository.load_threads.get(),
         load_retries: repository.load_retries,
+        repositories: match repository.control_mode {
+            ControlMode::Explicit => repository.paths.clone().into(),
+            ControlMode::None | ControlMode::Poll => Arc::default(),
+        },
         after_unload: Some(Arc::new(move || reclaim.reclaim())),
         ..ManagerOptions::default()
     };

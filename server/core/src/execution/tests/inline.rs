@@ -282,7 +282,7 @@ fn executed_by_its_task(world: &World, version: Arc<ModelVersion>, handle: &Hand
         let mut answer = send(&version, "lone", 1);
         done.send(poll(&mut answer).is_some()).expect("the test waits");
     });
-    world.inline(&handle).succeed();
+    world.inline(handle).succeed();
     assert!(over.recv().unwrap(), "it is answered when it has been sent");
 }
 
