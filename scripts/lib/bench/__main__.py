@@ -7,6 +7,7 @@ import sys
 from bench import (
     accounting,
     batches,
+    ensemble,
     idle,
     load,
     overload,
@@ -37,6 +38,7 @@ BENCHMARKS = {
     "accounting": accounting.run,
     "trace": trace.run,
     "plugin": plugin.run,
+    "ensemble": ensemble.run,
 }
 
 
