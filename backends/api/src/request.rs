@@ -88,6 +88,11 @@ impl Request {
         &self.inputs
     }
 
+    /// The inputs, for one who keeps the request for longer than them.
+    pub fn take_inputs(&mut self) -> Inputs {
+        std::mem::take(&mut self.inputs)
+    }
+
     /// Whether the caller asked for this output.
     pub fn wants(&self, output: Slot) -> bool {
         self.wanted.contains(output)

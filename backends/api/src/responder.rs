@@ -87,6 +87,15 @@ impl Sent {
 pub trait Exchange: Send + Sync {
     /// Takes a response, without waiting for anything.
     fn respond(&self, response: Response) -> Sent;
+    /// Takes a response whether there is room for it or not, from who cannot wait and sends no more than something else
+    /// bounds. The answer is never [`Sent::Full`].
+    fn respond_anyway(&self, response: Response) -> Sent {
+        self.respond(response)
+    }
+    /// Whether there is room for a response, as far as can be told now.
+    fn has_room(&self) -> bool {
+        true
+    }
     /// Waits until there is room for a response, or nobody waits for one any more. `false` if that has not come to be
     /// by then.
     fn wait_for_room(&self, until: Instant) -> bool {

@@ -8,6 +8,7 @@ mod agreement;
 mod backend_kind;
 mod complete;
 mod draft;
+mod ensemble;
 mod files;
 mod gpus;
 mod instance_groups;

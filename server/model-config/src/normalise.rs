@@ -7,12 +7,7 @@ use nerite_proto::inference::{ModelConfig, ModelDynamicBatching};
 /// Writes the defaults of fields that are missing into the configuration, so that what is published says them.
 /// To be repeated when `max_batch_size` or the scheduling has changed; otherwise a second time changes nothing.
 pub(crate) fn normalise(config: &mut ModelConfig) {
-    let policy = config.version_policy.get_or_insert_default();
-    let choice = policy.policy_choice.get_or_insert(PolicyChoice::Latest(Latest { num_versions: 1 }));
-    if let PolicyChoice::Latest(latest) = choice {
-        latest.num_versions = latest.num_versions.max(1);
-    }
-
+    normalise_policy(config);
     if let Some(SchedulingChoice::DynamicBatching(batching)) = &mut config.scheduling_choice
         && batching.preferred_batch_size.is_empty()
         && config.max_batch_size > 0
@@ -23,6 +18,15 @@ pub(crate) fn normalise(config: &mut ModelConfig) {
     let optimization = config.optimization.get_or_insert_default();
     optimization.input_pinned_memory.get_or_insert(PinnedMemoryBuffer { enable: true });
     optimization.output_pinned_memory.get_or_insert(PinnedMemoryBuffer { enable: true });
+}
+
+/// Writes the default version policy into it where it has none.
+pub(crate) fn normalise_policy(config: &mut ModelConfig) {
+    let policy = config.version_policy.get_or_insert_default();
+    let choice = policy.policy_choice.get_or_insert(PolicyChoice::Latest(Latest { num_versions: 1 }));
+    if let PolicyChoice::Latest(latest) = choice {
+        latest.num_versions = latest.num_versions.max(1);
+    }
 }
 
 /// The version policy of a normalised configuration.

@@ -13,7 +13,7 @@ const MAX_LEVELS: u64 = 4096;
 
 /// What the names of our own parameters begin with. Triton has no queue policy for models without `dynamic_batching`, and
 /// so no field for one; nor does it execute anything on the network's threads.
-const PARAMETERS: &str = "nerite.";
+pub(crate) const PARAMETERS: &str = "nerite.";
 
 /// What the parameters of our own say.
 #[derive(Default)]

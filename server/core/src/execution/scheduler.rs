@@ -120,7 +120,7 @@ impl Scheduler {
     }
 
     /// Whether an execution takes so little, whatever it is given, that its caller need not be able to give up meanwhile.
-    fn is_brief(&self) -> bool {
+    pub(crate) fn is_brief(&self) -> bool {
         self.brief || (!self.is_ragged && self.engine_model().is_brief())
     }
 
@@ -152,8 +152,18 @@ impl Scheduler {
         self.state.lock().activity(self.machinery.clock.now())
     }
 
-    /// Takes a request; it is answered whatever happens. `None` if that has been done already.
+    /// Takes a request; it is answered whatever happens. `None` if that has been done already. A brief model may execute it
+    /// before this returns, on a thread of the network's.
     pub(crate) fn push(self: &Arc<Self>, request: Request, terms: &QueueTerms) -> Option<Placed> {
+        self.push_from(request, terms, self.is_brief())
+    }
+
+    /// The same, on a thread that is in the midst of an execution, which is not to last for as long as another.
+    pub(crate) fn push_amid(self: &Arc<Self>, request: Request, terms: &QueueTerms) -> Option<Placed> {
+        self.push_from(request, terms, false)
+    }
+
+    fn push_from(self: &Arc<Self>, request: Request, terms: &QueueTerms, here: bool) -> Option<Placed> {
         let mut state = self.state.lock();
         let now = self.machinery.clock.now();
         let arrival = Arrival { rows: request.rows(), now, terms: *terms };
@@ -172,7 +182,7 @@ impl Scheduler {
                 let step = state.next_step(now);
                 drop(state);
                 // The caller's own task cannot see meanwhile that the caller gives up.
-                self.perform(if self.is_brief() { step.here() } else { step });
+                self.perform(if here { step.here() } else { step });
                 Some(placed)
             }
             Err(request) => {

@@ -1,6 +1,7 @@
 //! What a model is: its configuration, which versions of it are served, and why it may not be.
 
 mod config;
+mod ensemble;
 mod error;
 mod scheduling;
 mod spec;
@@ -8,6 +9,7 @@ mod version_policy;
 mod warm_up;
 
 pub use config::{ConfigSource, InstanceGroup, LoadPlan, ModelDraft, RateLimit, ResourceDemand};
+pub use ensemble::{EnsemblePlan, StepPlan};
 pub use error::{LoadError, OpenError};
 pub(crate) use scheduling::level;
 pub use scheduling::{QueuePolicy, Scheduling, TimeoutAction};
