@@ -38,7 +38,7 @@ pub struct Sequence {
 }
 
 /// What the requests of a sequence have in common.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CorrelationId {
     /// A number; 0 for a request that is part of no sequence.
     Number(u64),

@@ -18,6 +18,7 @@ mod remains;
 mod responses;
 mod room;
 mod scheduler;
+mod sequence;
 mod stall;
 mod state;
 #[cfg(test)]

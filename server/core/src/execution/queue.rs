@@ -71,8 +71,8 @@ pub(crate) struct Placed {
 /// Names an entry; of no use once that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
-    key: usize,
-    serial: u64,
+    pub(super) key: usize,
+    pub(super) serial: u64,
 }
 
 struct Level {
