@@ -56,6 +56,11 @@ SCIKIT_IMAGE = Wheel(
     "0.26.0",
     {"x86_64": "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af"},
 )
+SILERO = Wheel(
+    "silero-vad",
+    "6.2.3",
+    {"x86_64": "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8"},
+)
 PYTRITON = Wheel(
     "nvidia-pytriton",
     "0.7.0",

@@ -4,6 +4,8 @@ use nerite_backend::{DType, Declaration, Shape, TensorDeclaration};
 use nerite_core::model::LoadError;
 use nerite_proto::inference::{DataType, ModelConfig, ModelTensorReshape};
 
+use crate::sequences;
+
 /// Checks a completed configuration against what the engine says of the model. Every input that the model must have is
 /// to be configured; outputs may be left out.
 pub(crate) fn check(config: &ModelConfig, declaration: &Declaration) -> Result<(), LoadError> {
@@ -30,14 +32,17 @@ struct Configured<'a> {
 impl Agreement<'_> {
     fn inputs(&self, config: &ModelConfig, declared: &[TensorDeclaration]) -> Result<(), LoadError> {
         self.required_stay_required(config, declared)?;
+        let own = sequences::own_tensors(config).inputs;
+        let required =
+            || declared.iter().filter(|tensor| !tensor.optional && !own.contains(tensor.name.as_str()));
         let expected = config.input.iter().filter(|input| !input.optional).count();
-        let provided = declared.iter().filter(|tensor| !tensor.optional).count();
+        let provided = required().count();
         if expected != provided {
             return Err(self.cannot_load(&format!(
                 "configuration expects {expected} inputs, model provides {provided}; those that the model requires \
                  are: {}; \
                  configure each of them, and others as optional",
-                names(declared.iter().filter(|tensor| !tensor.optional))
+                names(required())
             )));
         }
         config.input.iter().try_for_each(|input| {

@@ -5,7 +5,7 @@ use nerite_proto::inference::{
     DataType, ModelConfig, ModelDynamicBatching, ModelInput, ModelOutput, ModelTensorReshape,
 };
 
-use crate::json;
+use crate::{json, sequences};
 
 /// Whether inputs or outputs are missing. A configuration that has both is taken as complete, without a look at what
 /// else it may lack.
@@ -25,11 +25,16 @@ pub(crate) fn complete(
     complete_batching(config, declaration, default_max_batch_size)?;
 
     let batching = config.max_batch_size > 0;
+    let own = sequences::own_tensors(config);
+    let inputs = required_inputs(declaration).filter(|tensor| !own.inputs.contains(tensor.name.as_str()));
+    let inputs = inputs.map(|tensor| input(tensor, batching)).collect();
+    let outputs = declaration.outputs.iter().filter(|tensor| !own.outputs.contains(tensor.name.as_str()));
+    let outputs = outputs.map(|tensor| output(tensor, batching)).collect();
     if config.input.is_empty() {
-        config.input = required_inputs(declaration).map(|tensor| input(tensor, batching)).collect();
+        config.input = inputs;
     }
     if config.output.is_empty() {
-        config.output = declaration.outputs.iter().map(|tensor| output(tensor, batching)).collect();
+        config.output = outputs;
     }
     Ok(())
 }

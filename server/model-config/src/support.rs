@@ -10,12 +10,10 @@ use crate::backend_kind;
 /// Refuses what would change answers, or let files pass unchecked, if it were passed over.
 pub(crate) fn check(config: &ModelConfig) -> Result<(), LoadError> {
     let ragged = config.input.iter().any(|input| input.allow_ragged_batch);
-    let sequence = matches!(config.scheduling_choice, Some(SchedulingChoice::SequenceBatching(_)));
     let ensemble = matches!(config.scheduling_choice, Some(SchedulingChoice::EnsembleScheduling(_)));
     let operations = config.model_operations.as_ref();
     let agents = config.model_repository_agents.as_ref();
     let asked = [
-        ("sequence_batching", sequence),
         ("ensemble_scheduling", ensemble || config.platform == "ensemble"),
         ("batch_input", !config.batch_input.is_empty()),
         ("batch_output", !config.batch_output.is_empty()),

@@ -10,7 +10,7 @@ use nerite_proto::inference::{
 
 use crate::reason::Reason;
 use crate::reshape::{self, Mismatch};
-use crate::{backend_kind, normalise};
+use crate::{backend_kind, normalise, sequences};
 
 /// Checks a normalised configuration, its inputs and outputs aside.
 pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
@@ -23,6 +23,7 @@ pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
     if let Some(batching) = normalise::dynamic_batching(config) {
         validate_dynamic_batching(batching, config.max_batch_size).map_err(|reason| reason.refuses(name))?;
     }
+    sequences::validate(config).map_err(|reason| reason.refuses(name))?;
     let decoupled = config.model_transaction_policy.is_some_and(|policy| policy.decoupled);
     if decoupled && config.response_cache.is_some_and(|cache| cache.enable) {
         return Err(LoadError::invalid(format!(

@@ -1,12 +1,12 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor, bools, strings};
+use nerite_backend::{CorrelationId, DType, Inputs, Meta, Shape, Slots, Tensor, bools, strings};
 use smallvec::{SmallVec, smallvec};
 
 use super::refusal::Fault;
 use super::{InferInput, InferOutput, InferRequest, QueueTerms, Refusal};
-use crate::model::{InputSpec, ModelSpec};
+use crate::model::{InputSpec, ModelSpec, SequenceBatching, id_element};
 use crate::reshape::reshaped;
 
 /// A request that its model can execute.
@@ -28,7 +28,12 @@ pub struct Admitted {
 /// count and names of inputs, required inputs, batch, element type, shape, size, values.
 pub fn admit(spec: &ModelSpec, request: InferRequest) -> Result<Admitted, Refusal> {
     let InferRequest { id, inputs, outputs, sequence, terms, parameters } = request;
-    match check(spec, inputs, &outputs) {
+    let checked = check(spec, inputs, &outputs).and_then(|(inputs, wanted, rows)| {
+        let batching = spec.sequences.as_deref();
+        batching.map_or(Ok(()), |batching| check_sequence(batching, &sequence.id, rows))?;
+        Ok((inputs, wanted, rows))
+    });
+    match checked {
         Ok((inputs, wanted, rows)) => {
             let QueueTerms { priority, timeout, .. } = terms;
             let meta = Meta { id, sequence, priority, timeout, parameters, trace: None };
@@ -65,6 +70,19 @@ fn check(
         }
     }
     Ok((inputs, wanted, rows))
+}
+
+fn check_sequence(batching: &SequenceBatching, id: &CorrelationId, rows: u32) -> Result<(), Fault> {
+    if rows > 1 {
+        return Err(Fault::BatchInSequence);
+    }
+    if !id.is_given() {
+        return if batching.iterative { Ok(()) } else { Err(Fault::NoSequence) };
+    }
+    match batching.id_type().filter(|&dtype| id_element(id, dtype).is_none()) {
+        Some(dtype) => Err(Fault::SequenceId { id: id.clone(), dtype: dtype.config_name() }),
+        None => Ok(()),
+    }
 }
 
 /// A name that comes twice.

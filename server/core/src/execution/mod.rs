@@ -44,6 +44,7 @@ pub use responses::Responses;
 pub(crate) use responses::open_for_many;
 pub use room::Room;
 pub(crate) use scheduler::Scheduler;
+pub(crate) use sequence::{initial_states, supply};
 pub use stall::Stall;
 pub use state::Activity;
 pub use ward::Mending;

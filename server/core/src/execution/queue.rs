@@ -50,6 +50,8 @@ pub(super) enum Expiry {
     Timeout,
     /// Its caller's own deadline has passed.
     Deadline,
+    /// Its sequence waited for an instance for longer than a request of it allows.
+    Sequence,
 }
 
 /// One that comes.

@@ -4,16 +4,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nerite_backend::{BackendError, Request};
+use nerite_backend::{BackendError, Code, Request};
 
 use super::Executor;
+use super::call::QUEUE_FULL;
 use super::decide::{Candidate, Decision, DispatchReason, Policy, decide};
 use super::executor::Vacancy;
 use super::order::ResponseOrder;
 use super::pace::{Pace, Place};
 use super::queue::{Arrival, Entry, Expiry, Placed, Queue, Ticket};
+use super::sequence::{Hold, SequenceStep, Sequencer};
 use super::stall::{Found, Stall, Watch};
 use super::ward::{Mending, Ward};
+use crate::admission::RequestPrefix;
 use crate::model::ModelSpec;
 use crate::rate_limiter::Claim;
 
@@ -27,6 +30,8 @@ pub(super) struct State {
     /// Set if responses are sent in the order of their requests.
     order: Option<Arc<ResponseOrder>>,
     queue: Queue<Request>,
+    /// What waits in its place where requests are parts of sequences.
+    pub(super) sequencer: Option<Box<Sequencer>>,
     /// Instances that may execute now.
     free: Vec<Executor>,
     /// Instances with nothing to do that need a grant first.
@@ -92,11 +97,19 @@ pub(super) enum Call {
 /// Requests to be executed as a batch, and an instance for them.
 pub(super) struct Assignment {
     pub(super) executor: Executor,
-    pub(super) requests: Vec<Request>,
+    pub(super) work: Work,
     /// Why now, and why not more.
     pub(super) reason: DispatchReason,
     /// When to look whether it is still executed, if nobody looks before.
     pub(super) alarm: Option<Instant>,
+}
+
+/// What a batch is made of.
+pub(super) enum Work {
+    /// Requests, behind one another.
+    Requests(Vec<Request>),
+    /// A row for each sequence, with nothing in it where there is no request.
+    Steps(Vec<Option<SequenceStep>>),
 }
 
 /// What a model version's queue and instances are at.
@@ -127,6 +140,18 @@ pub(super) struct Rounds {
     pub(super) has_changed: bool,
 }
 
+/// A request that cannot wait, and why.
+pub(super) struct Refused {
+    pub(super) request: Box<Request>,
+    pub(super) error: BackendError,
+}
+
+impl From<(Request, BackendError)> for Refused {
+    fn from((request, error): (Request, BackendError)) -> Refused {
+        Refused { request: Box::new(request), error }
+    }
+}
+
 /// Requests that must not be executed any more, and why.
 pub(super) type Expired = Vec<(Request, Expiry)>;
 
@@ -136,7 +161,7 @@ impl State {
     pub(super) fn new(
         spec: &ModelSpec,
         executors: Vec<Executor>,
-        hold: usize,
+        hold: Hold,
         stall: Option<Duration>,
     ) -> State {
         let fixed = spec.inputs.iter().all(|input| !input.optional && !input.dims.is_dynamic());
@@ -150,6 +175,7 @@ impl State {
             likeness: if fixed { Likeness::Given } else { Likeness::Compared },
             order: spec.scheduling.preserve_ordering.then(Arc::default),
             queue: Queue::new(&spec.scheduling),
+            sequencer: Sequencer::of(spec, instances, hold).map(Box::new),
             free,
             idle,
             staged: 0,
@@ -157,7 +183,7 @@ impl State {
             inline: 0,
             late: 0,
             instances,
-            hold: if spec.scheduling.dynamic_batching { hold } else { 0 },
+            hold: if spec.scheduling.dynamic_batching { hold.ready } else { 0 },
             alarm: None,
             waits_for_rows: 0,
             // A decoupled model's executions may wait for callers that read slowly.
@@ -170,15 +196,19 @@ impl State {
 
     /// How many requests wait.
     pub(super) fn pending(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.sequencer.as_ref().map_or(0, |sequencer| sequencer.len())
     }
 
     /// What the queue and the instances are at.
     pub(super) fn activity(&self, now: Instant) -> Activity {
-        let oldest = self.queue.oldest().map(|oldest| now.saturating_duration_since(oldest));
+        let oldest = match &self.sequencer {
+            Some(sequencer) => sequencer.oldest(),
+            None => self.queue.oldest(),
+        };
+        let oldest = oldest.map(|oldest| now.saturating_duration_since(oldest));
         let resting = self.free.len() + self.idle.len() + self.staged;
         Activity {
-            pending: self.queue.len(),
+            pending: self.pending(),
             oldest: oldest.unwrap_or_default(),
             instances: self.instances,
             busy: self.instances.saturating_sub(resting + self.ward.len()),
@@ -197,11 +227,17 @@ impl State {
         self.called
     }
 
-    /// Lets a request wait, or gives it back if the queue is full.
-    pub(super) fn push(&mut self, arrival: Arrival, request: Request) -> Result<Placed, Box<Request>> {
+    /// Lets a request wait, or gives it back with the reason: the queue is full, or its sequence has not begun.
+    pub(super) fn push(&mut self, arrival: Arrival, request: Request) -> Result<Placed, Refused> {
+        if let Some(sequencer) = &mut self.sequencer {
+            return sequencer.push(request, &arrival.terms, arrival.now).map_err(Refused::from);
+        }
         // Those that a called thread is about to take do not wait.
         let taken_soon = self.called.saturating_mul(self.policy.most_requests());
-        self.queue.push(arrival, taken_soon, request).map_err(Box::new)
+        self.queue.push(arrival, taken_soon, request).map_err(|request| {
+            let full = format!("{}{QUEUE_FULL}", RequestPrefix(&request.meta().id));
+            Refused::from((request, BackendError::new(Code::Unavailable, full)))
+        })
     }
 
     /// Takes a request out that waits; `None` if it does not wait any more.
@@ -213,7 +249,14 @@ impl State {
     /// Takes no more requests, for that reason, and gives back those that wait.
     pub(super) fn close(&mut self, reason: BackendError) -> Vec<Request> {
         self.closed = Some(reason);
-        self.queue.take(self.queue.len())
+        self.take_all()
+    }
+
+    fn take_all(&mut self) -> Vec<Request> {
+        match &mut self.sequencer {
+            Some(sequencer) => sequencer.end_all(),
+            None => self.queue.take(self.queue.len()),
+        }
     }
 
     /// The instances that have nothing to do, for good.
@@ -264,8 +307,9 @@ impl State {
         }
     }
 
-    /// An instance cannot execute any more, for that reason.
-    pub(super) fn vacated(&mut self, vacancy: Vacancy, reason: &BackendError, now: Instant) {
+    /// An instance cannot execute any more, for that reason. The requests that only it could have executed.
+    pub(super) fn vacated(&mut self, vacancy: Vacancy, reason: &BackendError, now: Instant) -> Vec<Request> {
+        let seat = vacancy.seat();
         let mending = Mending {
             instance: vacancy.name().to_owned(),
             reason: reason.message.clone(),
@@ -273,7 +317,16 @@ impl State {
             failures: 0,
             next: Some(vacancy.next_attempt(now)),
         };
-        self.ward.admit(vacancy.seat(), vacancy, mending);
+        self.ward.admit(seat, vacancy, mending);
+        self.sequencer.as_mut().map(|sequencer| sequencer.lose(seat)).unwrap_or_default()
+    }
+
+    /// An instance was made in the place of one that could not execute any more.
+    pub(super) fn mended(&mut self, executor: Executor, now: Instant) {
+        if let Some(sequencer) = &mut self.sequencer {
+            sequencer.restore(executor.seat(), now);
+        }
+        self.rejoin(executor);
     }
 
     /// Looks after the instances that cannot execute. Once no more requests are taken, none is made anew, and those that are
@@ -285,12 +338,15 @@ impl State {
         let due = self.ward.due(now);
         let alarm = self.ward.alarm(now);
         let Some(reason) = self.ward.refusal(now) else { return Rounds { due, alarm, ..Rounds::default() } };
-        let (reason, refused) = (reason.to_owned(), self.queue.take(self.queue.len()));
+        let (reason, refused) = (reason.to_owned(), self.take_all());
         Rounds { due, alarm, refused, reason, has_changed: false }
     }
 
     /// The batch to be executed now, if any, and the instance for it; and requests that expired.
     pub(super) fn assign(&mut self, place: Place, now: Instant) -> (Option<Assignment>, Expired) {
+        if self.sequencer.is_some() {
+            return (self.assign_steps(place, now), Vec::new());
+        }
         if self.is_held() {
             return (None, Vec::new());
         }
@@ -299,18 +355,60 @@ impl State {
         let decision = decide(self.candidates(), self.free.len(), &self.policy, now);
         let Decision::Dispatch { requests: count, reason } = decision else { return (None, expired) };
         let Some(executor) = self.free.pop() else { return (None, expired) };
-        self.inline += usize::from(place == Place::Inline);
-        let alarm = self.watch.as_mut().and_then(|watch| watch.begin(executor.seat(), now));
         let mut requests = self.queue.take(count);
         if let Some(order) = &self.order {
-            let in_order = |request: Request| request.answered_through(|responder| order.enter(responder));
-            requests = requests.into_iter().map(in_order).collect();
+            requests = requests.into_iter().map(|request| in_order(request, order)).collect();
         }
-        (Some(Assignment { executor, requests, reason, alarm }), expired)
+        (Some(self.assigned(executor, Work::Requests(requests), reason, place, now)), expired)
+    }
+
+    fn assigned(
+        &mut self,
+        executor: Executor,
+        work: Work,
+        reason: DispatchReason,
+        place: Place,
+        now: Instant,
+    ) -> Assignment {
+        self.inline += usize::from(place == Place::Inline);
+        let alarm = self.watch.as_mut().and_then(|watch| watch.begin(executor.seat(), now));
+        Assignment { executor, work, reason, alarm }
+    }
+
+    /// The rows to be executed now, if any, and their instance: a sequence's requests are executed by one and the same.
+    fn assign_steps(&mut self, place: Place, now: Instant) -> Option<Assignment> {
+        let sequencer = self.sequencer.as_mut()?;
+        if sequencer.is_held() {
+            return None;
+        }
+        let due = self.free.iter().enumerate().find_map(|(index, executor)| {
+            match sequencer.decide(executor.seat(), now) {
+                Decision::Dispatch { requests, reason } => Some((index, requests, reason)),
+                Decision::Wait { .. } | Decision::Idle => None,
+            }
+        });
+        let (index, requests, reason) = due?;
+        let executor = self.free.remove(index);
+        let mut steps = sequencer.take(executor.seat(), requests);
+        if let Some(order) = &self.order {
+            let step_in_order =
+                |step: SequenceStep| SequenceStep { item: in_order(step.item, order), ..step };
+            steps = steps.into_iter().map(|step| step.map(step_in_order)).collect();
+        }
+        Some(self.assigned(executor, Work::Steps(steps), reason, place, now))
+    }
+
+    /// Ends the sequences whose time is over: requests of those that waited for too long.
+    pub(super) fn expire_sequences(&mut self, now: Instant) -> Expired {
+        let Some(sequencer) = &mut self.sequencer else { return Expired::new() };
+        sequencer.expire(now).into_iter().map(|request| (request, Expiry::Sequence)).collect()
     }
 
     /// Whether one more thread is to be called, or an instance is to be staged, or an alarm set.
     pub(super) fn next_step(&mut self, now: Instant) -> Step {
+        if self.sequencer.is_some() {
+            return self.next_step_of_sequences(now);
+        }
         let batches = self.policy.batches(self.queue.len(), self.queue.rows());
         if self.called >= batches || self.is_held() {
             return Step::Nothing;
@@ -330,11 +428,7 @@ impl State {
             }
         }
         if self.free.len() > self.called {
-            self.called += 1;
-            return Step::Call(match self.pace.is_fast() {
-                true => Call::Network { patient: self.policy.combines() && self.pace.is_busy(now) },
-                false => Call::Pool,
-            });
+            return self.call(now);
         }
         // One that is staged may have to wait for long, and keeps no free one from being called.
         match self.idle.pop_if(|_| self.called + self.staged < batches) {
@@ -344,6 +438,39 @@ impl State {
             }
             None => Step::Nothing,
         }
+    }
+
+    fn call(&mut self, now: Instant) -> Step {
+        self.called += 1;
+        Step::Call(match self.pace.is_fast() {
+            true => Call::Network { patient: self.policy.combines() && self.pace.is_busy(now) },
+            false => Call::Pool,
+        })
+    }
+
+    /// The same where requests are parts of sequences: each instance has some of these, and only it can execute them.
+    fn next_step_of_sequences(&mut self, now: Instant) -> Step {
+        let Some(sequencer) = &mut self.sequencer else { return Step::Nothing };
+        let mut alarm = sequencer.next_due();
+        let is_held = sequencer.is_held();
+        let mut is_due = |executor: &Executor| match sequencer.decide(executor.seat(), now) {
+            Decision::Dispatch { .. } => !is_held,
+            Decision::Wait { until, .. } => {
+                alarm = alarm.into_iter().chain([until]).min();
+                false
+            }
+            Decision::Idle => false,
+        };
+        let due = self.free.iter().filter(|executor| is_due(executor)).count();
+        let granted_next = self.idle.iter().position(&mut is_due);
+        if due > self.called {
+            return self.call(now);
+        }
+        if let Some(place) = granted_next {
+            self.staged += 1;
+            return Step::Stage(self.idle.remove(place));
+        }
+        alarm.map_or(Step::Nothing, |at| self.set_alarm(at))
     }
 
     /// Takes back the grants of instances that no called thread will use: what is held keeps others waiting.
@@ -429,8 +556,12 @@ impl Step {
     }
 }
 
+fn in_order(request: Request, order: &Arc<ResponseOrder>) -> Request {
+    request.answered_through(|responder| order.enter(responder))
+}
+
 /// Whether two requests give the same inputs in shapes that agree in all but the rows.
-fn alike(first: &Request, other: &Request) -> bool {
+pub(super) fn alike(first: &Request, other: &Request) -> bool {
     let pairs = first.inputs().iter().zip(other.inputs());
     pairs.into_iter().all(|pair| match pair {
         (Some(a), Some(b)) => a.shape.get(1..) == b.shape.get(1..),

@@ -3,6 +3,7 @@
 mod config;
 mod error;
 mod scheduling;
+mod sequences;
 mod spec;
 mod version_policy;
 mod warm_up;
@@ -10,6 +11,8 @@ mod warm_up;
 pub use config::{ConfigSource, InstanceGroup, LoadPlan, ModelDraft, RateLimit, ResourceDemand};
 pub use error::{LoadError, OpenError};
 pub use scheduling::{QueuePolicy, Scheduling, TimeoutAction};
+pub(crate) use sequences::id_element;
+pub use sequences::{Control, SequenceBatching, SequenceStrategy, Signal, StateSpec, Values};
 pub use spec::{InputSpec, ModelSpec, OutputSpec, SlotCounts};
 pub use version_policy::VersionPolicy;
 pub use warm_up::{WarmUp, WarmUpData, WarmUpInput};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nerite_backend::{DType, Shape, Slot, Tensor};
 
-use super::Scheduling;
+use super::{Scheduling, SequenceBatching};
 use crate::reshape::reshaped;
 
 /// A model as it is served: its configuration, completed from what the engine says of it, with names resolved.
@@ -18,6 +18,8 @@ pub struct ModelSpec {
     pub max_batch_size: u32,
     /// How requests wait, and which are executed together.
     pub scheduling: Scheduling,
+    /// Set if its requests are parts of sequences.
+    pub sequences: Option<Arc<SequenceBatching>>,
     /// Whether a request may have any number of responses.
     pub decoupled: bool,
     /// Its inputs, in the order of the configuration.

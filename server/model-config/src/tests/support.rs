@@ -6,7 +6,6 @@ use crate::Options;
 #[test]
 fn what_would_change_answers_is_refused() {
     let table = [
-        ("sequence_batching { }", "sequence_batching"),
         ("ensemble_scheduling { step { } }", "ensemble_scheduling"),
         ("platform: \"ensemble\"", "ensemble_scheduling"),
         ("batch_input { }", "batch_input"),

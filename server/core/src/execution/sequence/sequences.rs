@@ -102,7 +102,6 @@ struct Waiting<T> {
     serial: u64,
     arrived: Instant,
     start: bool,
-    end: bool,
     item: T,
 }
 
@@ -192,7 +191,7 @@ impl<T, M> Sequences<T, M> {
         self.waiting += 1;
         let sequence = &mut self.sequences[key];
         sequence.open = !end && !self.rules.iterative;
-        sequence.queue.push_back(Waiting { serial, arrived: now, start, end, item });
+        sequence.queue.push_back(Waiting { serial, arrived: now, start, item });
         match sequence.place {
             Place::Backlog(_) => {
                 let until = timeout.and_then(|timeout| now.checked_add(timeout));
@@ -253,7 +252,7 @@ impl<T, M> Sequences<T, M> {
             return Err(item);
         }
         self.waiting += 1;
-        sequence.queue.push_front(Waiting { serial, arrived: now, start: false, end: false, item });
+        sequence.queue.push_front(Waiting { serial, arrived: now, start: false, item });
         self.settle(key, now);
         Ok(())
     }
@@ -443,7 +442,8 @@ impl<T, M> Sequences<T, M> {
     }
 
     fn vacancy(&self) -> Option<(usize, usize)> {
-        let vacancies = self.seats.iter().enumerate().filter_map(|(seat, rows)| Some((rows.vacancy()?, seat)));
+        let vacancies =
+            self.seats.iter().enumerate().filter_map(|(seat, rows)| Some((rows.vacancy()?, seat)));
         vacancies.min()
     }
 

@@ -172,7 +172,8 @@ impl World {
 
     fn take(&mut self, step: Step<Item, Memory>, row: (usize, usize)) {
         let item = step.item.clone();
-        let place = self.waiting.iter().position(|(_, waiting)| waiting.name == item.name).expect("it waited");
+        let place =
+            self.waiting.iter().position(|(_, waiting)| waiting.name == item.name).expect("it waited");
         let others = self.waiting.iter().filter(|(_, other)| other.id == item.id);
         assert!(others.into_iter().all(|(_, other)| other.name >= item.name), "it was the first of its id");
         assert!(self.executing.iter().all(|(_, other)| other.id != item.id), "the others were released");
@@ -227,9 +228,11 @@ impl World {
     }
 
     fn lose(&mut self, seat: usize) {
-        let held = self.sequences.sequences.iter().filter_map(|(_, sequence)| match (&sequence.place, &sequence.id) {
-            (Place::Row { seat: its, .. }, CorrelationId::Number(id)) if *its == seat => Some(*id),
-            _ => None,
+        let held = self.sequences.sequences.iter().filter_map(|(_, sequence)| {
+            match (&sequence.place, &sequence.id) {
+                (Place::Row { seat: its, .. }, CorrelationId::Number(id)) if *its == seat => Some(*id),
+                _ => None,
+            }
         });
         let held: BTreeSet<u64> = held.collect();
         let lost: BTreeSet<u64> = self.sequences.lose(seat).iter().map(|item| item.name).collect();
@@ -250,7 +253,8 @@ impl World {
     }
 
     fn remove(&mut self, gone: impl Fn(&Item) -> bool) -> Vec<Item> {
-        let removed = self.waiting.iter().filter(|(_, item)| gone(item)).map(|(_, item)| item.clone()).collect();
+        let removed =
+            self.waiting.iter().filter(|(_, item)| gone(item)).map(|(_, item)| item.clone()).collect();
         self.waiting.retain(|(_, item)| !gone(item));
         removed
     }
@@ -266,12 +270,16 @@ impl World {
     fn check(&self) {
         let sequences = &self.sequences;
         assert_eq!(sequences.len(), self.waiting.len());
-        assert!(sequences.backlog.is_empty() || sequences.vacancy().is_none(), "nobody waits for a vacant row");
+        assert!(
+            sequences.backlog.is_empty() || sequences.vacancy().is_none(),
+            "nobody waits for a vacant row"
+        );
         let arrived = |(_, item): &(Ticket, Item)| item.name;
         assert_eq!(sequences.oldest().is_none(), self.waiting.iter().map(arrived).min().is_none());
         for (key, sequence) in &sequences.sequences {
             let is_taken = matches!(sequence.turn, Turn::Taken { .. });
-            let can_go = !is_taken && !sequence.queue.is_empty() && matches!(sequence.place, Place::Row { .. });
+            let can_go =
+                !is_taken && !sequence.queue.is_empty() && matches!(sequence.place, Place::Row { .. });
             assert_eq!(sequence.ready.is_some(), can_go, "what can be executed is ready");
             if !matches!(sequence.place, Place::Nowhere) {
                 assert_eq!(sequences.by_id.get(&sequence.id), Some(&key));
@@ -350,7 +358,8 @@ fn a_row_without_a_request_is_left_out_only_behind_the_last_that_has_one() {
         sequences.released(step.ticket, 0, now);
     }
     sequences.push(arrival(3, false, false, now), "third").unwrap();
-    let rows: Vec<_> = execute(&mut sequences, 0).into_iter().map(|step| step.map(|step| step.item)).collect();
+    let rows: Vec<_> =
+        execute(&mut sequences, 0).into_iter().map(|step| step.map(|step| step.item)).collect();
     assert_eq!(rows, [None, None, Some("third")]);
 }
 
