@@ -60,18 +60,7 @@ def growing():
     return models.model(nodes, inputs, outputs)
 
 
-def slow_accumulator(steps=20_000):
-    """The accumulator, in a loop of matrix products that takes its time."""
-    proto = models.slow(steps)
-    graph = proto.graph
-    graph.node.append(helper.make_node("Add", ["OUTPUT0", "SUM_IN"], ["SUM_OUT"]))
-    graph.input.append(models.tensor("SUM_IN", "FP32", ["b", 256]))
-    graph.output.append(models.tensor("SUM_OUT", "FP32", ["b", 256]))
-    onnx.checker.check_model(proto)
-    return proto
-
-
-def batching(strategy, *more, size=8, idle=None, name=None):
+def batching(strategy, *more, size=8, idle=None):
     """A configuration with sequence_batching."""
     idle = f"max_sequence_idle_microseconds: {idle}" if idle else ""
     body = "\n".join(more)
@@ -90,12 +79,17 @@ def silero(name):
         return archive.read(f"silero_vad/data/{name}")
 
 
+GROWING_STATE = """state [ {
+  input_name: "ALL_IN" output_name: "ALL_OUT" data_type: TYPE_FP32 dims: [ -1 ]
+  initial_state: { name: "first" data_type: TYPE_FP32 dims: [ 1 ] data_file: "first" }
+  use_same_buffer_for_input_output: true use_growable_memory: true } ]"""
+
 CHUNK, CONTEXT = 512, 64
 
 
-def silero_in_batches():
+def silero_in_batches(is_told=False):
     """The detector with its memory's batch dimension in front, which remembers the end of the last chunk too: `chunk`
-    [b,512] to `output` [b,1]."""
+    [b,512] to `output` [b,1]. If it is told where a sequence begins (START), it forgets what it is given then."""
     proto = onnx.load_from_string(silero("silero_vad_op18_ifless.onnx"))
     graph = proto.graph
     rate = numpy_helper.from_array(np.array(16000, np.int64), "sr")
@@ -103,10 +97,23 @@ def silero_in_batches():
         numpy_helper.from_array(np.array([n], np.int64), name)
         for name, n in (("first", -CONTEXT), ("last", 2**31 - 1), ("axis", 1))
     ]
+    context, state = ("context", "memory") if is_told else ("CONTEXT_IN", "STATE_IN")
     before = [
-        helper.make_node("Concat", ["CONTEXT_IN", "chunk"], ["input"], axis=1),
-        helper.make_node("Transpose", ["STATE_IN"], ["state"], perm=[1, 0, 2]),
+        helper.make_node("Concat", [context, "chunk"], ["input"], axis=1),
+        helper.make_node("Transpose", [state], ["state"], perm=[1, 0, 2]),
     ]
+    if is_told:
+        bounds += [
+            numpy_helper.from_array(np.array([1], np.float32), "one"),
+            numpy_helper.from_array(np.array([2], np.int64), "behind"),
+        ]
+        before = [
+            helper.make_node("Sub", ["one", "START"], ["kept"]),
+            helper.make_node("Unsqueeze", ["kept", "behind"], ["kept_memory"]),
+            helper.make_node("Mul", ["CONTEXT_IN", "kept"], ["context"]),
+            helper.make_node("Mul", ["STATE_IN", "kept_memory"], ["memory"]),
+            *before,
+        ]
     after = [
         helper.make_node("Transpose", ["stateN"], ["STATE_OUT"], perm=[1, 0, 2]),
         helper.make_node("Slice", ["input", "first", "last", "axis"], ["CONTEXT_OUT"]),
@@ -124,6 +131,8 @@ def silero_in_batches():
             models.tensor("CONTEXT_IN", "FP32", ["b", CONTEXT]),
         ]
     )
+    if is_told:
+        graph.input.append(models.tensor("START", "FP32", ["b", 1]))
     graph.output.extend(
         [
             *outputs,
@@ -135,6 +144,13 @@ def silero_in_batches():
     return proto
 
 
+START = 'control_input [ { name: "START" control [ { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } ] } ]'
+
 SILERO_STATES = """state [
   { input_name: "STATE_IN" output_name: "STATE_OUT" data_type: TYPE_FP32 dims: [ 2, 128 ] },
   { input_name: "CONTEXT_IN" output_name: "CONTEXT_OUT" data_type: TYPE_FP32 dims: [ 64 ] } ]"""
+
+SILERO_TENSORS = """
+  input [ { name: "input" data_type: TYPE_FP32 dims: [ 1, 576 ] }, { name: "sr" data_type: TYPE_INT64 dims: [ 1 ] } ]
+  output [ { name: "output" data_type: TYPE_FP32 dims: [ -1, 1 ] } ]
+"""

@@ -159,6 +159,11 @@ impl ModelVersion {
         self.scheduler.close(&BackendError::new(Code::Unavailable, stopping));
     }
 
+    /// Nobody finds it any more: what it has taken is executed.
+    pub(crate) fn retire(&self) {
+        self.scheduler.retire();
+    }
+
     /// Returns when every request that was taken was released; it goes on taking others.
     pub async fn settled(&self) {
         loop {

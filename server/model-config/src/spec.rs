@@ -1,14 +1,13 @@
 use std::path::Path;
-use std::sync::Arc;
 
 use nerite_backend::{DType, Declaration, Shape, Slot, TensorDeclaration};
 use nerite_core::model::{InputSpec, LoadError, ModelSpec, OutputSpec, Scheduling, SlotCounts};
 use nerite_proto::inference::{ModelConfig, ModelInput, ModelOutput, ModelTensorReshape};
 use prost::Message;
 
-use crate::{agreement, labels, sequences};
+use crate::{agreement, labels};
 
-/// What the core serves, from a configuration that is complete and agrees with the model.
+/// What the core serves, from a configuration that is complete and agrees with the model; but for its sequences.
 pub(crate) fn build(
     config: &ModelConfig,
     declaration: &Declaration,
@@ -27,7 +26,7 @@ pub(crate) fn build(
         platform: platform.clone(),
         max_batch_size: config.max_batch_size.unsigned_abs(),
         scheduling,
-        sequences: sequences::plan(config, declaration, directory)?.map(Arc::new),
+        sequences: None,
         decoupled: config.model_transaction_policy.is_some_and(|policy| policy.decoupled),
         inputs: inputs.collect::<Result<_, _>>()?,
         outputs: outputs.collect::<Result<_, LoadError>>()?,

@@ -205,6 +205,16 @@ impl Scheduler {
         self.carry_out(rounds);
     }
 
+    /// Nobody finds this version any more: what waits is executed, and no sequence is kept for requests that cannot come.
+    pub(crate) fn retire(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let now = self.machinery.clock.now();
+        if let Some(sequencer) = &mut state.sequencer {
+            sequencer.retire(now);
+            self.look_on(state);
+        }
+    }
+
     /// An instance of this model may execute, by grant of the rate limiter.
     pub(crate) fn granted(self: &Arc<Self>, executor: Executor) {
         let mut state = self.state.lock();

@@ -1,6 +1,7 @@
 mod agreement;
 mod completion;
 mod reading;
+mod sequences;
 mod support;
 mod validation;
 mod warm_up;

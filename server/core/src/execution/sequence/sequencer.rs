@@ -156,6 +156,11 @@ impl Sequencer {
         self.sequences.restore(seat, now);
     }
 
+    /// From now on no sequence is kept for a request that has not come yet.
+    pub(in crate::execution) fn retire(&mut self, now: Instant) {
+        self.sequences.retire(now);
+    }
+
     /// Ends all sequences: their requests.
     pub(in crate::execution) fn end_all(&mut self) -> Vec<Request> {
         self.sequences.end_all()

@@ -287,6 +287,18 @@ impl<T, M> Sequences<T, M> {
         }
     }
 
+    /// From now on no sequence is kept for a request that has not come yet.
+    pub(in crate::execution) fn retire(&mut self, now: Instant) {
+        self.rules.max_idle = Duration::ZERO;
+        let is_idle =
+            |sequence: &Sequence<T, M>| sequence.queue.is_empty() && matches!(sequence.turn, Turn::Free(_));
+        let idle = self.sequences.iter().filter(|(_, sequence)| is_idle(sequence));
+        for key in idle.map(|(key, _)| key).collect::<Vec<Key>>() {
+            self.end(key);
+        }
+        self.fill(now);
+    }
+
     /// Ends all sequences: their requests.
     pub(in crate::execution) fn end_all(&mut self) -> Vec<T> {
         let mut requests = Vec::with_capacity(self.waiting);

@@ -393,6 +393,23 @@ fn an_idle_sequence_ends_and_leaves_its_row_to_one_that_waits() {
 }
 
 #[test]
+fn nothing_is_kept_for_requests_that_cannot_come_any_more_and_what_waits_is_executed() {
+    let now = Instant::now();
+    let mut sequences = begun(direct(1), 2, &[1, 2, 3], now);
+    let first = execute(&mut sequences, 0).remove(0).unwrap();
+    let second = execute(&mut sequences, 1).remove(0).unwrap();
+    sequences.released(second.ticket, 0, now);
+    assert_eq!(sequences.backlogged(), 1);
+    sequences.retire(now);
+    assert_eq!(sequences.backlogged(), 0, "the idle one has ended");
+    sequences.released(first.ticket, 0, now);
+    assert!(sequences.expire(now).is_empty());
+    let third = execute(&mut sequences, 1).remove(0).unwrap();
+    sequences.released(third.ticket, 0, now);
+    assert!(sequences.expire(now).is_empty() && sequences.sequences.is_empty());
+}
+
+#[test]
 fn a_sequence_that_begins_again_and_again_lets_others_have_its_row() {
     let now = Instant::now();
     let mut sequences = begun(direct(1), 1, &[1, 2], now);
