@@ -79,6 +79,9 @@ def silero(name):
         return archive.read(f"silero_vad/data/{name}")
 
 
+WARM_UP = """model_warmup [ {
+  name: "first" batch_size: 1 inputs { key: "INPUT" value { data_type: TYPE_FP32 dims: [ 1 ] zero_data: true } } } ]"""
+
 GROWING_STATE = """state [ {
   input_name: "ALL_IN" output_name: "ALL_OUT" data_type: TYPE_FP32 dims: [ -1 ]
   initial_state: { name: "first" data_type: TYPE_FP32 dims: [ 1 ] data_file: "first" }

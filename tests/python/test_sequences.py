@@ -1,5 +1,5 @@
-"""Requests that are parts of sequences, through Triton's client: what their models are told, what is kept for them from one
-to the next, who has to wait and whose sequence is over."""
+"""Requests that are parts of sequences, through Triton's client: what their models are told, what is kept for them from
+one to the next, who has to wait and whose sequence is over."""
 
 import queue
 import threading
@@ -67,7 +67,7 @@ def fill(repository):
     """Models for both strategies, of one row and of many."""
     for strategy in ("direct", "oldest"):
         for size in (0, 1, 8):
-            config = made.batching(strategy, made.SUM_STATE, size=size, idle=HOUR)
+            config = made.batching(strategy, made.SUM_STATE, size=size, idle=HOUR) + (made.WARM_UP if size else "")
             repository.add(f"sum_{strategy}_{size}", made.accumulator(size > 0), config)
         config = made.batching(strategy, made.SILERO_STATES, size=8, idle=HOUR)
         repository.add(f"silero_{strategy}_8", made.silero_in_batches(), config)
@@ -78,7 +78,7 @@ def fill(repository):
         repository.add(f"silero_{strategy}_0", made.silero("silero_vad_op18_ifless.onnx"), config)
         config = made.batching(strategy, made.CONTROLS % "UINT64", size=8, idle=HOUR)
         repository.add(f"controls_{strategy}", made.echo_controls(), config)
-    config = made.batching("direct", made.CONTROLS % "STRING", size=8, idle=HOUR)
+    config = made.batching("direct", made.CONTROLS % "STRING", size=8, idle=HOUR) + made.WARM_UP
     repository.add("text_ids", made.echo_controls("BYTES"), config)
     config = made.batching("direct", made.CONTROLS % "INT32", size=8, idle=HOUR)
     repository.add("small_ids", made.echo_controls("INT32"), config)
@@ -148,12 +148,13 @@ def test_a_model_is_told_where_in_which_sequence_a_request_is(served, strategy):
 def test_an_id_is_told_in_the_type_that_the_model_takes_or_refused(served):
     assert served.step("text_ids", "néné", 0, True, True)["ID"].item().decode() == "néné"
     assert served.step("small_ids", 2**31 - 1, 0, True, True)["ID"].item() == 2**31 - 1
-    for model, sequence, dtype in (("text_ids", 5, "STRING"), ("small_ids", 2**31, "INT32"), ("small_ids", "a", "INT32")):
+    wrong = [("text_ids", 5, "STRING"), ("small_ids", 2**31, "INT32"), ("small_ids", "a", "INT32")]
+    for model, sequence, dtype in wrong:
         code, text = served.refused(model, sequence, 0, True, True)
         assert code == "INVALID_ARGUMENT"
         assert text == (
-            f"inference request for sequence {sequence} to model '{model}' has a correlation ID that the model cannot be "
-            f"told, which takes it as TYPE_{dtype}; use another"
+            f"inference request for sequence {sequence} to model '{model}' has a correlation ID that the model cannot "
+            f"be told, which takes it as TYPE_{dtype}; use another"
         )
 
 
@@ -255,7 +256,8 @@ def test_a_client_may_carry_the_state_itself_and_the_model_be_told_where_to_begi
         # What the model is to forget, since the sequence begins.
         memory = {"STATE_IN": np.ones((1, 2, 128), np.float32), "CONTEXT_IN": np.ones((1, made.CONTEXT), np.float32)}
         for i, chunk in enumerate(sound.reshape(chunks, made.CHUNK)):
-            answer = served.step(f"explicit_{strategy}", seed, {"chunk": chunk[None], **memory}, i == 0, i == chunks - 1)
+            inputs = {"chunk": chunk[None], **memory}
+            answer = served.step(f"explicit_{strategy}", seed, inputs, i == 0, i == chunks - 1)
             memory = {"STATE_IN": answer["STATE_OUT"], "CONTEXT_IN": answer["CONTEXT_OUT"]}
             found.append(answer["output"].item())
         return np.abs(found - whole(sound)).max()
@@ -267,7 +269,8 @@ def test_a_client_may_carry_the_state_itself_and_the_model_be_told_where_to_begi
 def keeper(strategy, more=""):
     """A configuration of the plugin that keeps sums."""
     tensors = """input [ { name: "INPUT" data_type: TYPE_FP32 dims: [ 1 ] } ]
-                 output [ { name: "OWN" data_type: TYPE_FP32 dims: [ 1 ] }, { name: "KEPT" data_type: TYPE_FP32 dims: [ 1 ] } ]"""
+                 output [ { name: "OWN" data_type: TYPE_FP32 dims: [ 1 ] },
+                          { name: "KEPT" data_type: TYPE_FP32 dims: [ 1 ] } ]"""
     controls = """control_input [
       { name: "START" control [ { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } ] },
       { name: "READY" control [ { kind: CONTROL_SEQUENCE_READY int32_false_true: [ 0, 1 ] } ] } ]"""
@@ -323,10 +326,9 @@ def test_a_request_given_up_before_its_turn_ends_its_sequence(serve, repository)
     repository.add("sum", made.accumulator(), made.batching("direct", made.SUM_STATE, size=1, idle=HOUR))
     server = Sequences(serve(repository))
     server.step("sum", 1, 5, True)
+    inputs = tensors({"INPUT": np.ones((1, 1), np.float32)})
     with pytest.raises(triton.InferenceServerException, match="Deadline Exceeded"):
-        server.client.infer(
-            "sum", tensors({"INPUT": np.ones((1, 1), np.float32)}), sequence_id=2, sequence_start=True, client_timeout=0.2
-        )
+        server.client.infer("sum", inputs, sequence_id=2, sequence_start=True, client_timeout=0.2)
     server.until(lambda: server.pending("sum") == 0, "nothing waits any more")
     code, text = server.refused("sum", 2, 1)
     assert (code, "must specify the START flag" in text) == ("INVALID_ARGUMENT", True)
@@ -376,17 +378,15 @@ def test_sequences_go_on_while_others_wait_for_rows_and_reloads_come(serve, repo
     server.close()
 
 
+STATE = 'state [ { input_name: "%s" output_name: "SUM_OUT" data_type: TYPE_%s dims: [ %d ] %s } ]'
+MISSING_FILE = 'initial_state: { name: "i" data_type: TYPE_FP32 dims: [ 1 ] data_file: "none" }'
+# What is wrong with a configuration, and what of it the error says.
 WRONG = {
-    "no_such_control": ("control_input [ { name: \"NO\" control [ { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } ] } ]",
-                        "has a control 'NO', which is no input of the model"),
-    "no_such_state": ('state [ { input_name: "NO" output_name: "SUM_OUT" data_type: TYPE_FP32 dims: [ 1 ] } ]',
-                      "has a state 'NO', which is no input of the model"),
-    "other_type": ('state [ { input_name: "SUM_IN" output_name: "SUM_OUT" data_type: TYPE_INT32 dims: [ 1 ] } ]',
-                   "model provides TYPE_FP32"),
-    "other_shape": ('state [ { input_name: "SUM_IN" output_name: "SUM_OUT" data_type: TYPE_FP32 dims: [ 2 ] } ]',
-                    "correct the dims of the state"),
-    "no_file": ('state [ { input_name: "SUM_IN" output_name: "SUM_OUT" data_type: TYPE_FP32 dims: [ 1 ] '
-                'initial_state: { name: "i" data_type: TYPE_FP32 dims: [ 1 ] data_file: "none" } } ]', "has the data_file"),
+    "no_such_control": (made.START.replace("START", "NO", 1), "has a control 'NO', which is no input of the model"),
+    "no_such_state": (STATE % ("NO", "FP32", 1, ""), "has a state 'NO', which is no input of the model"),
+    "other_type": (STATE % ("SUM_IN", "INT32", 1, ""), "model provides TYPE_FP32"),
+    "other_shape": (STATE % ("SUM_IN", "FP32", 2, ""), "correct the dims of the state"),
+    "no_file": (STATE % ("SUM_IN", "FP32", 1, MISSING_FILE), "has the data_file"),
     "no_state": ("", "configuration expects 1 inputs, model provides 2"),
 }
 

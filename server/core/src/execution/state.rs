@@ -232,7 +232,7 @@ impl State {
     /// Lets a request wait, or gives it back with the reason: the queue is full, or its sequence has not begun.
     pub(super) fn push(&mut self, arrival: Arrival, request: Request) -> Result<Placed, Refused> {
         if let Some(sequencer) = &mut self.sequencer {
-            return sequencer.push(request, &arrival.terms, arrival.now).map_err(Refused::from);
+            return sequencer.push(request, &arrival.terms, arrival.now);
         }
         // Those that a called thread is about to take do not wait.
         let taken_soon = self.called.saturating_mul(self.policy.most_requests());

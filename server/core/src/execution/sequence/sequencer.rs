@@ -7,7 +7,7 @@ use super::sequences::{Arrival, Batching, Head, Rules, Sequences, Step, Withdraw
 use crate::admission::QueueTerms;
 use crate::execution::decide::{Decision, Policy};
 use crate::execution::queue::{Placed, Ticket};
-use crate::execution::state::alike;
+use crate::execution::state::{Refused, alike};
 use crate::model::{ModelSpec, SequenceBatching, SequenceStrategy};
 
 /// What the server keeps for a sequence: a tensor for each of the model's states.
@@ -84,7 +84,7 @@ impl Sequencer {
         mut request: Request,
         terms: &QueueTerms,
         now: Instant,
-    ) -> Result<Placed, (Request, BackendError)> {
+    ) -> Result<Placed, Refused> {
         if self.batching.iterative && !request.meta().sequence.id.is_given() {
             self.unnamed += 1;
             let id = CorrelationId::Number(self.unnamed);
@@ -96,7 +96,7 @@ impl Sequencer {
             Ok(ticket) => Ok(Placed { ticket, times_out: None }),
             Err(request) => {
                 let error = self.not_begun(&request.meta().sequence.id);
-                Err((request, error))
+                Err(Refused::from((request, error)))
             }
         }
     }
@@ -104,8 +104,8 @@ impl Sequencer {
     fn not_begun(&self, id: &CorrelationId) -> BackendError {
         let model = &self.model;
         BackendError::invalid(format!(
-            "inference request for sequence {id} to model '{model}' must specify the START flag on the first request of \
-             the sequence"
+            "inference request for sequence {id} to model '{model}' must specify the START flag on the first request \
+             of the sequence"
         ))
     }
 
@@ -123,17 +123,17 @@ impl Sequencer {
         self.sequences.released(ticket, states, now);
     }
 
-    /// An engine wants a request to be executed once more. Gives it back if its sequence is over.
+    /// An engine wants a request to be executed once more: the request, if its sequence is over.
     pub(in crate::execution) fn again(
         &mut self,
         ticket: Ticket,
         states: States,
         mut request: Request,
         now: Instant,
-    ) -> Result<(), Request> {
+    ) -> Option<Request> {
         let id = request.meta().sequence.id.clone();
         request.place_in(Sequence { id, start: false, end: false });
-        self.sequences.again(ticket, states, request, now)
+        self.sequences.again(ticket, states, request, now).err()
     }
 
     /// Ends the sequences whose time is over: requests of those that waited for too long.

@@ -204,8 +204,8 @@ impl<T, M> Sequences<T, M> {
         Ok(Ticket { key, serial })
     }
 
-    /// Takes a request out that waits, which ends its sequence there: what came after it cannot be executed without it.
-    /// `None` if it does not wait any more.
+    /// Takes a request out that waits, which ends its sequence there: what came after it cannot be executed without
+    /// it. `None` if it does not wait any more.
     pub(in crate::execution) fn withdraw(&mut self, ticket: Ticket, now: Instant) -> Option<Withdrawn<T>> {
         let Ticket { key, serial } = ticket;
         let sequence = self.sequences.get_mut(key)?;
@@ -233,8 +233,8 @@ impl<T, M> Sequences<T, M> {
         }
     }
 
-    /// An engine wants a request to be executed once more, before those that came after it. Gives it back if its sequence is
-    /// over.
+    /// An engine wants a request to be executed once more, before those that came after it. Gives it back if its
+    /// sequence is over.
     pub(in crate::execution) fn again(
         &mut self,
         ticket: Ticket,
@@ -309,8 +309,8 @@ impl<T, M> Sequences<T, M> {
         requests
     }
 
-    /// What an instance with nothing else to do does with its sequences. Where a batch has to have requests that are alike,
-    /// `alike` compares the first with another.
+    /// What an instance with nothing else to do does with its sequences. Where a batch has to have requests that are
+    /// alike, `alike` compares the first with another.
     pub(in crate::execution) fn decide(
         &self,
         seat: usize,
@@ -363,8 +363,8 @@ impl<T, M> Sequences<T, M> {
         }
     }
 
-    /// The rows of the batch that was decided upon; `None` where the row's sequence has nothing to be executed, but one with
-    /// a later row has.
+    /// The rows of the batch that was decided upon; `None` where the row's sequence has nothing to be executed, but one
+    /// with a later row has.
     pub(in crate::execution) fn take(
         &mut self,
         seat: usize,

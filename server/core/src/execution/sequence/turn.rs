@@ -12,8 +12,8 @@ use crate::execution::queue::Ticket;
 use crate::model::SequenceBatching;
 use crate::sync::Mutex;
 
-/// A request's turn in its sequence: its exchange while an engine has it. It keeps the sequence's states, takes those that
-/// the engine makes of them, and gives them back when the engine lets go of the request.
+/// A request's turn in its sequence: its exchange while an engine has it. It keeps the sequence's states, takes those
+/// that the engine makes of them, and gives them back when the engine lets go of the request.
 struct Turn {
     scheduler: Arc<Scheduler>,
     batching: Arc<SequenceBatching>,
@@ -130,7 +130,7 @@ impl Scheduler {
                 Some((request, reason))
             }
             (None, Some(sequencer)) => {
-                let refused = sequencer.again(ticket, states, request, now).err();
+                let refused = sequencer.again(ticket, states, request, now);
                 refused.map(|request| (request, self.sequence_lost()))
             }
             (None, None) => Some((request, BackendError::internal("the model has no sequences"))),

@@ -60,6 +60,8 @@ enum Operation {
     Restore {
         seat: usize,
     },
+    /// Another version is served from now on; what this one has taken it executes.
+    Reload,
 }
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
@@ -72,6 +74,7 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
         3 => (0u64..1500).prop_map(|millis| Operation::Pass { millis }),
         1 => (0..SEATS).prop_map(|seat| Operation::Lose { seat }),
         2 => (0..SEATS).prop_map(|seat| Operation::Restore { seat }),
+        1 => Just(Operation::Reload),
     ];
     prop::collection::vec(operation, 1..120)
 }
@@ -125,6 +128,7 @@ impl World {
             Operation::Pass { millis } => self.pass(Duration::from_millis(*millis)),
             Operation::Lose { seat } => self.lose(*seat),
             Operation::Restore { seat } => self.sequences.restore(*seat, self.now),
+            Operation::Reload => self.reload(),
             _ => {}
         }
         self.check();
@@ -252,6 +256,21 @@ impl World {
         }
     }
 
+    fn reload(&mut self) {
+        (0..SEATS).for_each(|seat| self.sequences.restore(seat, self.now));
+        self.sequences.retire(self.now);
+        while !self.waiting.is_empty() || !self.executing.is_empty() {
+            (0..SEATS).for_each(|seat| self.execute(seat));
+            assert!(!self.executing.is_empty(), "nothing waits for what cannot come");
+            self.release(0);
+            assert!(self.sequences.expire(self.now).is_empty());
+        }
+        self.check_if_empty();
+        self.sequences = Sequences::new(Rules { max_idle: MAX_IDLE, ..self.sequences.rules.clone() }, SEATS);
+        self.idle.clear();
+        self.open.clear();
+    }
+
     fn remove(&mut self, gone: impl Fn(&Item) -> bool) -> Vec<Item> {
         let removed =
             self.waiting.iter().filter(|(_, item)| gone(item)).map(|(_, item)| item.clone()).collect();
@@ -304,6 +323,10 @@ impl World {
             }
         }
         self.pass(MAX_IDLE);
+        self.check_if_empty();
+    }
+
+    fn check_if_empty(&self) {
         let Sequences { by_id, sequences, seats, backlog, due, waiting, .. } = &self.sequences;
         assert!(by_id.is_empty() && sequences.is_empty() && backlog.is_empty() && due.is_empty());
         assert_eq!(*waiting, 0);
