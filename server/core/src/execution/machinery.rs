@@ -28,7 +28,7 @@ pub struct MachineryOptions {
     pub network: Option<Network>,
     /// Who decides whose turn it is, if anyone does.
     pub rate_limiter: Option<Arc<RateLimiter>>,
-    /// Every model with dynamic batching executes nothing before so many requests have waited in its queue at once; for
+    /// Every model with dynamic batching or sequences executes nothing before so many requests have waited at once; for
     /// tests of batching (`TRITONSERVER_DELAY_SCHEDULER`).
     pub hold: usize,
     /// Every model with sequences executes nothing before so many requests have waited, besides, of sequences for which no
