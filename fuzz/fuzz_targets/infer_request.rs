@@ -34,6 +34,7 @@ static MODEL: LazyLock<ModelSpec> = LazyLock::new(|| {
         platform: "fuzzed".to_owned(),
         max_batch_size: 8,
         scheduling: Scheduling::default(),
+        sequences: None,
         decoupled: false,
         inputs: inputs.collect(),
         outputs: vec![output],

@@ -166,8 +166,13 @@ fn without_settings_the_daemon_is_limited_but_for_its_queues_and_executions() {
         served("--max-inflight-bytes=1099511627776", "").limits.inflight_bytes,
         NonZeroUsize::new(1 << 40)
     );
-    let scheduling =
-        Scheduling { default_max_queue_size: 0, rate_limit: RateLimit::default(), hold: None, backlog_hold: None, stall: None };
+    let scheduling = Scheduling {
+        default_max_queue_size: 0,
+        rate_limit: RateLimit::default(),
+        hold: None,
+        backlog_hold: None,
+        stall: None,
+    };
     assert_eq!(settings.scheduling, scheduling);
     let stalling = served("--instance-stall-secs=30", "").scheduling;
     assert_eq!(stalling, Scheduling { stall: Some(Duration::from_secs(30)), ..scheduling });

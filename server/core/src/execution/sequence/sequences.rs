@@ -448,7 +448,7 @@ impl<T, M> Sequences<T, M> {
         self.by_id.insert(id, key);
         match self.vacancy() {
             Some((row, seat)) => self.give(seat, row, key),
-            None => self.to_backlog(key),
+            None => self.wait_for_row(key),
         }
         key
     }
@@ -464,7 +464,7 @@ impl<T, M> Sequences<T, M> {
         self.sequences[key].place = Place::Row { seat, row };
     }
 
-    fn to_backlog(&mut self, key: Key) {
+    fn wait_for_row(&mut self, key: Key) {
         self.serial += 1;
         self.backlog.insert(self.serial, key);
         self.sequences[key].place = Place::Backlog(self.serial);
@@ -488,7 +488,7 @@ impl<T, M> Sequences<T, M> {
             // One that begins anew has had its row; it is the turn of those that wait for one.
             (&Place::Row { seat, row }, Some(next)) if next.start && !self.backlog.is_empty() => {
                 self.seats[seat].take_back(row);
-                self.to_backlog(key);
+                self.wait_for_row(key);
                 self.fill(now);
             }
             (&Place::Row { seat, .. }, Some(_)) => self.make_ready(seat, key, now),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use nerite_backend::{
     BackendError, Batch, Code, Condition, CorrelationId, DType, Declaration, Instance, InstanceKind,
     InstanceSpec, Model, Phases, Request, Response, Sequence, Shape, Tensor,
@@ -128,12 +129,12 @@ fn next_state(request: &Request) -> Option<Tensor> {
     if let Some((_, number)) = request.meta().id.split_once(':') {
         assert_eq!(number.parse(), Ok(state), "the state is that of its own sequence");
     }
-    Some(Tensor::new(DType::U8, Shape::new(&[1, 1]), vec![state + 1]))
+    Some(Tensor::new(DType::U8, Shape::new(&[1, 1]), Bytes::from(vec![state + 1])))
 }
 
 /// A model of one row, whose sequences have a state of one byte.
 fn spec_of_sequences() -> ModelSpec {
-    let initial = Tensor::new(DType::U8, Shape::new(&[1, 1]), vec![0]);
+    let initial = Tensor::new(DType::U8, Shape::new(&[1, 1]), Bytes::from(vec![0]));
     let batching = SequenceBatching {
         strategy: SequenceStrategy::Oldest { candidates: 1 },
         max_idle: STALL,
