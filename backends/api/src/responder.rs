@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use crate::{BackendError, Cancel, Code, Parameter, Phases, Slot, Tensor};
+use crate::{BackendError, Cancel, Code, Parameter, Phases, Request, Slot, Tensor};
 
 /// An answer, or one of several.
 ///
@@ -106,6 +106,17 @@ pub trait Exchange: Send + Sync {
     fn cancel(&self) -> &Cancel;
     /// Accounts for the request's execution; called at most once.
     fn report(&self, phases: &Phases, result: Result<(), &BackendError>);
+    /// Keeps a state for the next request of the request's sequence. Whether the sequence has such a state.
+    fn update_state(&self, output: Slot, state: Tensor) -> bool {
+        let _ = (output, state);
+        false
+    }
+
+    /// Takes the request to have it executed once more, or gives it back.
+    fn execute_again(&self, request: Request) -> Option<Request> {
+        Some(request)
+    }
+
     /// The engine has let go of the request's inputs; called once.
     fn release(&self);
 }

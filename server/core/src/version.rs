@@ -268,6 +268,13 @@ impl ModelVersion {
         }
     }
 
+    /// Nobody finds it any more: what it has taken is executed.
+    pub(crate) fn retire(&self) {
+        if let Kind::Model(scheduler) = &self.kind {
+            scheduler.retire();
+        }
+    }
+
     /// Returns when every request that was taken was released; it goes on taking others.
     pub async fn settled(&self) {
         loop {

@@ -11,8 +11,8 @@ use nerite_proto::inference::{ModelConfig, ModelOptimizationPolicy};
 use crate::gpus::Gpus;
 use crate::source::Options;
 use crate::{
-    agreement, backend_kind, complete, ensemble, files, instance_groups, json, normalise, scheduling, spec,
-    support, validate, warm_up,
+    agreement, backend_kind, complete, ensemble, files, instance_groups, json, normalise, scheduling,
+    sequences, spec, support, validate, warm_up,
 };
 
 /// A configuration that is normalised and sound in itself, as far as that can be told without the model.
@@ -114,9 +114,12 @@ impl ModelDraft for Draft {
         validate::validate(&config)?;
         validate::validate_tensors(&config)?;
         warm_up::validate_sizes(&config)?;
+        // First what is a model's own: a control that it does not have would otherwise be taken for a missing input.
+        let sequences = sequences::plan(&config, declaration, &self.directory)?;
         agreement::check(&config, declaration)?;
         let scheduling = scheduling::plan(&config, self.default_max_queue_size)?;
-        spec::build(&config, declaration, &self.directory, scheduling)
+        let spec = spec::build(&config, declaration, &self.directory, scheduling)?;
+        Ok(ModelSpec { sequences: sequences.map(Arc::new), ..spec })
     }
 
     fn compose(&self, decoupled: bool) -> Result<ModelSpec, LoadError> {

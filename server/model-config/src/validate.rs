@@ -11,7 +11,7 @@ use nerite_proto::inference::{
 
 use crate::reason::Reason;
 use crate::reshape::{self, Mismatch};
-use crate::{backend_kind, normalise, ragged};
+use crate::{backend_kind, normalise, ragged, sequences};
 
 /// Checks a normalised configuration, its inputs and outputs aside.
 pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
@@ -21,6 +21,7 @@ pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
     if let Some(batching) = normalise::dynamic_batching(config) {
         validate_dynamic_batching(batching, config.max_batch_size).map_err(|reason| reason.refuses(name))?;
     }
+    sequences::validate(config).map_err(|reason| reason.refuses(name))?;
     validate_response_cache(config)
 }
 

@@ -1,12 +1,12 @@
 use std::collections::HashSet;
 
-use nerite_backend::{DType, Data, Inputs, Meta, Shape, Slots, Tensor, bools, strings};
+use nerite_backend::{CorrelationId, DType, Data, Inputs, Meta, Shape, Slots, Tensor, bools, strings};
 use smallvec::{SmallVec, smallvec};
 
 use super::given::Given;
 use super::refusal::Fault;
 use super::{InferRequest, QueueTerms, Refusal, StepRequest};
-use crate::model::{InputSpec, ModelSpec};
+use crate::model::{InputSpec, ModelSpec, SequenceBatching, id_element};
 use crate::reshape::reshaped;
 
 /// A request that its model can execute.
@@ -46,7 +46,12 @@ fn admit_given<'a>(
     meta: Meta,
     terms: QueueTerms,
 ) -> Result<Admitted, Refusal> {
-    match check(spec, given, outputs) {
+    let checked = check(spec, given, outputs).and_then(|(inputs, wanted, rows)| {
+        let batching = spec.sequences.as_deref();
+        batching.map_or(Ok(()), |batching| check_sequence(batching, &meta.sequence.id, rows))?;
+        Ok((inputs, wanted, rows))
+    });
+    match checked {
         Ok((inputs, wanted, rows)) => Ok(Admitted { inputs, wanted, rows, meta, terms }),
         Err(fault) => Err(Refusal::new(&spec.name, &meta.id, fault)),
     }
@@ -79,6 +84,19 @@ fn check<'a>(
         }
     }
     Ok((inputs, wanted, rows))
+}
+
+fn check_sequence(batching: &SequenceBatching, id: &CorrelationId, rows: u32) -> Result<(), Fault> {
+    if rows > 1 {
+        return Err(Fault::BatchInSequence);
+    }
+    if !id.is_given() {
+        return if batching.iterative { Ok(()) } else { Err(Fault::NoSequence) };
+    }
+    match batching.id_type().filter(|&dtype| id_element(id, dtype).is_none()) {
+        Some(dtype) => Err(Fault::SequenceId { id: id.clone(), dtype: dtype.config_name() }),
+        None => Ok(()),
+    }
 }
 
 /// A name that comes twice.

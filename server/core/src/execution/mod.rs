@@ -21,6 +21,7 @@ mod remains;
 mod responses;
 mod room;
 mod scheduler;
+mod sequence;
 mod stall;
 mod state;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use responses::Responses;
 pub(crate) use responses::open_for_many;
 pub use room::Room;
 pub(crate) use scheduler::Scheduler;
+pub(crate) use sequence::{initial_states, supply};
 pub use stall::Stall;
 pub use state::Activity;
 pub(crate) use wait::LatePlace;

@@ -3,6 +3,7 @@ mod completion;
 mod ensemble;
 mod ragged;
 mod reading;
+mod sequences;
 mod support;
 mod validation;
 mod warm_up;
