@@ -34,10 +34,12 @@ static MODEL: LazyLock<ModelSpec> = LazyLock::new(|| {
         platform: "fuzzed".to_owned(),
         max_batch_size: 8,
         scheduling: Scheduling::default(),
+        ragged: std::sync::Arc::default(),
         decoupled: false,
         inputs: inputs.collect(),
         outputs: vec![output],
         slots: SlotCounts { inputs: 3, outputs: 1 },
+        metric_tags: std::collections::BTreeMap::new(),
         published: bytes::Bytes::new(),
     }
 });

@@ -13,6 +13,10 @@ def main():
     link = LIBRARY / "libonnxruntime.so"
     if not (LIBRARY / name).exists():
         data = wheels.read(wheels.ONNXRUNTIME, f"onnxruntime/capi/{name}", wheels.machine())
+        # The terms under which the library may be passed on, as in an image.
+        for terms in ("LICENSE", "ThirdPartyNotices.txt"):
+            text = wheels.read(wheels.ONNXRUNTIME, f"onnxruntime/{terms}", wheels.machine())
+            wheels.write(LIBRARY.parent / terms, text)
         wheels.write(LIBRARY / name, data)
     if not link.is_symlink() or os.readlink(link) != name:
         link.unlink(missing_ok=True)

@@ -81,9 +81,10 @@ def headers():
             shutil.copy(source / "cuda_runtime_api.h", part)
             shutil.rmtree(target, ignore_errors=True)
             part.rename(target)
-    cuda = HEADERS / "cuda" / "cuda.h"
-    if not cuda.exists():
-        wheels.write(cuda, wheels.read(wheels.CUDA_RUNTIME, "nvidia/*/include/cuda.h"))
+    for wheel, name in (wheels.CUDA_RUNTIME, "cuda"), (wheels.NVML, "nvml"):
+        header = HEADERS / name / f"{name}.h"
+        if not header.exists():
+            wheels.write(header, wheels.read(wheel, f"nvidia/*/include/{header.name}"))
     print(f"TensorRT's headers: {HEADERS.relative_to(wheels.ROOT)}")
 
 

@@ -109,9 +109,12 @@ TOKENIZERS = Wheel(
     },
 )
 
-# Real libraries of NVIDIA's for the tests, and a header that they compile against.
+# Real libraries of NVIDIA's for the tests, and headers that they compile against.
 CUDA_RUNTIME = Wheel(
     "nvidia-cuda-runtime", "13.5.37", {"x86_64": "df2b79a8852f10d1fef8c848489c49eebb5754051bf870202a862831412b179d"}
+)
+NVML = Wheel(
+    "nvidia-nvml-dev", "13.4.92", {"x86_64": "90b65cebefd02a1e695675177c9d7886f48322906ce5c03398e8cb27cc5ad2d6"}
 )
 TENSORRT_LEAN_10 = Wheel(
     "tensorrt-lean-cu12-libs",
@@ -125,6 +128,32 @@ TENSORRT_LEAN_11 = Wheel(
 )
 TENSORRT_RTX = Wheel(
     "tensorrt-rtx-cu13-libs", "1.7.1.116", {"x86_64": "e3fd45fed001240d63304e77a2d4006319b839994237cb294b6e7ad72acaabcd"}
+)
+
+# What the GPU image adds: ONNX Runtime's GPU build is for CUDA 13 and cuDNN 9; the rest are what these load.
+ONNXRUNTIME_GPU = Wheel(
+    "onnxruntime-gpu", "1.31.1", {"x86_64": "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6"}
+)
+CUDNN = Wheel(
+    "nvidia-cudnn-cu13", "9.28.1.4", {"x86_64": "a54f205b1db1f2895d99f398754db1369816f0569dd459731f925635cf7b65ec"}
+)
+CUBLAS = Wheel(
+    "nvidia-cublas", "13.10.0.20", {"x86_64": "dcc6d63884c53d07e267ce7e6feac17b2538cebaafec5db865736c3e28e4dc84"}
+)
+CUFFT = Wheel("nvidia-cufft", "12.5.0.14", {"x86_64": "b8be26837a5abad2b5b74f3e92dd29f622a42934b355be0961a48712cbba23ad"})
+CURAND = Wheel(
+    "nvidia-curand", "10.4.5.25", {"x86_64": "22bb226a857e5888fe6b54ae465fc4371296bcff13a35f79e19691bcf454f529"}
+)
+CUDA_NVRTC = Wheel(
+    "nvidia-cuda-nvrtc", "13.5.37", {"x86_64": "86b4d68058807988b7d9af5b44917a0601e9c337f35ccd657bfb3c759ff8d8bc"}
+)
+NVJITLINK = Wheel(
+    "nvidia-nvjitlink", "13.5.37", {"x86_64": "280d7cb9649704145f074b8dbde500de04ce02d0872e066e20a83c17bcaa93eb"}
+)
+TENSORRT_LEAN = Wheel(
+    "tensorrt-lean-cu13-libs",
+    "11.4.0.106",
+    {"x86_64": "e022b8d0e21f19258657aec6760e1de8b454ed176f76217e3f7ec2036c5a9410"},
 )
 
 

@@ -27,6 +27,7 @@ from deployment import (
     shown,
     substituted,
 )
+from gpus import Counterfeit
 from models import Repository
 from server import LIMIT, Server
 from wire import fault, request, simple
@@ -242,8 +243,10 @@ def scrapes(tmp_path_factory):
         f"--access-log={folder / 'access.log'}",
         *(f"--trace-config={setting}" for setting in ("level=TIMESTAMPS", "rate=1", f"triton,file={folder / 'trace'}")),
     ]
-    with Daemon(flags, folder / "nerite.log") as daemon:
+    gpus = Counterfeit(folder / "counterfeits").environment
+    with Daemon(flags, folder / "nerite.log", environment=gpus) as daemon:
         server = Server(daemon.wait_ready())
+        server.until(lambda: "nv_gpu_utilization" in daemon.metrics(), "tell of its GPUs")
         before = Series(daemon).values
         calls = disturb(server)
         text, after = scrape(daemon)[1], Series(daemon).values

@@ -12,6 +12,7 @@ import tritonclient.grpc as triton
 from accounts import Series, families, scrape
 from tritonclient.grpc import service_pb2_grpc
 from daemon import ROOT
+from gpus import Counterfeit
 from wire import fault, request, simple
 
 VECTOR = [("INPUT0", "FP32", [16]), ("INPUT1", "FP32", [16])]
@@ -264,10 +265,12 @@ def test_metrics_md_lists_what_a_scrape_writes_with_its_type_and_labels(reposito
     add(repository, "m")
     add(repository, "gone")
     explicit = ("--model-control-mode=explicit", "--load-model=*")
-    daemon = serve(repository, *EVERYTHING, *explicit, f"--access-log={tmp_path / 'access'}")
+    flags = [*EVERYTHING, *explicit, f"--access-log={tmp_path / 'access'}"]
+    daemon = serve(repository, *flags, environment=Counterfeit(tmp_path / "counterfeits").environment)
     connect(daemon).ModelInfer(simple("m"))
     triton.InferenceServerClient(daemon.url).unload_model("gone")
-    daemon.wait_until(lambda: "nerite_engine_heap_used_bytes" in daemon.metrics(), 30, "measure its heap")
+    for late in ("nerite_engine_heap_used_bytes", "nv_gpu_utilization"):
+        daemon.wait_until(lambda: late in daemon.metrics(), 30, f"have {late}")
     lines = (ROOT / "METRICS.md").read_text().splitlines()
     rows = [[cell.strip(" `") for cell in line.split("|")[1:4]] for line in lines if line.startswith("| `")]
     listed = {name: (kind, set(filter(None, labels.split(", ")))) for name, kind, labels in rows}

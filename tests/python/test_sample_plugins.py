@@ -228,6 +228,7 @@ PICTURE = {"output": [{"name": "picture", "data_type": "TYPE_FP32", "dims": [3, 
     "model, change, expected",
     [
         ("sentence_tokenizer", parameter(tokenizer="none.json"), r'"none.json" is neither in \S+/1 nor in \S+; put it'),
+        ("sentence_tokenizer", parameter(tokenizer="../secret"), r'"\.\./secret" is to be one of the model'),
         ("sentence_tokenizer", parameter(max_length="many"), 'parameter "max_length" of the model is "many"'),
         ("sentence_tokenizer", parameter(max_length="2"), "the tokenizer adds 2 tokens"),
         ("sentence_tokenizer", parameter(padding="none"), 'not "longest" or "max_length"'),

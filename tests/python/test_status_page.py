@@ -8,6 +8,7 @@ import browsers
 import models
 import pytest
 import tritonclient.grpc as triton
+from gpus import Counterfeit
 from playwright.sync_api import expect
 from server import Server
 from wire import fault, request, simple
@@ -138,6 +139,17 @@ def test_a_version_says_more_when_it_is_clicked(repository, serve, show):
     expect(more.locator("div", has=page.get_by_role("heading", name="Failures by reason"))).to_contain_text("OTHER")
     row(page, "m").get_by_role("button").click()
     expect(more).to_be_hidden()
+
+
+def test_gpus_are_shown_with_how_busy_and_how_full_they_are(repository, serve, show, tmp_path):
+    nvml = Counterfeit(tmp_path / "counterfeits")
+    daemon = serve(repository, environment=nvml.environment)
+    daemon.wait_until(lambda: len(numbers(daemon)["server"]["gpus"]) == 2, 30, "tell of its GPUs")
+    page = show(daemon)
+    tiles = page.locator("#tiles div").filter(has_text="GPU")
+    expect(tiles.locator("dt")).to_have_text(["GPU 0 Counterfeit H1", "GPU 1"])
+    expect(tiles.locator("dd")).to_have_text(["37 %, 18.6 GiB of 74.5 GiB", "1000 B of 22.4 GiB"])
+    assert page.faults == []
 
 
 def test_nobody_but_the_daemon_is_asked_for_anything(repository, serve, show):

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{BackendError, Batch, Cancel, Declaration, Executions};
+use crate::{BackendError, Batch, Cancel, Declaration, Executions, Ragged};
 
 /// An engine: it turns files into models.
 pub trait Backend: Send + Sync {
@@ -78,6 +78,8 @@ pub struct InstanceSpec {
     pub kind: InstanceKind,
     /// Whether batches are formed along the first dimension of every tensor.
     pub batching: bool,
+    /// In what requests of a batch may differ all the same.
+    pub ragged: Arc<Ragged>,
     /// Where it tells of its executions.
     pub executions: Arc<dyn Executions>,
 }

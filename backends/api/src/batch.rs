@@ -2,9 +2,9 @@ use std::time::Instant;
 
 use crate::Request;
 
-/// Requests to be executed together. Their rows add up to at most the model's `max_batch_size`, their inputs agree in
-/// every extent but the first, and they give the same set of optional inputs; a model without batching gets exactly
-/// one.
+/// Requests to be executed together. Their rows add up to at most the model's `max_batch_size`, their inputs, but for
+/// [ragged](crate::Ragged) ones, agree in every extent but the first, and they give the same set of optional inputs; a
+/// model without batching gets exactly one.
 #[derive(Debug)]
 pub struct Batch {
     requests: Vec<Request>,

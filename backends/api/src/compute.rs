@@ -10,8 +10,8 @@ pub trait Compute: Send {
     /// Runs the model once.
     ///
     /// `inputs` are by slot, `None` where an optional one was left out. Each lies in host memory in one piece, aligned
-    /// to its element size. With batching, the first extent of every input is the number of rows. The result has a
-    /// tensor for every wanted slot.
+    /// to its element size. With batching, the first extent of every input is the number of rows, but of those that
+    /// are [ragged](crate::Ragged) or made from the batch. The result has a tensor for every wanted slot.
     fn compute(
         &mut self,
         inputs: &[Option<Tensor>],

@@ -14,12 +14,13 @@ pub struct Declaration {
 /// What a backend made of a model's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Configuration {
-    /// It left it alone: the server completes from the tensors what the configuration leaves out.
+    /// It left it alone: the server completes from the tensors what the configuration leaves out, and the engine is
+    /// given what the configuration says of [ragged](crate::Ragged) batches.
     #[default]
     FromTensors,
-    /// It took the tensors from it, so that there is nothing to complete.
+    /// It took the tensors from it, so that there is nothing to complete, and makes batches of them itself.
     AsWritten,
-    /// It completed it itself, to this one, in protobuf's JSON.
+    /// It completed it itself, to this one, in protobuf's JSON, and makes batches itself.
     Completed(String),
 }
 

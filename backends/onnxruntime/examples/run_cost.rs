@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         name: String::new(),
         kind: InstanceKind::Cpu,
         batching: true,
+        ragged: Arc::default(),
         executions,
     })?;
     let exchange: Arc<dyn Exchange> = Arc::new(Nobody::default());

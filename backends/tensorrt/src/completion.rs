@@ -16,14 +16,31 @@ pub(crate) fn complete(
             .iter()
             .any(|field| config.get(*field).and_then(Value::as_i64).is_some_and(|size| size != 0));
         let batches = |tensor: &TensorDeclaration| tensor.shape.first() == Some(&-1);
-        let needed =
-            (lacks("input") || lacks("output")) && !decided && declaration.outputs.iter().all(batches);
+        let needed = (lacks("input") || lacks("output"))
+            && !decided
+            && !is_ragged(&config)
+            && declaration.outputs.iter().all(batches);
         let rows = largest_batch.filter(|rows| needed && *rows > 0)?;
         Some(with(config, declaration, rows))
     });
     completed.map_or(Configuration::FromTensors, |config| {
         Configuration::Completed(Value::Object(config).to_string())
     })
+}
+
+/// Whether the server is to make batches of requests that differ, and so has to know what is written and what is not.
+fn is_ragged(config: &Map<String, Value>) -> bool {
+    let set = |object: &Map<String, Value>, names: [&str; 2]| {
+        names.iter().filter_map(|name| object.get(*name)).any(|value| match value {
+            Value::Array(list) => !list.is_empty(),
+            value => value == &Value::Bool(true),
+        })
+    };
+    let inputs = config.get("input").and_then(Value::as_array).into_iter().flatten();
+    let mut inputs = inputs.filter_map(Value::as_object);
+    set(config, ["batch_input", "batchInput"])
+        || set(config, ["batch_output", "batchOutput"])
+        || inputs.any(|input| set(input, ["allow_ragged_batch", "allowRaggedBatch"]))
 }
 
 fn with(mut config: Map<String, Value>, declaration: &Declaration, rows: i64) -> Map<String, Value> {
@@ -100,6 +117,8 @@ mod tests {
             (r#"{"maxBatchSize": 4}"#, &batches, Some(8)),
             ("{}", &declaration(&[2]), Some(8)),
             ("{}", &batches, None),
+            (r#"{"batch_input": [{"source_input": ["x"]}]}"#, &batches, Some(8)),
+            (r#"{"input": [{"name": "x", "allow_ragged_batch": true}]}"#, &batches, Some(8)),
         ] {
             assert_eq!(
                 complete(configuration, declaration, largest),

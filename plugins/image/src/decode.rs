@@ -12,7 +12,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 /// How wide and how high an image may be: JPEG has no more, and longer ones are not photographs.
 const MAX_SIDE: usize = 65_535;
-const CHANNELS: usize = 3;
+pub(crate) const CHANNELS: usize = 3;
 const JPEG_BEGINS: &[u8] = &[0xff, 0xd8, 0xff];
 const PNG_BEGINS: &[u8] = b"\x89PNG\r\n\x1a\n";
 

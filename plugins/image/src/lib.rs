@@ -100,10 +100,8 @@ impl ImageModel {
         let mut images =
             Images { images: Vec::with_capacity(files.len()), width: 0, height: 0, sizes: Vec::new() };
         for (place, file) in files.iter().enumerate() {
-            let of_image = |error: &dyn std::error::Error| {
-                Error::invalid_argument(format_args!("image {place}: {error}"))
-            };
-            let image = decode(file, self.settings.max_pixels).map_err(|error| of_image(&error))?;
+            let image = decode(file, self.settings.max_pixels)
+                .map_err(|error| Error::invalid_argument(format_args!("image {place}: {error}")))?;
             let plan = self.settings.policy.plan(image.width, image.height);
             images.sizes.extend([image.height, image.width].map(i64::from));
             if place > 0 && (plan.width, plan.height) != (images.width, images.height) {
@@ -114,7 +112,7 @@ impl ImageModel {
                 )));
             }
             (images.width, images.height) = (plan.width, plan.height);
-            images.images.push(resize(&image, plan).map_err(|error| of_image(&error))?);
+            images.images.push(resize(&image, plan));
         }
         Ok(images)
     }

@@ -1,11 +1,6 @@
 //! How an image comes to the size that a model takes.
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ImageBufferError, ResizeAlg, ResizeError, ResizeOptions, Resizer};
-use thiserror::Error;
-
-use crate::decode::Image;
+use crate::decode::{CHANNELS, Image};
 
 /// How images are resized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +23,10 @@ pub(crate) struct Plan {
     pub(crate) height: u32,
 }
 
-/// An image could not be resized.
-#[derive(Debug, Error)]
-pub(crate) enum ScaleError {
-    #[error("it cannot be resized: {0}")]
-    Resize(#[from] ResizeError),
-    #[error("it is smaller than it says: {0}")]
-    Buffer(#[from] ImageBufferError),
+/// Of which places in a row a place of the result is the mean, and how much of each.
+struct Taps {
+    first: usize,
+    weights: Vec<f32>,
 }
 
 impl Policy {
@@ -65,13 +57,7 @@ fn middle(side: u32, scale: f64, target: u32) -> (f64, f64) {
     let scaled = (f64::from(side) * scale).round().max(f64::from(target));
     let begin = ((scaled - f64::from(target)) / 2.0).floor();
     let back = f64::from(side) / scaled;
-    let (begin, length) = (begin * back, f64::from(target) * back);
-    // Rounding must not bring it beyond the image.
-    if begin + length <= f64::from(side) {
-        (begin, length)
-    } else {
-        (begin, (f64::from(side) - begin).next_down())
-    }
+    (begin * back, f64::from(target) * back)
 }
 
 /// The multiple that is nearest, from one to what is allowed.
@@ -82,20 +68,57 @@ fn rounded(side: f64, max_side: u32, multiple: u32) -> u32 {
     times.clamp(1, most) * multiple
 }
 
-/// Resizes as Pillow's BILINEAR does: each pixel is a mean of all that it covers.
-pub(crate) fn resize(image: &Image, plan: Plan) -> Result<Image, ScaleError> {
+/// Resizes as Pillow's BILINEAR does: each pixel is a mean of all that it covers, of what is nearer the more.
+pub(crate) fn resize(image: &Image, plan: Plan) -> Image {
     let Plan { part: [left, top, part_width, part_height], width, height } = plan;
-    let source = TypedImageRef::<U8x3>::from_buffer(image.width, image.height, &image.rgb)?;
-    let mut rgb = vec![0; width as usize * height as usize * 3];
-    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut rgb)?;
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).crop(
-        left,
-        top,
-        part_width,
-        part_height,
-    );
-    Resizer::new().resize_typed(&source, &mut target, &options)?;
-    Ok(Image { width, height, rgb })
+    let columns = taps(left, part_width, image.width, width);
+    let rows = taps(top, part_height, image.height, height);
+    let stride = image.width as usize * CHANNELS;
+    let mut rgb = Vec::with_capacity(width as usize * height as usize * CHANNELS);
+    // First down, where many values are added at a time, and of the few rows that are left across.
+    let mut sums = vec![0.0; stride];
+    for row in rows {
+        sums.fill(0.0);
+        let sources = image.rgb.get(row.first * stride..).unwrap_or_default().chunks_exact(stride);
+        for (source, weight) in sources.zip(row.weights) {
+            for (sum, &value) in sums.iter_mut().zip(source) {
+                *sum += weight * f32::from(value);
+            }
+        }
+        rgb.extend(columns.iter().flat_map(|column| column.mean(&sums)));
+    }
+    Image { width, height, rgb }
+}
+
+/// What each place of a side of the result is made of, which is so much of a side of the image.
+fn taps(begin: f64, length: f64, source: u32, target: u32) -> Vec<Taps> {
+    let scale = length / f64::from(target);
+    let reach = scale.max(1.0);
+    let at = |place: u32| {
+        let center = begin + (f64::from(place) + 0.5) * scale;
+        // Saturates at the image's first place.
+        let first = (center - reach + 0.5) as u32;
+        let end = ((center + reach + 0.5) as u32).clamp(first + 1, source.max(first + 1));
+        let weight = |place: u32| (1.0 - ((f64::from(place) + 0.5 - center) / reach).abs()).max(0.0);
+        let total: f64 = (first..end).map(weight).sum();
+        let weights = (first..end).map(|place| (weight(place) / total) as f32).collect();
+        Taps { first: first as usize, weights }
+    };
+    (0..target).map(at).collect()
+}
+
+impl Taps {
+    /// The mean of pixels of a row, rounded.
+    fn mean(&self, row: &[f32]) -> [u8; CHANNELS] {
+        let mut mean = [0.0; CHANNELS];
+        let pixels = row.get(self.first * CHANNELS..).unwrap_or_default().chunks_exact(CHANNELS);
+        for (pixel, weight) in pixels.zip(&self.weights) {
+            for (mean, value) in mean.iter_mut().zip(pixel) {
+                *mean += weight * value;
+            }
+        }
+        mean.map(|mean| (mean + 0.5) as u8)
+    }
 }
 
 #[cfg(test)]

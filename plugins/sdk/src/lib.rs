@@ -87,6 +87,8 @@
 //! [`Instance`] is what one execution has for itself: it is called with one batch at a time, though not always on the
 //! same thread. `instance_group { count: 4 }` makes four of them. What [`Model::load`] or [`Model::instance`] refuses
 //! is not served, and the error's message is what the server says of it, so let it tell what to change.
+//! [`Config::named_inputs`] and [`Config::named_outputs`] do where tensors have names of the backend's own, and
+//! [`ModelContext::file`] finds what comes with a model.
 //!
 //! # Batches
 //!

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::OnceCell;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -87,7 +87,13 @@ impl<'a> ModelContext<'a> {
     }
 
     /// A file that comes with the model: of the version's folder, or else of the model's. Fails where neither has it.
+    /// A name that leads out of them is refused.
     pub fn file(&self, name: &str) -> Result<PathBuf> {
+        if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(Error::invalid_argument(format_args!(
+                "the file {name:?} is to be one of the model's; name it as it is called there"
+            )));
+        }
         let places = [self.version_directory().join(name), self.directory.join(name)];
         places.into_iter().find(|path| path.is_file()).ok_or_else(|| {
             let (folder, version) = (self.directory.display(), self.version);

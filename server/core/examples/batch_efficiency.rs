@@ -171,6 +171,7 @@ impl ModelDraft for Draft {
             platform: "sleeper".to_owned(),
             max_batch_size: MOST_ROWS,
             scheduling: Scheduling { dynamic_batching: true, ..Scheduling::default() },
+            ragged: Arc::default(),
             decoupled: false,
             inputs: vec![input],
             outputs: vec![output],

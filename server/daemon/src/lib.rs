@@ -6,6 +6,8 @@ mod access_log;
 pub mod check;
 mod control;
 mod frontend;
+mod gpus;
+pub mod health;
 mod host;
 mod inflight;
 pub mod logging;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use nerite::serve::Ended;
 use nerite::settings::{self, Command};
-use nerite::{check, logging, serve};
+use nerite::{check, health, logging, serve};
 
 /// Requests are allocated by the network's threads and freed by the engine's, which glibc's allocator answers with
 /// locks; ARCHITECTURE.md has the figures.
@@ -39,6 +39,11 @@ fn run() -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check(options) => check::check(&options, &mut io::stdout().lock()),
+        Command::Health(listener) => {
+            health::health(&listener)?;
+            writeln!(io::stdout(), "ready")?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Serve(settings) => {
             let log = logging::init(&settings.log).context("the log cannot be opened")?;
             if !quiet {

@@ -21,6 +21,7 @@ use crate::control::Control;
 use crate::frontend::grpc::Services;
 use crate::frontend::http;
 use crate::frontend::metrics::Metrics;
+use crate::gpus::Gpus;
 use crate::inflight::Inflight;
 use crate::logging::{LAST_LINES, LogControl};
 use crate::memory;
@@ -199,6 +200,9 @@ fn serving(
     serving.readiness = Readiness::new(repository.strict_readiness, &repository.ready_models);
     serving.reclaim = reclaim;
     serving.metrics = Metrics::new(settings.metrics_config.clone()).with_plugins(wiring::plugin_metrics);
+    if settings.metrics.enabled && settings.metrics_config.gpu {
+        serving.gpus = Gpus::watch(settings.metrics_config.interval);
+    }
     serving.tracer = Tracer::new(&settings.trace);
     serving.log = Some(Arc::clone(&logs.log));
     serving.access_log.clone_from(&logs.access);

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::access_log::AccessLog;
 use crate::control::Control;
 use crate::frontend::metrics::Metrics;
+use crate::gpus::Gpus;
 use crate::inflight::Inflight;
 use crate::logging::LogControl;
 use crate::readiness::Readiness;
@@ -33,6 +34,8 @@ pub(crate) struct Serving {
     pub reclaim: Arc<Reclaim>,
     /// The metrics endpoint.
     pub metrics: Metrics,
+    /// What the GPUs are at, if anybody is to know.
+    pub gpus: Gpus,
     /// Traces of single requests.
     pub tracer: Tracer,
     /// What its readiness depends on.
@@ -72,6 +75,7 @@ impl Serving {
             control: None,
             reclaim: Arc::default(),
             metrics: Metrics::new(MetricsConfig::default()),
+            gpus: Gpus::default(),
             tracer: Tracer::default(),
             readiness: Readiness::Strict,
             log: None,

@@ -4,9 +4,14 @@ use nerite_backend::{DType, Declaration, Shape, TensorDeclaration};
 use nerite_core::model::LoadError;
 use nerite_proto::inference::{DataType, ModelConfig, ModelTensorReshape};
 
+use crate::ragged;
+
 /// Checks a completed configuration against what the engine says of the model. Every input that the model must have is
 /// to be configured; outputs may be left out.
 pub(crate) fn check(config: &ModelConfig, declaration: &Declaration) -> Result<(), LoadError> {
+    if ragged::is_gathered(declaration) {
+        ragged::agree(config, &declaration.inputs)?;
+    }
     let agreement = Agreement { model: &config.name, batching: config.max_batch_size > 0 };
     agreement.inputs(config, &declaration.inputs)?;
     agreement.outputs(config, &declaration.outputs)
@@ -25,13 +30,17 @@ struct Configured<'a> {
     data_type: i32,
     dims: &'a [i64],
     reshape: Option<&'a ModelTensorReshape>,
+    /// Whether the model has another shape in its place: that of all requests of a ragged batch.
+    is_ragged: bool,
 }
 
 impl Agreement<'_> {
     fn inputs(&self, config: &ModelConfig, declared: &[TensorDeclaration]) -> Result<(), LoadError> {
         self.required_stay_required(config, declared)?;
-        let expected = config.input.iter().filter(|input| !input.optional).count();
-        let provided = declared.iter().filter(|tensor| !tensor.optional).count();
+        let required = declared.iter().filter(|tensor| !tensor.optional);
+        let made = required.clone().filter(|tensor| ragged::is_batch_input(config, &tensor.name));
+        let expected = config.input.iter().filter(|input| !input.optional).count() + made.count();
+        let provided = required.count();
         if expected != provided {
             return Err(self.cannot_load(&format!(
                 "configuration expects {expected} inputs, model provides {provided}; those that the model requires \
@@ -54,6 +63,7 @@ impl Agreement<'_> {
                 data_type: input.data_type,
                 dims: &input.dims,
                 reshape: input.reshape.as_ref(),
+                is_ragged: input.allow_ragged_batch,
             };
             // What the model leaves open, the configuration may fix.
             self.tensor(&configured, declared, |model, configured| model == -1 || model == configured)
@@ -84,6 +94,7 @@ impl Agreement<'_> {
                 data_type: output.data_type,
                 dims: &output.dims,
                 reshape: output.reshape.as_ref(),
+                is_ragged: ragged::is_batch_output(config, &output.name),
             };
             self.tensor(&configured, declared, |model, configured| model == configured)
         })
@@ -113,7 +124,7 @@ impl Agreement<'_> {
                  data_type to {provided}",
             )));
         }
-        self.shape(configured, &tensor.shape, fits)
+        if configured.is_ragged { Ok(()) } else { self.shape(configured, &tensor.shape, fits) }
     }
 
     fn shape(

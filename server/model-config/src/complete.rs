@@ -5,7 +5,7 @@ use nerite_proto::inference::{
     DataType, ModelConfig, ModelDynamicBatching, ModelInput, ModelOutput, ModelTensorReshape,
 };
 
-use crate::json;
+use crate::{json, ragged};
 
 /// Whether inputs or outputs are missing. A configuration that has both is taken as complete, without a look at what
 /// else it may lack.
@@ -26,10 +26,15 @@ pub(crate) fn complete(
 
     let batching = config.max_batch_size > 0;
     if config.input.is_empty() {
-        config.input = required_inputs(declaration).map(|tensor| input(tensor, batching)).collect();
+        let sent =
+            required_inputs(declaration).filter(|tensor| !ragged::is_batch_input(config, &tensor.name));
+        config.input = sent.map(|tensor| input(tensor, batching)).collect();
     }
     if config.output.is_empty() {
-        config.output = declaration.outputs.iter().map(|tensor| output(tensor, batching)).collect();
+        // The model does not say what a request's part of the others is like.
+        let by_rows =
+            declaration.outputs.iter().filter(|tensor| !ragged::is_batch_output(config, &tensor.name));
+        config.output = by_rows.map(|tensor| output(tensor, batching)).collect();
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod instance_groups;
 mod json;
 mod labels;
 mod normalise;
+mod ragged;
 mod reason;
 mod reshape;
 mod scheduling;

@@ -1,11 +1,12 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use nerite_backend::{DType, Declaration, Shape, Slot, TensorDeclaration};
 use nerite_core::model::{InputSpec, LoadError, ModelSpec, OutputSpec, Scheduling, SlotCounts};
 use nerite_proto::inference::{ModelConfig, ModelInput, ModelOutput, ModelTensorReshape};
 use prost::Message;
 
-use crate::{agreement, labels};
+use crate::{agreement, labels, ragged};
 
 /// What the core serves, from a configuration that is complete and agrees with the model.
 pub(crate) fn build(
@@ -26,6 +27,7 @@ pub(crate) fn build(
         platform: platform.clone(),
         max_batch_size: config.max_batch_size.unsigned_abs(),
         scheduling,
+        ragged: Arc::new(ragged::build(config, declaration)),
         decoupled: config.model_transaction_policy.is_some_and(|policy| policy.decoupled),
         inputs: inputs.collect::<Result<_, _>>()?,
         outputs: outputs.collect::<Result<_, LoadError>>()?,

@@ -9,7 +9,6 @@ use crate::backend_kind;
 
 /// Refuses what would change answers, or let files pass unchecked, if it were passed over.
 pub(crate) fn check(config: &ModelConfig) -> Result<(), LoadError> {
-    let ragged = config.input.iter().any(|input| input.allow_ragged_batch);
     let sequence = matches!(config.scheduling_choice, Some(SchedulingChoice::SequenceBatching(_)));
     let ensemble = matches!(config.scheduling_choice, Some(SchedulingChoice::EnsembleScheduling(_)));
     let operations = config.model_operations.as_ref();
@@ -17,9 +16,6 @@ pub(crate) fn check(config: &ModelConfig) -> Result<(), LoadError> {
     let asked = [
         ("sequence_batching", sequence),
         ("ensemble_scheduling", ensemble || config.platform == "ensemble"),
-        ("batch_input", !config.batch_input.is_empty()),
-        ("batch_output", !config.batch_output.is_empty()),
-        ("allow_ragged_batch", ragged),
         ("instance_group.passive", config.instance_group.iter().any(|group| group.passive)),
         ("model_operations", operations.is_some_and(|operations| !operations.op_library_filename.is_empty())),
         ("model_repository_agents", agents.is_some_and(|agents| !agents.agents.is_empty())),

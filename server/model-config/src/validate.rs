@@ -10,7 +10,7 @@ use nerite_proto::inference::{
 
 use crate::reason::Reason;
 use crate::reshape::{self, Mismatch};
-use crate::{backend_kind, normalise};
+use crate::{backend_kind, normalise, ragged};
 
 /// Checks a normalised configuration, its inputs and outputs aside.
 pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
@@ -96,7 +96,8 @@ pub(crate) fn validate_tensors(config: &ModelConfig) -> Result<(), LoadError> {
         .and_then(|()| outputs())
         .and_then(|()| no_name_twice("input", config.input.iter().map(|input| &input.name)))
         .and_then(|()| no_name_twice("output", config.output.iter().map(|output| &output.name)))
-        .map_err(|reason| reason.refuses(&config.name))
+        .map_err(|reason| reason.refuses(&config.name))?;
+    ragged::validate(config)
 }
 
 fn no_name_twice<'a>(what: &str, mut names: impl Iterator<Item = &'a String>) -> Result<(), Reason> {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{AlignedBytes, BackendError, Buffer, Data, Inputs, Request, Tensor};
+use crate::{AlignedBytes, BackendError, Buffer, Data, Inputs, Request, Shape, Slots, Tensor};
 
 /// A gathered buffer larger than this is not kept for the next batch.
 const LARGEST_KEPT: usize = 32 << 20;
@@ -13,15 +13,21 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    /// The batch's inputs by slot, each in one aligned piece. A single request's input that is so already is not copied.
-    pub(super) fn gather(&mut self, requests: &[Request]) -> Result<Inputs, BackendError> {
+    /// The batch's inputs by slot, each in one aligned piece; those that are ragged have one dimension. A single request's
+    /// input that is so already is not copied.
+    pub(super) fn gather(&mut self, requests: &[Request], ragged: &Slots) -> Result<Inputs, BackendError> {
         let Some(first) = requests.first() else { return Ok(Inputs::new()) };
         let slots = first.inputs().len();
         self.buffers.resize_with(slots, Arc::default);
-        (0..slots).map(|slot| self.gather_slot(slot, requests)).collect()
+        (0..slots).map(|slot| self.gather_slot(slot, requests, ragged.contains(slot))).collect()
     }
 
-    fn gather_slot(&mut self, slot: usize, requests: &[Request]) -> Result<Option<Tensor>, BackendError> {
+    fn gather_slot(
+        &mut self,
+        slot: usize,
+        requests: &[Request],
+        is_ragged: bool,
+    ) -> Result<Option<Tensor>, BackendError> {
         let mut tensors = requests.iter().map(|request| request.inputs().get(slot).and_then(Option::as_ref));
         let Some(Some(first)) = tensors.clone().next() else {
             return match tensors.all(|tensor| tensor.is_none()) {
@@ -29,18 +35,23 @@ impl Gather {
                 false => Err(mixed()),
             };
         };
-        if requests.len() == 1 && is_usable(first) {
-            return Ok(Some(first.clone()));
-        }
-        let (mut bytes, mut rows) = (0, 0);
+        let (mut bytes, mut rows, mut elements) = (0, 0, 0);
         for tensor in tensors.clone() {
             let tensor = tensor.ok_or_else(mixed)?;
             bytes += tensor.data.len();
             rows += tensor.shape.first().copied().unwrap_or(1);
+            elements += tensor.shape.elements().unwrap_or(0);
         }
-        let buffer = self.copy(slot, bytes, tensors.flatten());
-        let shape = if requests.len() == 1 { first.shape.clone() } else { first.shape.with_first(rows) };
-        Ok(Some(Tensor { dtype: first.dtype, shape, data: Data::from(buffer) }))
+        let shape = match requests {
+            _ if is_ragged => Shape::new(&[elements as i64]),
+            [_] => first.shape.clone(),
+            _ => first.shape.with_first(rows),
+        };
+        let data = match requests {
+            [_] if is_usable(first) => first.data.clone(),
+            _ => Data::from(self.copy(slot, bytes, tensors.flatten())),
+        };
+        Ok(Some(Tensor { dtype: first.dtype, shape, data }))
     }
 
     fn copy<'a>(&mut self, slot: usize, bytes: usize, tensors: impl Iterator<Item = &'a Tensor>) -> Buffer {

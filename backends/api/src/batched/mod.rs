@@ -8,21 +8,21 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
-use smallvec::SmallVec;
-
 use crate::{
-    BackendError, Batch, Compute, Condition, Executions, Instance, InstanceSpec, Outputs, Phases, Request,
-    Response, Run, Slots,
+    BackendError, Batch, Compute, Condition, Executions, Instance, InstanceSpec, Outputs, Phases, Ragged,
+    Request, Response, Run, Slots,
 };
 use gather::Gather;
 
 /// An [`Instance`] over a [`Compute`] that keeps no state between runs.
 ///
 /// A batch that fails as a whole is run again request by request, once, so that only the guilty one fails. With
-/// batching, an output whose first extent is not the number of rows is an error: it could not be shared out.
+/// batching, an output whose first extent is not the number of rows, nor its parts those of a
+/// [`BatchOutput`](crate::BatchOutput), is an error: it could not be shared out.
 pub struct Batched<C> {
     compute: C,
     batching: bool,
+    ragged: Arc<Ragged>,
     executions: Arc<dyn Executions>,
     gather: Gather,
 }
@@ -36,15 +36,14 @@ struct Done {
 impl<C: Compute> Batched<C> {
     /// An instance as `spec` wants it.
     pub fn new(compute: C, spec: &InstanceSpec) -> Batched<C> {
-        let executions = Arc::clone(&spec.executions);
-        Batched { compute, batching: spec.batching, executions, gather: Gather::default() }
+        let InstanceSpec { batching, ragged, executions, .. } = spec.clone();
+        Batched { compute, batching, ragged, executions, gather: Gather::default() }
     }
 
     fn execute_together(&mut self, requests: Vec<Request>) {
-        let rows: SmallVec<[usize; 8]> = requests.iter().map(|request| request.rows() as usize).collect();
         let start = Instant::now();
         let scattered = self.run(start, &requests).and_then(|done| {
-            let shares = scatter::share_out(&done.outputs, &rows)?;
+            let shares = scatter::share_out(&done.outputs, &requests, &self.ragged)?;
             Ok((shares, self.completed(&requests, done.phases)))
         });
         match scattered {
@@ -67,9 +66,9 @@ impl<C: Compute> Batched<C> {
     fn execute_alone(&mut self, request: Request) {
         let start = Instant::now();
         let requests = std::slice::from_ref(&request);
-        let outcome = self.run(start, requests).and_then(|done| {
+        let outcome = self.run(start, requests).and_then(|mut done| {
             if self.batching {
-                scatter::check_rows(&done.outputs, request.rows() as usize)?;
+                scatter::give_all(&mut done.outputs, &request, &self.ragged)?;
             }
             Ok((done.outputs, self.completed(requests, done.phases)))
         });
@@ -84,7 +83,8 @@ impl<C: Compute> Batched<C> {
     }
 
     fn run(&mut self, start: Instant, requests: &[Request]) -> Result<Done, BackendError> {
-        let inputs = self.gather.gather(requests)?;
+        let mut inputs = self.gather.gather(requests, &self.ragged.inputs)?;
+        self.ragged.add_batch_inputs(&mut inputs, requests)?;
         let input_end = Instant::now();
         let wanted = wanted_by_any(requests);
         let cancel = match requests {

@@ -1,3 +1,5 @@
+mod ragged;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -85,15 +87,14 @@ impl Compute for Identity {
 }
 
 fn instance<C: Compute>(compute: C) -> (Batched<C>, Arc<Counts>) {
+    ragged_instance(compute, Ragged::default())
+}
+
+fn ragged_instance<C: Compute>(compute: C, ragged: Ragged) -> (Batched<C>, Arc<Counts>) {
     let counts = Arc::new(Counts::default());
     let executions = Arc::clone(&counts) as Arc<dyn Executions>;
-    (
-        Batched::new(
-            compute,
-            &InstanceSpec { name: "test".into(), kind: InstanceKind::Cpu, batching: true, executions },
-        ),
-        counts,
-    )
+    let (name, kind, ragged) = ("test".into(), InstanceKind::Cpu, Arc::new(ragged));
+    (Batched::new(compute, &InstanceSpec { name, kind, batching: true, ragged, executions }), counts)
 }
 
 fn request(tensors: Vec<Option<Tensor>>, rows: u32) -> (Request, Arc<Recorder>) {

@@ -120,9 +120,8 @@ impl Executions for Counts {
 
 pub(crate) fn instance(model: &Arc<dyn Model>, batching: bool, counts: &Arc<Counts>) -> Box<dyn Instance> {
     let executions = Arc::clone(counts) as Arc<dyn Executions>;
-    model
-        .instance(&InstanceSpec { name: "test_0".into(), kind: InstanceKind::Cpu, batching, executions })
-        .unwrap()
+    let (name, kind, ragged) = ("test_0".into(), InstanceKind::Cpu, Arc::default());
+    model.instance(&InstanceSpec { name, kind, batching, ragged, executions }).unwrap()
 }
 
 /// Keeps the answer to one request.

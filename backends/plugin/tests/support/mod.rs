@@ -85,6 +85,7 @@ pub(crate) fn instance(model: &dyn Model, account: &Arc<Account>) -> Result<Box<
         name: "m_0_0".to_owned(),
         kind: InstanceKind::Cpu,
         batching: false,
+        ragged: Arc::default(),
         executions: Arc::clone(account) as Arc<dyn Executions>,
     })
 }

@@ -5,9 +5,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where the scripts put things.
+/// Where the scripts put things; elsewhere on a machine to which they were carried.
 fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tensorrt")
+    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tensorrt");
+    std::env::var_os("NERITE_TENSORRT_FILES").map_or_else(here, PathBuf::from)
 }
 
 /// The headers of a version, `tensorrt-10.16` for instance.
@@ -28,7 +29,6 @@ pub(crate) fn real_library(name: &str) -> Option<PathBuf> {
 }
 
 /// What is to be compiled.
-#[derive(Hash)]
 pub(crate) struct Source<'a> {
     pub(crate) text: &'a str,
     /// A header of that name and text beside it.
@@ -43,7 +43,9 @@ impl Source<'_> {
     /// What it becomes. Several processes may ask at once: one compiles, and the others wait.
     pub(crate) fn compile(&self) -> PathBuf {
         let mut digest = DefaultHasher::new();
-        self.hash(&mut digest);
+        // Wherever the headers are, so that what was compiled can be carried along.
+        let headers = self.headers.file_name();
+        (self.text, &self.header, headers, &self.flags, self.name).hash(&mut digest);
         let folder = target().join("counterfeits").join(format!("{:016x}", digest.finish()));
         fs::create_dir_all(&folder).unwrap();
         let made = folder.join(self.name);

@@ -213,7 +213,8 @@ impl Executions for Counts {
 }
 
 pub(crate) fn spec(name: &str, kind: InstanceKind, batching: bool) -> InstanceSpec {
-    InstanceSpec { name: name.to_owned(), kind, batching, executions: Arc::new(Counts::default()) }
+    let executions = Arc::new(Counts::default());
+    InstanceSpec { name: name.to_owned(), kind, batching, ragged: Arc::default(), executions }
 }
 
 /// An instance on the first device.

@@ -33,14 +33,18 @@ fn sides_are_limited_and_multiples() {
 
 #[test]
 fn each_pixel_is_a_mean_of_what_it_covers() {
-    // Stripes of white and black, and one of red at the end, that are made half as wide.
-    let rgb = [[255; 3], [0; 3], [255; 3], [0; 3], [255, 0, 0], [255, 0, 0]].concat();
+    let rgb = [[0; 3], [90; 3], [0; 3], [90; 3], [90, 0, 0], [90, 0, 0]].concat();
     let image = Image { width: 6, height: 1, rgb };
-    let small = resize(&image, Plan { part: [0.0, 0.0, 4.0, 1.0], width: 2, height: 1 }).unwrap();
-    let [left, right] = [small.rgb[0], small.rgb[3]];
-    assert!((100..160).contains(&left) && (100..160).contains(&right), "{:?}", small.rgb);
-    let same = resize(&image, Policy::Stretch { width: 6, height: 1 }.plan(6, 1)).unwrap();
+    // A pixel of the result is two wide, and reaches one further on both sides, with weights of one, three, three and one, as far as
+    // there are pixels.
+    let small = resize(&image, Plan { part: [0.0, 0.0, 4.0, 1.0], width: 2, height: 1 });
+    assert_eq!((small.rgb[0], small.rgb[3]), (39, 56));
+    let same = resize(&image, Policy::Stretch { width: 6, height: 1 }.plan(6, 1));
     assert_eq!(same, image);
+    // Between pixels when it is made larger, and at the edge what is there.
+    let two = Image { width: 1, height: 2, rgb: vec![0, 0, 0, 80, 80, 80] };
+    let large = resize(&two, Policy::Stretch { width: 1, height: 4 }.plan(1, 2));
+    assert_eq!(large.rgb, [[0; 3], [20; 3], [60; 3], [80; 3]].concat());
 }
 
 proptest! {
@@ -50,12 +54,24 @@ proptest! {
     ) {
         let crop = Policy::Crop { width: target, height: target.div_ceil(2), shorter_side: target + more };
         let Plan { part: [left, top, part_width, part_height], .. } = crop.plan(width, height);
-        prop_assert!(left >= 0.0 && left + part_width <= f64::from(width) && part_width > 0.0);
-        prop_assert!(top >= 0.0 && top + part_height <= f64::from(height) && part_height > 0.0);
+        prop_assert!(left >= 0.0 && left + part_width < f64::from(width) + 0.001 && part_width > 0.0);
+        prop_assert!(top >= 0.0 && top + part_height < f64::from(height) + 0.001 && part_height > 0.0);
         let limit = Policy::Limit { min_side: target, max_side: target + more, multiple: target.div_ceil(3) };
         let plan = limit.plan(width, height);
         for side in [plan.width, plan.height] {
             prop_assert!(side > 0 && side <= target + more && side % target.div_ceil(3) == 0);
+        }
+    }
+
+    #[test]
+    fn every_place_is_made_of_places_that_are_there(
+        source in 1_u32..=500, target in 1_u32..=300, begin in 0.0..1.0_f64, end in 0.0..1.0_f64,
+    ) {
+        let (begin, end) = (begin.min(end) * f64::from(source), begin.max(end) * f64::from(source));
+        prop_assume!(end - begin > 0.001);
+        for taps in taps(begin, end - begin, source, target) {
+            prop_assert!(taps.first + taps.weights.len() <= source as usize);
+            prop_assert!((taps.weights.iter().sum::<f32>() - 1.0).abs() < 0.001);
         }
     }
 }

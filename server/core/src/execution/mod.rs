@@ -8,6 +8,7 @@ mod dispatch;
 mod executor;
 mod health;
 mod inline;
+mod likeness;
 mod machinery;
 mod mend;
 mod order;

@@ -31,6 +31,8 @@ pub(crate) struct Scheduler {
     pub(super) machinery: Arc<Machinery>,
     pub(super) combines: bool,
     brief: bool,
+    /// Whether the number of rows does not tell how much there is to compute.
+    is_ragged: bool,
     pub(super) state: Mutex<State>,
     /// The account of the model's version.
     pub(super) statistics: Arc<Statistics>,
@@ -81,6 +83,7 @@ impl Scheduler {
             model: Some(model),
             combines: spec.combines(),
             brief: spec.scheduling.brief,
+            is_ragged: !spec.ragged.inputs.is_empty(),
             state: Mutex::new(State::new(spec, executors, machinery.hold, machinery.stall)),
             machinery,
             statistics: Arc::default(),
@@ -118,7 +121,7 @@ impl Scheduler {
 
     /// Whether an execution takes so little, whatever it is given, that its caller need not be able to give up meanwhile.
     fn is_brief(&self) -> bool {
-        self.brief || self.engine_model().is_brief()
+        self.brief || (!self.is_ragged && self.engine_model().is_brief())
     }
 
     /// Whether its instances can be counted on: some can execute, and all come back.

@@ -9,6 +9,7 @@ use nerite_backend::{BackendError, Request};
 use super::Executor;
 use super::decide::{Candidate, Decision, DispatchReason, Policy, decide};
 use super::executor::Vacancy;
+use super::likeness::Likeness;
 use super::order::ResponseOrder;
 use super::pace::{Pace, Place};
 use super::queue::{Arrival, Entry, Expiry, Placed, Queue, Ticket};
@@ -54,15 +55,6 @@ pub(super) struct State {
     pub(super) ward: Ward<Vacancy>,
     /// Why no more requests are taken.
     pub(super) closed: Option<BackendError>,
-}
-
-/// Whether requests of a model may differ in a way that keeps them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Likeness {
-    /// Every request that was admitted has the same inputs, in the same shapes but for the rows.
-    Given,
-    /// Requests are to be compared.
-    Compared,
 }
 
 /// What is to be done next, once the lock is released.
@@ -139,7 +131,6 @@ impl State {
         hold: usize,
         stall: Option<Duration>,
     ) -> State {
-        let fixed = spec.inputs.iter().all(|input| !input.optional && !input.dims.is_dynamic());
         let instances = executors.len();
         let names = executors.iter().map(|executor| executor.name().to_owned());
         let watch = stall.map(|limit| Watch::new(limit, names));
@@ -147,7 +138,7 @@ impl State {
         let (idle, free) = seated.partition(|executor| executor.claim().is_some());
         State {
             policy: Policy::of(spec),
-            likeness: if fixed { Likeness::Given } else { Likeness::Compared },
+            likeness: Likeness::of(spec),
             order: spec.scheduling.preserve_ordering.then(Arc::default),
             queue: Queue::new(&spec.scheduling),
             free,
@@ -409,12 +400,12 @@ impl State {
     }
 
     fn candidates(&self) -> impl Iterator<Item = Candidate> {
-        let likeness = self.likeness;
+        let likeness = &self.likeness;
         let first = self.queue.iter().next().map(|entry| &entry.item);
         self.queue.iter().map(move |Entry { rows, enqueued, item, .. }| Candidate {
             rows: *rows,
             enqueued: *enqueued,
-            like_first: likeness == Likeness::Given || first.is_some_and(|first| alike(first, item)),
+            like_first: first.is_some_and(|first| likeness.holds(first, item)),
         })
     }
 }
@@ -427,14 +418,4 @@ impl Step {
             step => step,
         }
     }
-}
-
-/// Whether two requests give the same inputs in shapes that agree in all but the rows.
-fn alike(first: &Request, other: &Request) -> bool {
-    let pairs = first.inputs().iter().zip(other.inputs());
-    pairs.into_iter().all(|pair| match pair {
-        (Some(a), Some(b)) => a.shape.get(1..) == b.shape.get(1..),
-        (None, None) => true,
-        _ => false,
-    })
 }

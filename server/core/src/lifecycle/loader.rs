@@ -251,7 +251,8 @@ impl Loader {
                 };
                 let executions = Arc::clone(counts) as Arc<dyn Executions>;
                 let name = format!("{}_{i}", group.name);
-                let spec = InstanceSpec { name, kind: group.kind, batching: spec.batching(), executions };
+                let (batching, ragged) = (spec.batching(), Arc::clone(&spec.ragged));
+                let spec = InstanceSpec { name, kind: group.kind, batching, ragged, executions };
                 let mut executor = Executor::new(model, spec)?.limited_by(claim);
                 warm_ups.run(&mut executor)?;
                 executors.push(executor);

@@ -33,6 +33,7 @@ pub(crate) fn model(name: &str, max_batch_size: u32, inputs: Vec<InputSpec>) -> 
         platform: "mock".to_owned(),
         max_batch_size,
         scheduling: Scheduling { dynamic_batching: max_batch_size > 0, ..Scheduling::default() },
+        ragged: Arc::default(),
         decoupled: false,
         slots: SlotCounts { inputs: inputs.len(), outputs: outputs.len() },
         inputs,

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nerite_backend::{DType, Shape, Slot, Tensor};
+use nerite_backend::{DType, Ragged, Shape, Slot, Tensor};
 
 use super::Scheduling;
 use crate::reshape::reshaped;
@@ -18,6 +18,8 @@ pub struct ModelSpec {
     pub max_batch_size: u32,
     /// How requests wait, and which are executed together.
     pub scheduling: Scheduling,
+    /// In what requests of a batch may differ, and how the engine is told.
+    pub ragged: Arc<Ragged>,
     /// Whether a request may have any number of responses.
     pub decoupled: bool,
     /// Its inputs, in the order of the configuration.

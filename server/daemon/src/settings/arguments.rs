@@ -19,28 +19,53 @@ pub(super) enum Line {
     Serve(Layer),
     /// To say what would be loaded.
     Check(Layer),
+    /// To ask a daemon whether it is ready.
+    Health(Layer),
     /// Help or version: this text.
     Print(String),
 }
 
-/// The subcommand that loads models without serving them.
-const CHECK: &str = "check";
+/// A word that has the program do something else than serve.
+struct Subcommand {
+    name: &'static str,
+    about: &'static str,
+    usage: &'static str,
+    /// The end of "which only …".
+    purpose: &'static str,
+    /// The flags that mean something to it.
+    flags: &'static [&'static str],
+}
+
+/// Loads models without serving them; its flags are all that decide what is loaded.
+const CHECK: Subcommand = Subcommand {
+    name: "check",
+    about: help::ABOUT_CHECK,
+    usage: help::USAGE_CHECK,
+    purpose: "loads models",
+    flags: &[
+        flags::CONFIG_FILE,
+        "model-repository",
+        "model-store",
+        "disable-auto-complete-config",
+        "strict-model-config",
+        "model-config-name",
+        "backend-config",
+        "rate-limit",
+        "rate-limit-resource",
+    ],
+};
+
+/// Asks a daemon that serves; its flags say where that listens.
+const HEALTH: Subcommand = Subcommand {
+    name: "health",
+    about: help::ABOUT_HEALTH,
+    usage: help::USAGE_HEALTH,
+    purpose: "asks the HTTP port",
+    flags: &[flags::CONFIG_FILE, "allow-http", "http-address", "http-port"],
+};
 
 /// The directories that `check` is given.
 const DIRS: &str = "DIR";
-
-/// The flags of `check`: all that decide what is loaded.
-const CHECK_FLAGS: [&str; 9] = [
-    flags::CONFIG_FILE,
-    "model-repository",
-    "model-store",
-    "disable-auto-complete-config",
-    "strict-model-config",
-    "model-config-name",
-    "backend-config",
-    "rate-limit",
-    "rate-limit-resource",
-];
 
 /// Reads the command line, whose first word is the program's name.
 pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, SettingsError> {
@@ -54,24 +79,50 @@ pub(super) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Line, Set
     for flag in flags::FLAGS {
         take(&mut layer, flag, &matches)?;
     }
-    let Some((CHECK, of_check)) = matches.subcommand() else { return Ok(Line::Serve(layer)) };
-    for flag in flags::FLAGS {
-        if loads(flag) {
-            take(&mut layer, flag, of_check)?;
-        } else if matches.contains_id(flag.name) {
-            return Err(SettingsError::NotForCheck { flag: flag.name });
+    match matches.subcommand() {
+        None => Ok(Line::Serve(layer)),
+        Some((name, rest)) if name == HEALTH.name => {
+            HEALTH.take(&mut layer, &matches, rest)?;
+            Ok(Line::Health(layer))
+        }
+        Some((_, rest)) => {
+            CHECK.take(&mut layer, &matches, rest)?;
+            let repository = flags::find("model-repository").expect("in the table");
+            for dir in rest.get_many::<String>(DIRS).into_iter().flatten() {
+                layer.set(repository, dir, Origin::Flag(repository.name))?;
+            }
+            Ok(Line::Check(layer))
         }
     }
-    let repository = flags::find("model-repository").expect("in the table");
-    for dir in of_check.get_many::<String>(DIRS).into_iter().flatten() {
-        layer.set(repository, dir, Origin::Flag(repository.name))?;
-    }
-    Ok(Line::Check(layer))
 }
 
-/// Whether it is a flag of `check`.
-fn loads(flag: &Flag) -> bool {
-    CHECK_FLAGS.contains(&flag.name)
+impl Subcommand {
+    /// Its grammar. It knows every flag, so as to tell one that is not for it from one that there is not.
+    fn grammar(&self) -> Command {
+        Command::new(self.name)
+            .about(self.about)
+            .disable_help_flag(true)
+            .arg(help_flag())
+            .override_usage(self.usage)
+            .args(flags::FLAGS.iter().map(|flag| argument(flag).hide(!self.takes(flag))))
+    }
+
+    fn takes(&self, flag: &Flag) -> bool {
+        self.flags.contains(&flag.name)
+    }
+
+    /// Takes the flags behind it into the layer that has those before it.
+    fn take(&self, layer: &mut Layer, before: &ArgMatches, behind: &ArgMatches) -> Result<(), SettingsError> {
+        for flag in flags::FLAGS {
+            if self.takes(flag) {
+                take(layer, flag, behind)?;
+            } else if before.contains_id(flag.name) || behind.contains_id(flag.name) {
+                let Subcommand { name: command, purpose, .. } = *self;
+                return Err(SettingsError::NotForSubcommand { flag: flag.name, command, purpose });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn take(layer: &mut Layer, flag: &'static Flag, matches: &ArgMatches) -> Result<(), SettingsError> {
@@ -83,13 +134,7 @@ fn take(layer: &mut Layer, flag: &'static Flag, matches: &ArgMatches) -> Result<
 
 /// The grammar of the command line. `all`: whether its help lists the flags without effect, too.
 fn command(all: bool) -> Command {
-    let check = Command::new(CHECK)
-        .about(help::ABOUT_CHECK)
-        .disable_help_flag(true)
-        .arg(help_flag())
-        .override_usage(help::USAGE_CHECK)
-        .arg(Arg::new(DIRS).num_args(0..).help("Directories of models, as of --model-repository"))
-        .args(flags::FLAGS.iter().filter(|flag| loads(flag)).map(argument));
+    let dirs = Arg::new(DIRS).num_args(0..).help("Directories of models, as of --model-repository");
     Command::new("nerite")
         .version(env!("CARGO_PKG_VERSION"))
         .about(help::ABOUT)
@@ -99,7 +144,7 @@ fn command(all: bool) -> Command {
         .arg(help_flag())
         .disable_help_subcommand(true)
         .max_term_width(110)
-        .subcommand(check)
+        .subcommands([CHECK.grammar().arg(dirs), HEALTH.grammar()])
         .args(flags::FLAGS.iter().map(|flag| {
             let effective = !matches!(flag.group, Group::Tuning | Group::NotYet);
             argument(flag).hide(!all && !effective)
@@ -141,8 +186,7 @@ fn explain(error: &clap::Error) -> Result<Line, SettingsError> {
         (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => {
             return Ok(Line::Print(error.to_string()));
         }
-        (ErrorKind::UnknownArgument, Some(flag)) => SettingsError::NotForCheck { flag: flag.name },
-        (ErrorKind::UnknownArgument, None) => unknown(culprit(ContextKind::InvalidArg)),
+        (ErrorKind::UnknownArgument, _) => unknown(culprit(ContextKind::InvalidArg)),
         (ErrorKind::InvalidSubcommand, _) => unknown(culprit(ContextKind::InvalidSubcommand)),
         (ErrorKind::InvalidValue, Some(flag)) => {
             SettingsError::MissingValue { flag: flag.name, expected: flag.kind.expected() }

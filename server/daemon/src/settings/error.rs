@@ -45,10 +45,14 @@ pub enum SettingsError {
         nearest: &'static str,
     },
     /// A known flag, but not one of this subcommand.
-    #[error("--{flag} has no meaning for 'nerite check', which only loads models")]
-    NotForCheck {
+    #[error("--{flag} has no meaning for 'nerite {command}', which only {purpose}")]
+    NotForSubcommand {
         /// Its name.
         flag: &'static str,
+        /// The subcommand.
+        command: &'static str,
+        /// What that does.
+        purpose: &'static str,
     },
     /// A variable with our prefix that sets nothing.
     #[error("unknown variable {variable}; the nearest known variable is {nearest}")]
@@ -69,7 +73,9 @@ pub enum SettingsError {
         nearest: &'static str,
     },
     /// A word that is neither a flag nor a subcommand.
-    #[error("unexpected argument '{0}'; besides flags there is only 'nerite check DIR...'")]
+    #[error(
+        "unexpected argument '{0}'; besides flags there are only 'nerite check DIR...' and 'nerite health'"
+    )]
     UnexpectedArgument(String),
     /// A flag at the end of the line, or followed by another.
     #[error("--{flag} needs a value: {expected}")]

@@ -8,7 +8,7 @@ use super::kind::{
 };
 
 use Group::{Backends, Grpc, Http, Limits, Log, Metrics, RateLimit, Repository, Server, Trace};
-use Kind::{Bool, Choice, Host, Name, Number, Path, Pattern, Switch, Text, Verbosity};
+use Kind::{Bool, Choice, Host, Interval, Name, Number, Path, Pattern, Switch, Text, Verbosity};
 
 /// The flag that names the TOML file; not itself a key of that file.
 pub(super) const CONFIG_FILE: &str = "config-file";
@@ -121,6 +121,10 @@ pub(super) static FLAGS: &[Flag] = &[
          summary_quantiles=QUANTILE:ERROR[,QUANTILE:ERROR...]").many(),
     Flag::works("allow-cpu-metrics", "metrics.cpu", Bool, Metrics,
         "Whether the metrics say how busy the machine is").default("true"),
+    Flag::works("allow-gpu-metrics", "metrics.gpu", Bool, Metrics,
+        "Whether the metrics say how busy the GPUs are, where there are any").default("true"),
+    Flag::works("metrics-interval-ms", "metrics.interval", Interval, Metrics,
+        "How often the GPUs are asked for that, in milliseconds").default("2000"),
 
     Flag::works("rate-limit", "scheduling.rate_limit", Choice("off|execution_count"), RateLimit,
         "Whether executions wait for resources: 'execution_count' lets those go first that have executed \
@@ -177,7 +181,6 @@ pub(super) static FLAGS: &[Flag] = &[
     Flag::works("trace-log-frequency", "trace.log_frequency", NOT_NEGATIVE, Trace,
         "The older name of --trace-config=triton,log-frequency=N").default("0"),
 
-    Flag::tunes("allow-gpu-metrics", Bool, "Metrics of the GPUs").default("true"),
     Flag::tunes("buffer-manager-thread-count", NOT_NEGATIVE, "Threads that copy tensors").default("0"),
     Flag::tunes("cache-config", Pattern("CACHE,KEY=VALUE"), "A setting of a response cache").many(),
     Flag::tunes("cache-directory", Path, "Where caches are looked for as shared libraries"),
@@ -200,7 +203,6 @@ pub(super) static FLAGS: &[Flag] = &[
         "The largest HTTP request, in bytes").default("67108864"),
     Flag::tunes("http-thread-count", COUNT, "Threads that handle HTTP requests").default("8"),
     Flag::tunes("log-frequency", COUNT, "How many traces to write at a time").default("0"),
-    Flag::tunes("metrics-interval-ms", Number, "How often metrics of the hardware are read").default("2000"),
     Flag::tunes("min-supported-compute-capability", Number, "The oldest GPUs to be used"),
     Flag::tunes("model-load-gpu-limit", Pattern("DEVICE:FRACTION"),
         "GPU memory above which no model is loaded").many(),

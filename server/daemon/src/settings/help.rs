@@ -12,11 +12,18 @@ repository, the same protocol, the same flags.";
 pub(super) const ABOUT_CHECK: &str =
     "Say which models would be loaded, and why others would not; exit with status 1 if anything is wrong";
 
+/// What `health` does.
+pub(super) const ABOUT_HEALTH: &str = "Ask the daemon on this machine whether it is ready; exit with status 1 if it is not, for a container's health check";
+
 /// How the daemon is called.
-pub(super) const USAGE: &str = "nerite --model-repository=DIR [FLAGS]\n       nerite check DIR... [FLAGS]";
+pub(super) const USAGE: &str =
+    "nerite --model-repository=DIR [FLAGS]\n       nerite check DIR... [FLAGS]\n       nerite health [FLAGS]";
 
 /// How `check` is called.
 pub(super) const USAGE_CHECK: &str = "nerite check DIR... [FLAGS]";
+
+/// How `health` is called.
+pub(super) const USAGE_HEALTH: &str = "nerite health [FLAGS]";
 
 /// What follows the flags in `-h`.
 pub(super) const AFTER: &str = "\

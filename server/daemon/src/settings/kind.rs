@@ -20,6 +20,8 @@ pub(super) enum Kind {
     },
     /// A number.
     Number,
+    /// A duration in milliseconds, parts of them included, and not of nothing.
+    Interval,
     /// Any text but the empty one.
     Text,
     /// A path.
@@ -46,6 +48,8 @@ pub(super) const AT_LEAST_ONE: Kind = Kind::Integer { min: 1, max: i32::MAX as i
 pub(super) const BYTES: Kind = Kind::Integer { min: 0, max: i64::MAX };
 /// A duration in milliseconds.
 pub(super) const MILLISECONDS: Kind = NOT_NEGATIVE;
+/// The longest interval, in milliseconds.
+const LONGEST: f64 = i32::MAX as f64;
 /// How many of something at most; -1 sets no limit.
 pub(super) const COUNT_OR_ALL: Kind = Kind::Integer { min: -1, max: i32::MAX as i64 };
 /// Triton's spellings of what traces hold.
@@ -63,6 +67,10 @@ impl Kind {
                 integer(text, 0, i64::from(u8::MAX)).or_else(|| Some(ValueKind::I64(boolean(text)?.into())))
             }
             Self::Number => text.parse().ok().filter(|n: &f64| n.is_finite()).map(ValueKind::Float),
+            Self::Interval => {
+                let interval = text.parse().ok().filter(|millis| (1.0..=LONGEST).contains(millis));
+                interval.map(ValueKind::Float)
+            }
             Self::Host => text.parse::<host::Host>().ok().map(|host| ValueKind::String(host.to_string())),
             Self::Choice(choices) => choices
                 .split('|')
@@ -84,6 +92,7 @@ impl Kind {
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::Verbosity => "a whole number from 0 to 255, true or false".to_owned(),
             Self::Number => "a number".to_owned(),
+            Self::Interval => format!("a number from 1 to {LONGEST}"),
             Self::Text => "some text".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Name => "a file's name without its directory".to_owned(),
@@ -97,7 +106,7 @@ impl Kind {
     pub(super) fn placeholder(self) -> &'static str {
         match self {
             Self::Bool | Self::Switch => "true|false",
-            Self::Integer { .. } | Self::Verbosity | Self::Number => "N",
+            Self::Integer { .. } | Self::Verbosity | Self::Number | Self::Interval => "N",
             Self::Text => "TEXT",
             Self::Path => "PATH",
             Self::Name => "NAME",

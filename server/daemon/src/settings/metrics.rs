@@ -1,7 +1,10 @@
 //! `--metrics-config=KEY=VALUE`.
 
+use std::time::Duration;
+
 use super::error::{Origin, SettingsError, Warning};
 use super::kind::{Kind, boolean};
+use super::values::MetricsValues;
 
 /// Which metrics of latencies there are besides those that always are.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +19,10 @@ pub struct MetricsConfig {
     pub quantiles: Vec<f64>,
     /// `--allow-cpu-metrics`: how busy the machine is.
     pub cpu: bool,
+    /// `--allow-gpu-metrics`: how busy the GPUs are.
+    pub gpu: bool,
+    /// `--metrics-interval-ms`: how long what was read of the GPUs is good for.
+    pub interval: Duration,
 }
 
 const COUNTERS: &str = "counter_latencies";
@@ -26,21 +33,29 @@ const QUANTILES: &str = "summary_quantiles";
 impl Default for MetricsConfig {
     fn default() -> Self {
         let quantiles = vec![0.5, 0.9, 0.95, 0.99, 0.999];
-        Self { counters: true, histograms: false, summaries: false, quantiles, cpu: true }
+        Self {
+            counters: true,
+            histograms: false,
+            summaries: false,
+            quantiles,
+            cpu: true,
+            gpu: true,
+            interval: Duration::from_secs(2),
+        }
     }
 }
 
 impl MetricsConfig {
-    /// Reads all of `settings`, which `origin` gives; the later of two on the same key counts.
+    /// Reads all of `values`, whose list `origin` gives; the later of two on the same key counts.
     pub(super) fn read(
-        settings: &[String],
-        cpu: bool,
+        values: &MetricsValues,
         origin: &Origin,
         warnings: &mut Vec<Warning>,
     ) -> Result<Self, SettingsError> {
-        let mut this = Self { cpu, ..Self::default() };
+        let MetricsValues { cpu, gpu, interval, .. } = *values;
+        let mut this = Self { cpu, gpu, interval, ..Self::default() };
         let mut any_quantiles = false;
-        for text in settings {
+        for text in &values.config {
             let wrong = |found: &str, expected: String| {
                 let (origin, found) = (origin.clone(), found.to_owned());
                 SettingsError::Value { origin, found, expected }

@@ -57,6 +57,8 @@ pub enum Command {
     Serve(Box<Settings>),
     /// To say what would be served, and exit.
     Check(Box<CheckOptions>),
+    /// To ask the daemon whose HTTP endpoint this is whether it is ready, and exit.
+    Health(Listener),
     /// To print this text on standard output, and exit with status 0: the help or the version.
     Print(String),
 }
@@ -121,6 +123,7 @@ pub fn parse(
             Ok(Command::Serve(Box::new(settings)))
         }
         Line::Check(flags) => Ok(Command::Check(Box::new(rules::check(&layers(flags, &env)?)?))),
+        Line::Health(flags) => Ok(Command::Health(rules::health(&layers(flags, &env)?)?)),
         Line::Print(text) => Ok(Command::Print(text)),
     }
 }

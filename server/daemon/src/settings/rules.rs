@@ -44,7 +44,7 @@ pub(super) fn serve(layers: &Layers, holds: Holds, telemetry: &Telemetry) -> Res
     let trace = Trace::read(&trace, traces, telemetry, &mut warnings)?;
     grpc.tls = encryption(layers, tls, &mut warnings)?;
     let origin = layers.given("metrics-config").unwrap_or(&Origin::Default);
-    let metrics_config = MetricsConfig::read(&metrics.config, metrics.cpu, origin, &mut warnings)?;
+    let metrics_config = MetricsConfig::read(&metrics, origin, &mut warnings)?;
     let host = metrics.host.unwrap_or_else(|| http.host.clone());
     let metrics = Listener { enabled: metrics.enabled, host, port: metrics.port };
     apart(&[("gRPC", &grpc.listener), ("HTTP", &http), ("metrics", &metrics)])?;
@@ -77,6 +77,11 @@ pub(super) fn check(layers: &Layers) -> Result<CheckOptions, SettingsError> {
     let resources = layers.given("rate-limit-resource");
     let scheduling = Scheduling::read(&values.scheduling, resources, Holds::default(), &mut warnings)?;
     Ok(CheckOptions { repository, backends, scheduling, warnings })
+}
+
+/// The endpoint that `nerite health` asks.
+pub(super) fn health(layers: &Layers) -> Result<Listener, SettingsError> {
+    Ok(layers.merge()?.http)
 }
 
 /// Refuses what must not be ignored, and warns of what is.

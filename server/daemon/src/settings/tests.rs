@@ -212,7 +212,8 @@ const SAMPLES: &str = "
     trace-file=log trace-log-frequency=5 rate-limit=execution_count default-max-queue-size=5 max-inflight-requests=5
     max-inflight-bytes=5 max-connections=5 max-streams-per-connection=5 instance-stall-secs=5
     model-control-mode=explicit model-load-retry-count=3 ready-models=a,b metrics-config=summary_latencies=true
-    allow-cpu-metrics=false access-log=requests.log access-log-sample=5 backend-directory=backends";
+    allow-cpu-metrics=false allow-gpu-metrics=false metrics-interval-ms=0.5e3 access-log=requests.log
+    access-log-sample=5 backend-directory=backends";
 
 #[test]
 fn every_working_flag_changes_the_settings_from_every_source() {
@@ -402,6 +403,8 @@ fn the_help_lists_every_flag_with_its_default_and_the_short_help_those_that_work
         assert!(long.contains(text), "{text}");
     }
     assert!(printed("check --help").contains("--model-config-name"));
+    let health = printed("health --help");
+    assert!(health.contains("--http-port") && !health.contains("--grpc-port"), "{health}");
     assert_eq!(printed("--version"), format!("nerite {}\n", env!("CARGO_PKG_VERSION")));
 }
 
@@ -416,13 +419,16 @@ fn metrics_are_chosen_as_in_triton() {
         histograms: true,
         summaries: true,
         quantiles: vec![0.5, 0.99],
-        cpu: true,
+        ..MetricsConfig::default()
     };
     assert_eq!(read(all), expected);
     assert!(
         read("--metrics-config=counter_latencies=false --metrics-config=counter_latencies=true").counters
     );
     assert!(!read("--allow-cpu-metrics=false").cpu);
+    assert!(!read("--allow-gpu-metrics=false").gpu);
+    assert_eq!(read("").interval, Duration::from_secs(2));
+    assert_eq!(read("--metrics-interval-ms=1.5").interval, Duration::from_micros(1_500));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::host::Host;
@@ -254,6 +255,9 @@ pub(super) struct MetricsValues {
     pub(super) host: Option<Host>,
     pub(super) port: u16,
     pub(super) cpu: bool,
+    pub(super) gpu: bool,
+    #[serde(deserialize_with = "parts_of_milliseconds")]
+    pub(super) interval: Duration,
     #[serde(default)]
     pub(super) config: Vec<String>,
 }
@@ -264,6 +268,10 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Ok(Duration::from_millis(u64::deserialize(deserializer)?))
+}
+
+fn parts_of_milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Duration::try_from_secs_f64(f64::deserialize(deserializer)? / 1e3).map_err(D::Error::custom)
 }
 
 fn unless_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroUsize>, D::Error> {

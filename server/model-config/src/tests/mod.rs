@@ -1,5 +1,6 @@
 mod agreement;
 mod completion;
+mod ragged;
 mod reading;
 mod support;
 mod validation;

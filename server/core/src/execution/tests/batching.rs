@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use nerite_backend::{DType, SpanContext, TraceMark, TracedBatch};
+use nerite_backend::{DType, Ragged, Slots, SpanContext, TraceMark, TracedBatch};
 
 use super::{batches_of_8, one_by_one, send};
 use crate::execution::Answer;
@@ -98,6 +98,21 @@ fn requests_whose_shapes_differ_are_not_executed_together() {
     let long: &[Option<&[i64]>] = &[Some(&[1, 3])];
     let batches = batches(spec, &[("a", short), ("b", short), ("c", long), ("d", short), ("e", short)]);
     assert_eq!(batches, [vec!["a", "b"], vec!["c"], vec!["d", "e"]]);
+}
+
+#[test]
+fn a_ragged_input_keeps_no_requests_apart_and_another_still_does() {
+    let ragged = Arc::new(Ragged { inputs: Slots::from_iter([0]), ..Ragged::default() });
+    let one =
+        ModelSpec { ragged: Arc::clone(&ragged), ..model("M", 8, vec![input("X", DType::U8, &[-1], 0)]) };
+    let (short, long): (Option<&[i64]>, Option<&[i64]>) = (Some(&[1, 2]), Some(&[1, 3]));
+    assert_eq!(batches(one, &[("a", &[short]), ("b", &[long]), ("c", &[short])]), [["a", "b", "c"]]);
+
+    let mut two = model("M", 8, vec![input("X", DType::U8, &[-1], 0), input("Y", DType::U8, &[-1], 1)]);
+    two.ragged = ragged;
+    let requests: [(&str, &[_]); 4] =
+        [("a", &[short, short]), ("b", &[long, short]), ("c", &[long, long]), ("d", &[short, long])];
+    assert_eq!(batches(two, &requests), [["a", "b"], ["c", "d"]]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use nerite_backend::BackendError;
+use nerite_backend::{BackendError, Ragged, Slots};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -284,4 +284,22 @@ fn executed_by_its_task(world: &World, version: Arc<ModelVersion>, handle: &Hand
     });
     world.inline(&handle).succeed();
     assert!(over.recv().unwrap(), "it is answered when it has been sent");
+}
+
+#[test]
+fn a_brief_model_whose_requests_are_ragged_is_not_since_a_row_may_be_long() {
+    let world = World::new();
+    let ragged = Ragged { inputs: Slots::from_iter([0]), ..Ragged::default() };
+    let (version, handle) = world.fast(ModelSpec { ragged: Arc::new(ragged), ..one_by_one() }, 1);
+    handle.be_brief();
+    let (done, over) = mpsc::channel();
+    world.network.spawn(async move {
+        let mut answer = send(&version, "ragged", 1);
+        done.send(poll(&mut answer).is_some()).expect("the test waits");
+        answer.await
+    });
+    let execution = world.inline(&handle);
+    let answered = over.recv_timeout(Duration::from_secs(10));
+    assert_eq!(answered, Ok(false), "its caller's task goes on meanwhile");
+    execution.succeed();
 }

@@ -149,8 +149,13 @@ impl World {
         let statistics = Arc::new(Statistics::default());
         let executors = (0..INSTANCES).map(|_| {
             let executions = Arc::clone(&statistics) as _;
-            let spec =
-                InstanceSpec { name: String::new(), kind: InstanceKind::Cpu, batching: true, executions };
+            let spec = InstanceSpec {
+                name: String::new(),
+                kind: InstanceKind::Cpu,
+                batching: true,
+                ragged: Arc::default(),
+                executions,
+            };
             let resources = vec![ResourceDemand { name: "r".to_owned(), count: 1, global: true }];
             let wanted = RateLimit { resources, priority: 1 };
             let claim = at_once.map(|_| limiter.claim(&wanted, 0).expect("within the limit"));

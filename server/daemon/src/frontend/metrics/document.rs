@@ -28,6 +28,11 @@ metrics; they come last, and there may be 10,000 lines of them. The names below 
 Summaries are of the last 60 s, of which the oldest 12 s are forgotten at a time, as in Triton; their `_sum` and `_count`
 are of all time. A quantile is within 0.5 % of the exact one. The errors in `summary_quantiles` are read and not needed.
 
+GPUs are asked every `--metrics-interval-ms` (2000) through the driver's library NVML (`libnvidia-ml.so.1`), by a thread that no
+scrape waits for. All that it shows are told of, where Triton tells of those that CUDA may use; what a GPU cannot tell has no
+series, such as the utilization of one in MIG mode. Where the driver has not answered for three intervals and two seconds, the
+series are gone until it does.
+
 The depth of a model's queue is `nv_inference_pending_request_count`; requests being executed are
 `nerite_inference_requests_total` less the successful, the failed and the pending.
 
@@ -40,8 +45,6 @@ const TAIL: &str = "
 
 - `nv_cache_num_hits_per_model`, `nv_cache_num_misses_per_model`, `nv_cache_hit_duration_per_model`,
   `nv_cache_miss_duration_per_model` and their summaries: Triton has them only with a response cache, and Nerite has none yet.
-- `nv_gpu_utilization`, `nv_gpu_memory_total_bytes`, `nv_gpu_memory_used_bytes`, `nv_gpu_power_usage`, `nv_gpu_power_limit`,
-  `nv_energy_consumption`: they come with GPUs.
 
 Two differ a little from Triton's. `nv_inference_first_response_histogram_ms` is there for every model, where Triton has it
 for decoupled ones alone. `nv_pinned_memory_pool_*` are 0, since tensors pass through no such pool.
@@ -73,6 +76,7 @@ fn document() -> String {
                 When::Histograms => "with `histogram_latencies=true`",
                 When::Summaries => "with `summary_latencies=true`",
                 When::Cpu => "unless `--allow-cpu-metrics=false`",
+                When::Gpu => "of GPUs that can tell, unless `--allow-gpu-metrics=false`",
             };
             let (kind, labels) = (kind.name(), labels.join(", "));
             let _ = writeln!(text, "| `{name}` | {kind} | {labels} | {unit} | {when} | {help} |");

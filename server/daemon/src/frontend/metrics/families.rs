@@ -40,6 +40,8 @@ pub(super) enum When {
     Summaries,
     /// Unless `--allow-cpu-metrics=false`.
     Cpu,
+    /// For each GPU that can tell, unless `--allow-gpu-metrics=false`.
+    Gpu,
 }
 
 /// A metric.
@@ -66,6 +68,7 @@ const GAUGE: Family = Family { kind: Kind::Gauge, ..COUNT };
 const MICROS: Family = Family { unit: "us", when: When::Counters, ..COUNT };
 const SUMMARY: Family = Family { kind: Kind::Summary, unit: "us", when: When::Summaries, ..COUNT };
 const SECONDS: Family = Family { kind: Kind::Histogram, unit: "seconds", ..COUNT };
+const OF_GPU: Family = Family { kind: Kind::Gauge, labels: &["gpu_uuid"], when: When::Gpu, ..COUNT };
 const SERVER_GAUGE: Family = Family { kind: Kind::Gauge, labels: &[], ..COUNT };
 const SERVER_BYTES: Family = Family { unit: "bytes", ..SERVER_GAUGE };
 const SERVER_COUNT: Family = Family { labels: &[], ..COUNT };
@@ -190,6 +193,28 @@ pub(super) const CPU_MEMORY_USED: Family = Family {
     help: "CPU used memory (RAM), in bytes",
     when: When::Cpu,
     ..SERVER_BYTES
+};
+
+pub(super) const GPU_UTILIZATION: Family =
+    Family { name: "nv_gpu_utilization", help: "GPU utilization rate [0.0 - 1.0)", ..OF_GPU };
+pub(super) const GPU_MEMORY_TOTAL: Family =
+    Family { name: "nv_gpu_memory_total_bytes", unit: "bytes", help: "GPU total memory, in bytes", ..OF_GPU };
+pub(super) const GPU_MEMORY_USED: Family =
+    Family { name: "nv_gpu_memory_used_bytes", unit: "bytes", help: "GPU used memory, in bytes", ..OF_GPU };
+pub(super) const GPU_POWER_USAGE: Family =
+    Family { name: "nv_gpu_power_usage", unit: "watts", help: "GPU power usage in watts", ..OF_GPU };
+pub(super) const GPU_POWER_LIMIT: Family = Family {
+    name: "nv_gpu_power_limit",
+    unit: "watts",
+    help: "GPU power management limit in watts",
+    ..OF_GPU
+};
+pub(super) const ENERGY: Family = Family {
+    name: "nv_energy_consumption",
+    kind: Kind::Counter,
+    unit: "joules",
+    help: "GPU energy consumption in joules since the Triton Server started",
+    ..OF_GPU
 };
 
 // Nerite's own, of every model version.
@@ -410,6 +435,8 @@ pub(super) fn all() -> Vec<Family> {
     all.extend([HEAP, ENGINE_HEAP_USED, ENGINE_HEAP_FREE]);
     all.extend([TRACES, TRACES_DROPPED, LOG_DROPPED, ACCESS_LOG_DROPPED]);
     all.extend([PINNED_TOTAL, PINNED_USED, BUILD, CPU_UTILIZATION, CPU_MEMORY_TOTAL, CPU_MEMORY_USED]);
+    all.extend([GPU_UTILIZATION, GPU_MEMORY_TOTAL, GPU_MEMORY_USED]);
+    all.extend([GPU_POWER_USAGE, GPU_POWER_LIMIT, ENERGY]);
     all.extend([PROCESS_CPU, PROCESS_RESIDENT, PROCESS_VIRTUAL, PROCESS_THREADS]);
     all.extend([PROCESS_OPEN_FDS, PROCESS_MAX_FDS, PROCESS_START]);
     all

@@ -8,6 +8,7 @@ mod document;
 mod exposition;
 mod families;
 mod format;
+mod gpus;
 mod machine;
 mod plugins;
 mod process;
@@ -83,6 +84,7 @@ impl Metrics {
         scrape.states(serving);
         scrape.server(serving);
         scrape.machine(&self.machine);
+        gpus::write(&mut scrape.out, &serving.gpus.now());
         scrape.process(&Process::read());
         if let Some(read) = self.plugins {
             plugins::write(&mut scrape.out, &read());
@@ -107,6 +109,7 @@ impl Scrape<'_> {
             When::Histograms => self.config.histograms,
             When::Summaries => self.config.summaries,
             When::Cpu => self.config.cpu,
+            When::Gpu => self.config.gpu,
         }
     }
 

@@ -7,6 +7,7 @@ use nerite_core::statistics::{BOUNDS, BUCKETS, FailureReason, Phase};
 use serde::Serialize;
 
 use crate::frontend::model_states::states;
+use crate::gpus::Gpu;
 use crate::memory;
 use crate::serving::{Serving, Stage};
 
@@ -33,6 +34,17 @@ struct Server {
     inflight_requests: usize,
     inflight_bytes: usize,
     resident_bytes: Option<u64>,
+    gpus: Vec<GpuNow>,
+}
+
+/// A GPU, with what it can tell.
+#[derive(Debug, Serialize)]
+struct GpuNow {
+    index: u32,
+    name: String,
+    utilization: Option<f64>,
+    memory_used_bytes: Option<u64>,
+    memory_total_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,6 +120,19 @@ impl Server {
             inflight_requests: serving.inflight.requests(),
             inflight_bytes: serving.inflight.bytes(),
             resident_bytes: memory::resident(),
+            gpus: serving.gpus.now().iter().map(GpuNow::of).collect(),
+        }
+    }
+}
+
+impl GpuNow {
+    fn of(gpu: &Gpu) -> GpuNow {
+        GpuNow {
+            index: gpu.index,
+            name: gpu.name.clone(),
+            utilization: gpu.utilization,
+            memory_used_bytes: gpu.memory.map(|memory| memory.used),
+            memory_total_bytes: gpu.memory.map(|memory| memory.total),
         }
     }
 }

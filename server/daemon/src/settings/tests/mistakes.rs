@@ -112,11 +112,17 @@ fn mistakes_on_the_command_line_are_named_with_what_was_expected() {
             "--model-repositories=a",
             "unknown flag --model-repositories; the nearest known flag is --model-repository",
         ),
-        ("serve", "unexpected argument 'serve'; besides flags there is only 'nerite check DIR...'"),
-        ("chek models", "unexpected argument 'chek'; besides flags there is only 'nerite check DIR...'"),
+        (
+            "serve",
+            "unexpected argument 'serve'; besides flags there are only 'nerite check DIR...' and 'nerite health'",
+        ),
+        (
+            "chek models",
+            "unexpected argument 'chek'; besides flags there are only 'nerite check DIR...' and 'nerite health'",
+        ),
         (
             "--disable-auto-complete-config true",
-            "unexpected argument 'true'; besides flags there is only 'nerite check DIR...'",
+            "unexpected argument 'true'; besides flags there are only 'nerite check DIR...' and 'nerite health'",
         ),
         ("--grpc-port", "--grpc-port needs a value: a whole number from 0 to 65535"),
         ("--exit-on-error --grpc-port=1", "--exit-on-error needs a value: true or false"),
@@ -158,7 +164,18 @@ fn mistakes_on_the_command_line_are_named_with_what_was_expected() {
             "--repository-settle-ms: expected a whole number from 0 to 2147483647, found '1s'",
         ),
         ("--load-model=", "--load-model: expected some text, found ''"),
-        ("--metrics-interval-ms=often", "--metrics-interval-ms: expected a number, found 'often'"),
+        (
+            "--metrics-interval-ms=often",
+            "--metrics-interval-ms: expected a number from 1 to 2147483647, found 'often'",
+        ),
+        (
+            "--metrics-interval-ms=0",
+            "--metrics-interval-ms: expected a number from 1 to 2147483647, found '0'",
+        ),
+        (
+            "--min-supported-compute-capability=new",
+            "--min-supported-compute-capability: expected a number, found 'new'",
+        ),
         ("--rate-limit=on", "--rate-limit: expected one of off, execution_count, found 'on'"),
         ("--max-connections=0", "--max-connections: expected a whole number from 1 to 2147483647, found '0'"),
         (
@@ -183,6 +200,14 @@ fn mistakes_on_the_command_line_are_named_with_what_was_expected() {
         (
             "--grpc-port=1 check models",
             "--grpc-port has no meaning for 'nerite check', which only loads models",
+        ),
+        (
+            "health --model-repository=models",
+            "--model-repository has no meaning for 'nerite health', which only asks the HTTP port",
+        ),
+        (
+            "health now",
+            "unexpected argument 'now'; besides flags there are only 'nerite check DIR...' and 'nerite health'",
         ),
         (
             "check models --model-confg-name=x",

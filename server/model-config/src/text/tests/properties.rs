@@ -42,11 +42,8 @@ proptest! {
     fn no_configuration_makes_reading_it_panic(seed in any::<u64>()) {
         let (mut config, _) = spelled(seed);
         // These alone would end the reading before it has begun.
-        config.batch_input.clear();
-        config.batch_output.clear();
         config.model_operations = None;
         config.model_repository_agents = None;
-        config.input.iter_mut().for_each(|input| input.allow_ragged_batch = false);
         config.instance_group.iter_mut().for_each(|group| group.passive = false);
         let model = ModelDirectory {
             name: config.name.clone(), path: "m".into(), versions: vec![1], ..Default::default()

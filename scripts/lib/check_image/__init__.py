@@ -1,0 +1,1 @@
+"""Builds and runs the images of Dockerfile.gpu; see scripts/check-image."""

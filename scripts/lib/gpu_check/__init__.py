@@ -1,0 +1,1 @@
+"""What scripts/gpu-check and scripts/gpu-pack do."""
