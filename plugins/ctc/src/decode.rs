@@ -19,7 +19,10 @@ pub(crate) struct Reading {
 
 /// The probabilities are not of this alphabet.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("the probabilities are of {found} classes, and the model knows {known}: the blank and {} characters", known - 1)]
+#[error(
+    "the probabilities are of {found} classes, and the model knows {known}: the blank and {} characters",
+    known - 1
+)]
 pub(crate) struct OtherClasses {
     found: usize,
     known: usize,

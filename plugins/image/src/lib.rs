@@ -1,13 +1,13 @@
 //! A backend that decodes images and makes of them the tensors that a vision model takes.
 //!
-//! Input: `image`, BYTES `[1]`: a JPEG or PNG file. Outputs: `pixels`, FP32, and, where the configuration has it, `size`,
-//! INT64 `[2]`: height and width of the image as it was sent. The size of `pixels` is what its `dims` say:
+//! Input: `image`, BYTES `[1]`: a JPEG or PNG file. Outputs: `pixels`, FP32, and, where the configuration has it,
+//! `size`, INT64 `[2]`: height and width of the image as it was sent. The size of `pixels` is what its `dims` say:
 //!
-//! - `[ 3, height, width ]`: each image is resized to that. The parameter `resize` says how: `stretch` (the default), or
-//!   `crop`, which scales the shorter side to `shorter_side` and cuts out the middle.
-//! - `[ 3, -1, -1 ]`: images keep their shape, and their size unless a side is shorter than `min_side` (1) or longer than
-//!   `max_side` (2048, which comes first); both become multiples of `multiple_of` (1). The images of a request have to
-//!   come out in one size.
+//! - `[ 3, height, width ]`: each image is resized to that. The parameter `resize` says how: `stretch` (the default),
+//!   or `crop`, which scales the shorter side to `shorter_side` and cuts out the middle.
+//! - `[ 3, -1, -1 ]`: images keep their shape, and their size unless a side is shorter than `min_side` (1) or longer
+//!   than `max_side` (2048, which comes first); both become multiples of `multiple_of` (1). The images of a request
+//!   have to come out in one size.
 //!
 //! Other parameters, all optional:
 //! - `layout`: `NCHW` (the default), or `NHWC`, whose dims end with the 3.

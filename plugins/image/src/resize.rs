@@ -9,8 +9,8 @@ pub(crate) enum Policy {
     Stretch { width: u32, height: u32 },
     /// So that the shorter side has that length; then the middle is cut out.
     Crop { width: u32, height: u32, shorter_side: u32 },
-    /// So that the shorter side has at least that length, as far as the longer may have at most that one; nothing is cut
-    /// out. Both are multiples of a number.
+    /// So that the shorter side has at least that length, as far as the longer may have at most that one; nothing is
+    /// cut out. Both are multiples of a number.
     Limit { min_side: u32, max_side: u32, multiple: u32 },
 }
 

@@ -63,8 +63,8 @@ fn policy(config: &Config, pixels: &TensorConfig, layout: Layout) -> Result<Poli
         (Layout::Nchw, &[3, height, width]) | (Layout::Nhwc, &[height, width, 3]) => (height, width),
         (_, dims) => {
             return Err(Error::invalid_argument(format_args!(
-                "its output {PIXELS:?} has dims: [ 3, height, width ], or [ height, width, 3 ] with the layout NHWC, and \
-                 not {dims:?}"
+                "its output {PIXELS:?} has dims: [ 3, height, width ], or [ height, width, 3 ] with the layout NHWC, \
+                 and not {dims:?}"
             )));
         }
     };
@@ -95,8 +95,8 @@ fn limit(config: &Config) -> Result<Policy> {
     let multiple = config.parsed_parameter("multiple_of")?.unwrap_or(1);
     if multiple < 1 || max_side < multiple || max_side < min_side || max_side > LARGEST_SIDE {
         return Err(Error::invalid_argument(format_args!(
-            "images are to have sides from {min_side} to {max_side} that are multiples of {multiple}; the largest may be \
-             {LARGEST_SIDE}, and not less than the others"
+            "images are to have sides from {min_side} to {max_side} that are multiples of {multiple}; the largest may \
+             be {LARGEST_SIDE}, and not less than the others"
         )));
     }
     Ok(Policy::Limit { min_side, max_side, multiple })

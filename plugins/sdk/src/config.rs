@@ -59,8 +59,9 @@ impl Config {
         self.tensors("output")
     }
 
-    /// The inputs of a backend that calls them by names of its own, in the order of `known`: each a name and a type, and
-    /// none where the configuration leaves it out. Fails where the configuration has another, or one of another type.
+    /// The inputs of a backend that calls them by names of its own, in the order of `known`: each a name and a type,
+    /// and none where the configuration leaves it out. Fails where the configuration has another, or one of another
+    /// type.
     pub fn named_inputs<const N: usize>(
         &self,
         known: [(&str, DataType); N],

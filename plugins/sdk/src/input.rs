@@ -176,8 +176,8 @@ impl<'r> Input<'r> {
         Ok(Cow::Owned(values))
     }
 
-    /// All elements of an input of [`DataType::Bytes`], in row-major order; copied only where there are several buffers.
-    /// Fails where the input is of another type or has another number of elements than its shape says.
+    /// All elements of an input of [`DataType::Bytes`], in row-major order; copied only where there are several
+    /// buffers. Fails where the input is of another type or has another number of elements than its shape says.
     pub fn byte_elements(&self) -> Result<ByteElements<'r>> {
         self.expect_type(DataType::Bytes)?;
         let elements = ByteElements::new(self.to_contiguous()?)?;

@@ -23,8 +23,8 @@ pub(crate) fn width_of(line: &Rectangle, height: usize, max_width: usize) -> usi
 }
 
 impl Planes<'_> {
-    /// Writes a line, of this width and as high as the place is, into the left of a place that has the planes of rows of
-    /// `room` numbers.
+    /// Writes a line, of this width and as high as the place is, into the left of a place that has the planes of rows
+    /// of `room` numbers.
     pub(crate) fn cut(&self, line: &Rectangle, width: usize, room: usize, place: &mut [f32]) {
         let height = place.len() / (CHANNELS * room);
         let points_along = points(line.length, width);
@@ -52,8 +52,8 @@ impl Planes<'_> {
         }
     }
 
-    /// Adds the image's value at a point to each channel's sum, between the four pixels about it; beyond the edge, that of
-    /// the edge.
+    /// Adds the image's value at a point to each channel's sum, between the four pixels about it; beyond the edge, that
+    /// of the edge.
     fn add(&self, x: f32, y: f32, sums: &mut [f32; CHANNELS]) {
         let (left, right, x) = between(x, self.width);
         let (above, below, y) = between(y, self.height);

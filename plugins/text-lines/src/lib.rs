@@ -1,8 +1,8 @@
 //! A backend between a detector of text and a recogniser: it cuts the lines out of a page.
 //!
-//! The detector says of each pixel how likely it is one of text, as the models of PaddleOCR and RapidOCR do ("differentiable
-//! binarization"). Connected regions that are likely enough become lines: the smallest rectangles about them, which may
-//! lie askew, and a bit more, since the detector marks the inner part of a line.
+//! The detector says of each pixel how likely it is one of text, as the models of PaddleOCR and RapidOCR do
+//! ("differentiable binarization"). Connected regions that are likely enough become lines: the smallest rectangles
+//! about them, which may lie askew, and a bit more, since the detector marks the inner part of a line.
 //!
 //! The model does not batch (`max_batch_size: 0`), because nobody knows how many lines a page has. Inputs:
 //! - `pixels`, FP32 `[ 1, 3, -1, -1 ]`: the page, as the detector was given it.
@@ -11,9 +11,9 @@
 //!   `pixels` otherwise.
 //!
 //! Outputs:
-//! - `lines`, FP32 `[ -1, 3, 48, -1 ]`: each line, level, in the order in which they are read, as high as the dims say and
-//!   as wide as the widest, with zeros behind the shorter ones. What is twice as high as wide is taken for text that runs
-//!   down, and turned.
+//! - `lines`, FP32 `[ -1, 3, 48, -1 ]`: each line, level, in the order in which they are read, as high as the dims say
+//!   and as wide as the widest, with zeros behind the shorter ones. What is half again as high as wide is taken for text
+//!   that runs down, and turned.
 //! - `boxes`, FP32 `[ -1, 4, 2 ]`: the corners of each, x before y, from the one above the beginning of its text to the
 //!   one above its end, the one below that, and the last.
 //!
@@ -24,7 +24,8 @@
 //! - `box_threshold` (0.5): which mean probability a line has at least.
 //! - `unclip_ratio` (1.6): how far a line reaches beyond what is marked, as a part of its area over its circumference.
 //! - `min_width` (320), `max_width` (2400): how wide lines are at least and at most; longer ones are squeezed.
-//! - `max_lines` (64): how many lines a page may have; with more it is refused, since a recogniser takes memory for all.
+//! - `max_lines` (64): how many lines a page may have; with more it is refused, since a recogniser takes memory for
+//!   all.
 
 mod cut;
 mod lines;

@@ -66,8 +66,8 @@ impl Settings {
         };
         if !(1..=MOST).contains(&settings.max_width) || settings.min_width > settings.max_width {
             return Err(Error::invalid_argument(format_args!(
-                "parameters \"min_width\" and \"max_width\" of the model are {} and {}; the one is not above the other, \
-                 which is from 1 to {MOST}",
+                "parameters \"min_width\" and \"max_width\" of the model are {} and {}; the one is not above the \
+                 other, which is from 1 to {MOST}",
                 settings.min_width, settings.max_width
             )));
         }

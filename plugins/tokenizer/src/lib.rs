@@ -2,8 +2,8 @@
 //! `tokenizers`.
 //!
 //! Input: `text`, BYTES `[1]` where the model batches, otherwise `[n]`: UTF-8. Outputs, as many of them as the
-//! configuration has: `input_ids`, `attention_mask`, `token_type_ids`, INT64 `[-1]`, otherwise `[-1, -1]`: a row for each
-//! text, all rows of a request of one length.
+//! configuration has: `input_ids`, `attention_mask`, `token_type_ids`, INT64 `[-1]`, otherwise `[-1, -1]`: a row for
+//! each text, all rows of a request of one length.
 //!
 //! Parameters of the model, all optional:
 //! - `tokenizer`: the file, in the version's folder or the model's (`tokenizer.json`).

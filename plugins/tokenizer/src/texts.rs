@@ -69,7 +69,8 @@ pub(crate) enum TextError {
     #[error("text {text} is not UTF-8 from byte {at} on")]
     NotUtf8 { text: usize, at: usize },
     #[error(
-        "text {text} has {tokens} tokens, and may have {limit}; shorten it, or set the model's parameter truncation to true"
+        "text {text} has {tokens} tokens, and may have {limit}; shorten it, or set the model's parameter truncation to \
+         true"
     )]
     TooLong { text: usize, tokens: usize, limit: usize },
     #[error("text {text} cannot be tokenized: {reason}")]

@@ -35,8 +35,8 @@ fn sides_are_limited_and_multiples() {
 fn each_pixel_is_a_mean_of_what_it_covers() {
     let rgb = [[0; 3], [90; 3], [0; 3], [90; 3], [90, 0, 0], [90, 0, 0]].concat();
     let image = Image { width: 6, height: 1, rgb };
-    // A pixel of the result is two wide, and reaches one further on both sides, with weights of one, three, three and one, as far as
-    // there are pixels.
+    // A pixel of the result is two wide, and reaches one further on both sides, with weights of one, three, three and
+    // one, as far as there are pixels.
     let small = resize(&image, Plan { part: [0.0, 0.0, 4.0, 1.0], width: 2, height: 1 });
     assert_eq!((small.rgb[0], small.rgb[3]), (39, 56));
     let same = resize(&image, Policy::Stretch { width: 6, height: 1 }.plan(6, 1));

@@ -84,7 +84,7 @@ proptest! {
             prop_assert!(away.dot(found.along.turned()).abs() <= found.height / 2.0 + 0.01);
         }
         prop_assert!((found.along.dot(found.along) - 1.0).abs() < 0.001);
-        // Straight ones are among those that it was chosen from only where the hull has such a side; never larger than it.
+        // The smallest is not larger than the one that lies straight.
         let [xs, ys]: [Vec<u16>; 2] = [places.iter().map(|at| at.0).collect(), places.iter().map(|at| at.1).collect()];
         let span = |values: &[u16]| f32::from(values.iter().max().unwrap() - values.iter().min().unwrap());
         prop_assert!(found.area() <= span(&xs) * span(&ys) + 0.1);

@@ -88,7 +88,8 @@ proptest! {
         let (columns, rows) = (i32::try_from(width).unwrap(), i32::try_from(height).unwrap());
         let high: BTreeSet<(i32, i32)> = (0..height * width)
             .filter(|&index| marks[index])
-            .flat_map(|index| [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(dx, dy)| (place(index).0 + dx, place(index).1 + dy)))
+            .map(place)
+            .flat_map(|(x, y)| [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)])
             .filter(|&(x, y)| x < columns && y < rows)
             .collect();
         prop_assert_eq!(found.len(), walked(&high));
