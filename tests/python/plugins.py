@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import models
+from backends import library, stage
 from daemon import BINARY, ROOT
 from damage import remove
 
@@ -16,6 +17,7 @@ from damage import remove
 BUILT = BINARY.parent
 MINIMAL = ROOT / "plugins" / "minimal-c" / "minimal.c"
 FAULTY = ROOT / "tests" / "plugins" / "faulty.c"
+KEEPER = ROOT / "tests" / "plugins" / "keeper.c"
 
 # Everything that a backend must export.
 LEAST = """
@@ -30,11 +32,6 @@ void *TRITONBACKEND_Initialize(void *backend) { nobody_has_this_function(); retu
 MACHINE, NO_MACHINE = 18, 0x1234
 
 
-def library(folder, backend):
-    """The path of a backend's library in a folder."""
-    return Path(folder) / f"libtriton_{backend}.so"
-
-
 def compile_c(source, path, *options):
     """Compiles a C file, or the text of one, to a shared library, as the sample says: with `cc` alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,15 +40,6 @@ def compile_c(source, path, *options):
     command = ["cc", "-shared", "-fPIC", "-O1", *include, *options, "-x", "c", "-", "-o", path]
     result = subprocess.run(command, input=text, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    return path
-
-
-def stage(folder, backend):
-    """Puts a sample in Rust where a daemon looks for it, in its folder of the backend directory."""
-    path = library(Path(folder) / backend, backend)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The library itself is large with its debug information.
-    path.symlink_to(library(BUILT, backend))
     return path
 
 

@@ -38,12 +38,31 @@ pub struct Sequence {
 }
 
 /// What the requests of a sequence have in common.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CorrelationId {
     /// A number; 0 for a request that is part of no sequence.
     Number(u64),
     /// A name.
     Text(String),
+}
+
+impl CorrelationId {
+    /// Whether it is one: neither 0 nor an empty text.
+    pub fn is_given(&self) -> bool {
+        match self {
+            CorrelationId::Number(number) => *number != 0,
+            CorrelationId::Text(text) => !text.is_empty(),
+        }
+    }
+}
+
+impl fmt::Display for CorrelationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CorrelationId::Number(number) => number.fmt(f),
+            CorrelationId::Text(text) => text.fmt(f),
+        }
+    }
 }
 
 impl Default for CorrelationId {
@@ -88,6 +107,11 @@ impl Request {
         &self.inputs
     }
 
+    /// The inputs, for one who keeps the request for longer than them.
+    pub fn take_inputs(&mut self) -> Inputs {
+        std::mem::take(&mut self.inputs)
+    }
+
     /// Whether the caller asked for this output.
     pub fn wants(&self, output: Slot) -> bool {
         self.wanted.contains(output)
@@ -96,6 +120,24 @@ impl Request {
     /// The outputs that the caller asked for.
     pub fn wanted(&self) -> &Slots {
         &self.wanted
+    }
+
+    /// Gives it an input that its caller does not give: a control of its sequence, or a state.
+    pub fn supply(&mut self, input: Slot, tensor: Tensor) {
+        if input >= self.inputs.len() {
+            self.inputs.resize(input + 1, None);
+        }
+        self.inputs[input] = Some(tensor);
+    }
+
+    /// Asks for an output that the server needs, whether its caller does or not.
+    pub fn want(&mut self, output: Slot) {
+        self.wanted.insert(output);
+    }
+
+    /// Gives it another place in a sequence.
+    pub fn place_in(&mut self, sequence: Sequence) {
+        self.meta.sequence = sequence;
     }
 
     /// How many rows of a batch it takes.
@@ -129,6 +171,19 @@ impl Request {
     /// it releases the request, and the request is counted then.
     pub fn report(&self, phases: &Phases, result: Result<(), &BackendError>) {
         self.responder.exchange().report(phases, result);
+    }
+
+    /// Keeps a state for the next request of its sequence: an output of that slot, unless it comes with a response.
+    /// `false` if the model's sequences have no such state. To be called before the request is released.
+    pub fn update_state(&self, output: Slot, state: Tensor) -> bool {
+        self.responder.exchange().update_state(output, state)
+    }
+
+    /// Gives it back to be executed once more, as the next of its sequence: models with iterative sequences are executed
+    /// until they have answered. The request itself, if its model is none of these.
+    pub fn execute_again(self) -> Option<Request> {
+        let responder = self.responder();
+        responder.exchange().execute_again(self)
     }
 
     /// Answers it with an error and releases it.

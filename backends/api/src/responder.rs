@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use crate::{BackendError, Cancel, Code, Parameter, Phases, Slot, Tensor};
+use crate::{BackendError, Cancel, Code, Parameter, Phases, Request, Slot, Tensor};
 
 /// An answer, or one of several.
 ///
@@ -87,6 +87,15 @@ impl Sent {
 pub trait Exchange: Send + Sync {
     /// Takes a response, without waiting for anything.
     fn respond(&self, response: Response) -> Sent;
+    /// Takes a response whether there is room for it or not, from who cannot wait and sends no more than something else
+    /// bounds. The answer is never [`Sent::Full`].
+    fn respond_anyway(&self, response: Response) -> Sent {
+        self.respond(response)
+    }
+    /// Whether there is room for a response, as far as can be told now.
+    fn has_room(&self) -> bool {
+        true
+    }
     /// Waits until there is room for a response, or nobody waits for one any more. `false` if that has not come to be
     /// by then.
     fn wait_for_room(&self, until: Instant) -> bool {
@@ -97,6 +106,17 @@ pub trait Exchange: Send + Sync {
     fn cancel(&self) -> &Cancel;
     /// Accounts for the request's execution; called at most once.
     fn report(&self, phases: &Phases, result: Result<(), &BackendError>);
+    /// Keeps a state for the next request of the request's sequence. Whether the sequence has such a state.
+    fn update_state(&self, output: Slot, state: Tensor) -> bool {
+        let _ = (output, state);
+        false
+    }
+
+    /// Takes the request to have it executed once more, or gives it back.
+    fn execute_again(&self, request: Request) -> Option<Request> {
+        Some(request)
+    }
+
     /// The engine has let go of the request's inputs; called once.
     fn release(&self);
 }

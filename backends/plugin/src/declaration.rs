@@ -1,5 +1,7 @@
 //! What a model's configuration says of its tensors.
 
+mod sequences;
+
 use std::ffi::CString;
 use std::sync::LazyLock;
 
@@ -18,6 +20,12 @@ pub(crate) struct Tensors {
     pub(crate) inputs: Names,
     /// The outputs' names.
     pub(crate) outputs: Names,
+    /// How many of the outputs are callers'; behind them are those that are states alone.
+    pub(crate) configured_outputs: usize,
+    /// The outputs that are states of sequences.
+    pub(crate) states: Vec<Slot>,
+    /// Whether requests may be executed again and again.
+    pub(crate) is_iterative: bool,
     /// Whether a request may have any number of responses.
     pub(crate) decoupled: bool,
 }
@@ -77,9 +85,24 @@ impl Tensors {
             .and_then(|policy| field(policy, "decoupled"))
             .and_then(Value::as_bool)
             .unwrap_or(false);
+        let (mut inputs, mut outputs) =
+            (tensors(&config, "input", batching)?, tensors(&config, "output", batching)?);
+        let configured_outputs = outputs.len();
+        let sequences = field(&config, "sequence_batching");
+        let own = sequences.map(|config| sequences::read(config, batching)).transpose()?.unwrap_or_default();
+        inputs.extend(own.inputs);
+        let mut states = Vec::new();
+        for state in own.outputs {
+            let known = outputs.iter().position(|output| output.name == state.name);
+            states.push(known.unwrap_or(outputs.len()));
+            if known.is_none() {
+                outputs.push(state);
+            }
+        }
+        let is_iterative = sequences.and_then(|config| field(config, "iterative_sequence")?.as_bool());
         let declaration = Declaration {
-            inputs: tensors(&config, "input", batching)?,
-            outputs: tensors(&config, "output", batching)?,
+            inputs,
+            outputs,
             configuration: if completed {
                 Configuration::Completed(json.to_owned())
             } else {
@@ -87,7 +110,8 @@ impl Tensors {
             },
         };
         let (inputs, outputs) = (Names::of(&declaration.inputs), Names::of(&declaration.outputs));
-        Ok(Tensors { declaration, inputs, outputs, decoupled })
+        let is_iterative = is_iterative.unwrap_or(false);
+        Ok(Tensors { declaration, inputs, outputs, configured_outputs, states, is_iterative, decoupled })
     }
 }
 
@@ -173,6 +197,28 @@ mod tests {
         assert_eq!(*configuration, Configuration::AsWritten);
         assert!(tensors.decoupled);
         assert_eq!((tensors.inputs.find(b"b"), tensors.inputs.find(b"c")), (Some(1), None));
+    }
+
+    #[test]
+    fn controls_and_states_of_sequences_are_tensors_too() {
+        let json = r#"{"max_batch_size": 4,
+            "input": [{"name": "a", "data_type": "TYPE_FP32", "dims": [2]}],
+            "output": [{"name": "b", "data_type": "TYPE_FP32", "dims": [2]}],
+            "sequence_batching": {"iterative_sequence": true,
+                "control_input": [
+                    {"name": "start", "control": [{"kind": 0, "fp32_false_true": [0, 1]}]},
+                    {"name": "id", "control": [{"kind": "CONTROL_SEQUENCE_CORRID", "data_type": "TYPE_UINT64"}]}],
+                "state": [
+                    {"input_name": "in", "output_name": "out", "data_type": "TYPE_INT32", "dims": ["3"]},
+                    {"input_name": "last", "output_name": "b", "data_type": "TYPE_FP32", "dims": [2]}]}}"#;
+        let tensors = Tensors::read(json, false).unwrap();
+        let Declaration { inputs, outputs, .. } = &tensors.declaration;
+        let inputs: Vec<_> = inputs.iter().map(|tensor| (&*tensor.name, tensor.dtype)).collect();
+        let expected = [DType::F32, DType::F32, DType::U64, DType::I32, DType::F32];
+        assert_eq!(inputs, ["a", "start", "id", "in", "last"].into_iter().zip(expected).collect::<Vec<_>>());
+        let outputs: Vec<_> = outputs.iter().map(|tensor| (&*tensor.name, &*tensor.shape)).collect();
+        assert_eq!(outputs, [("b", &[-1, 2][..]), ("out", &[-1, 3][..])]);
+        assert_eq!((tensors.configured_outputs, tensors.states, tensors.is_iterative), (1, vec![1, 0], true));
     }
 
     #[test]

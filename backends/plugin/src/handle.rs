@@ -36,6 +36,7 @@ pub(crate) enum Kind {
     ModelInstance,
     Request,
     Input,
+    State,
     Response,
     Output,
     ResponseFactory,

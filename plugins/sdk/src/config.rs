@@ -59,6 +59,24 @@ impl Config {
         self.tensors("output")
     }
 
+    /// The inputs of a backend that calls them by names of its own, in the order of `known`: each a name and a type,
+    /// and none where the configuration leaves it out. Fails where the configuration has another, or one of another
+    /// type.
+    pub fn named_inputs<const N: usize>(
+        &self,
+        known: [(&str, DataType); N],
+    ) -> Result<[Option<TensorConfig>; N]> {
+        named("input", self.inputs()?, known)
+    }
+
+    /// The outputs, as of [`named_inputs`](Config::named_inputs).
+    pub fn named_outputs<const N: usize>(
+        &self,
+        known: [(&str, DataType); N],
+    ) -> Result<[Option<TensorConfig>; N]> {
+        named("output", self.outputs()?, known)
+    }
+
     /// The model's parameter of that name.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.json["parameters"][name]["string_value"].as_str()
@@ -107,6 +125,32 @@ impl TensorConfig {
         let dims = dims.collect::<Result<_>>()?;
         Ok(TensorConfig { name, data_type, dims, optional: json["optional"].as_bool().unwrap_or(false) })
     }
+}
+
+fn named<const N: usize>(
+    kind: &str,
+    tensors: Vec<TensorConfig>,
+    known: [(&str, DataType); N],
+) -> Result<[Option<TensorConfig>; N]> {
+    let mut found = [const { None }; N];
+    for tensor in tensors {
+        let place = known
+            .iter()
+            .position(|&(name, data_type)| (name, data_type) == (tensor.name.as_str(), tensor.data_type));
+        match place.and_then(|place| found.get_mut(place)) {
+            Some(place) => *place = Some(tensor),
+            None => {
+                let known: Vec<String> =
+                    known.iter().map(|(name, data_type)| format!("{name:?} ({data_type})")).collect();
+                let (name, data_type) = (&tensor.name, tensor.data_type);
+                return Err(Error::invalid_argument(format_args!(
+                    "the configuration has the {kind} {name:?} ({data_type}), and the backend knows {}",
+                    known.join(", ")
+                )));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// A number, which JSON made of protobuf may write as text where it has 64 bits.

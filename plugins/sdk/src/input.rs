@@ -10,6 +10,7 @@ use std::slice;
 
 use nerite_plugin_abi as abi;
 
+use crate::byte_elements::ByteElements;
 use crate::data_type::DataType;
 use crate::element::Element;
 use crate::error::{Error, Result, check};
@@ -156,13 +157,7 @@ impl<'r> Input<'r> {
     /// at an address that does not suit them. Fails where the input is of another type or not as large as its shape
     /// says.
     pub fn values<T: Element>(&self) -> Result<Cow<'r, [T]>> {
-        if self.data_type != T::DATA_TYPE {
-            let (expected, found) = (T::DATA_TYPE, self.data_type);
-            return Err(Error::invalid_argument(format_args!(
-                "input {:?} is {found}, not {expected}",
-                self.name
-            )));
-        }
+        self.expect_type(T::DATA_TYPE)?;
         if self.data_type.byte_size(self.shape) != Some(self.byte_size) {
             let (size, shape) = (self.byte_size, self.shape);
             let name = self.name;
@@ -179,6 +174,32 @@ impl<'r> Input<'r> {
         let mut values = vec![T::zeroed(); bytes.len() / size_of::<T>()];
         bytemuck::cast_slice_mut(&mut values).copy_from_slice(&bytes);
         Ok(Cow::Owned(values))
+    }
+
+    /// All elements of an input of [`DataType::Bytes`], in row-major order; copied only where there are several
+    /// buffers. Fails where the input is of another type or has another number of elements than its shape says.
+    pub fn byte_elements(&self) -> Result<ByteElements<'r>> {
+        self.expect_type(DataType::Bytes)?;
+        let elements = ByteElements::new(self.to_contiguous()?)?;
+        let expected = self
+            .shape
+            .iter()
+            .try_fold(1_usize, |count, &extent| count.checked_mul(usize::try_from(extent).ok()?));
+        if expected != Some(elements.len()) {
+            let (name, shape, count) = (self.name, self.shape, elements.len());
+            return Err(Error::invalid_argument(format_args!(
+                "input {name:?} has {count} elements for shape {shape:?}"
+            )));
+        }
+        Ok(elements)
+    }
+
+    fn expect_type(&self, expected: DataType) -> Result<()> {
+        if self.data_type == expected {
+            return Ok(());
+        }
+        let (name, found) = (self.name, self.data_type);
+        Err(Error::invalid_argument(format_args!("input {name:?} is {found}, not {expected}")))
     }
 
     #[cold]

@@ -87,6 +87,8 @@
 //! [`Instance`] is what one execution has for itself: it is called with one batch at a time, though not always on the
 //! same thread. `instance_group { count: 4 }` makes four of them. What [`Model::load`] or [`Model::instance`] refuses
 //! is not served, and the error's message is what the server says of it, so let it tell what to change.
+//! [`Config::named_inputs`] and [`Config::named_outputs`] do where tensors have names of the backend's own, and
+//! [`ModelContext::file`] finds what comes with a model.
 //!
 //! # Batches
 //!
@@ -118,8 +120,8 @@
 //!
 //! An input may lie in several buffers ([`Input::buffers`]); [`Input::to_contiguous`] and [`Input::values`] put them
 //! together, and copy only then. [`Response::output`] gives the place where the answer is sent from: write into it
-//! rather than copy. Strings are elements of [`DataType::Bytes`]: a length in four bytes, little-endian, and then so
-//! many bytes.
+//! rather than copy. Strings are elements of [`DataType::Bytes`]: [`Input::byte_elements`] reads them, and
+//! [`Response::output_of_bytes`] writes them.
 //!
 //! # Errors
 //!
@@ -181,6 +183,7 @@
 //! batching of one's own are parts of the API that this crate does not cover.
 
 mod batch;
+mod byte_elements;
 mod clock;
 mod config;
 mod data_type;
@@ -204,6 +207,7 @@ mod text;
 mod threads;
 
 pub use batch::Batch;
+pub use byte_elements::ByteElements;
 pub use config::{Config, TensorConfig};
 pub use data_type::DataType;
 pub use element::Element;

@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::cell::OnceCell;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -84,6 +84,23 @@ impl<'a> ModelContext<'a> {
     /// The folder of the version that is loaded.
     pub fn version_directory(&self) -> PathBuf {
         self.directory.join(self.version.to_string())
+    }
+
+    /// A file that comes with the model: of the version's folder, or else of the model's. Fails where neither has it.
+    /// A name that leads out of them is refused.
+    pub fn file(&self, name: &str) -> Result<PathBuf> {
+        if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+            return Err(Error::invalid_argument(format_args!(
+                "the file {name:?} is to be one of the model's; name it as it is called there"
+            )));
+        }
+        let places = [self.version_directory().join(name), self.directory.join(name)];
+        places.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+            let (folder, version) = (self.directory.display(), self.version);
+            Error::invalid_argument(format_args!(
+                "the file {name:?} is neither in {folder}/{version} nor in {folder}; put it there"
+            ))
+        })
     }
 
     /// The configuration; after [`complete`](ModelContext::complete) the completed one.

@@ -10,6 +10,7 @@ use std::slice;
 use nerite_plugin_abi as abi;
 use nerite_plugin_abi::ResponseCompleteFlags;
 
+use crate::byte_elements;
 use crate::data_type::DataType;
 use crate::element::Element;
 use crate::error::{Error, RawError, Result, check};
@@ -111,6 +112,25 @@ impl<'r> Response<'r> {
             )));
         }
         self.output(name, T::DATA_TYPE, shape, bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Adds an output of [`DataType::Bytes`] with these elements. Fails where the shape is of another number of them.
+    pub fn output_of_bytes<T: AsRef<[u8]>>(
+        &mut self,
+        name: &str,
+        shape: &[i64],
+        elements: &[T],
+    ) -> Result<()> {
+        // Of a byte each, they would have as many bytes as there are.
+        if DataType::Uint8.byte_size(shape) != Some(elements.len()) {
+            let count = elements.len();
+            return Err(Error::internal(format_args!(
+                "output {name:?} has {count} elements for shape {shape:?}"
+            )));
+        }
+        let byte_size = byte_elements::byte_size(elements)?;
+        byte_elements::write(elements, self.output(name, DataType::Bytes, shape, byte_size)?);
         Ok(())
     }
 

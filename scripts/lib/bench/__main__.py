@@ -8,6 +8,7 @@ from bench import (
     accounting,
     batches,
     cache,
+    ensemble,
     idle,
     load,
     overload,
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "trace": trace.run,
     "plugin": plugin.run,
     "cache": cache.run,
+    "ensemble": ensemble.run,
 }
 
 

@@ -7,9 +7,9 @@ from statistics import median
 import grpc
 import models
 import numpy as np
+from backends import stage
 from bench import generator, h2load
 from bench.load import Server, successes
-from bench.process import TOOLS
 from bench.report import table, target
 from daemon import Daemon
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -52,13 +52,6 @@ def run():
         target(f"CPU of a {BRIEF} at {connections}×{streams}, {size}, as a multiple of ONNX's", ratio(runs, BRIEF), LIMIT, "")
         for (size, (connections, streams)), runs in results.items()
     ]
-
-
-def stage(backends, name):
-    """Puts a plugin of the workspace where the daemon looks for it."""
-    library = f"libtriton_{name}.so"
-    (backends / name).mkdir(parents=True)
-    (backends / name / library).symlink_to((TOOLS / library).resolve())
 
 
 def add(repository, width):

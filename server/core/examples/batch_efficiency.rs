@@ -172,6 +172,7 @@ impl ModelDraft for Draft {
             max_batch_size: MOST_ROWS,
             scheduling: Scheduling { dynamic_batching: true, ..Scheduling::default() },
             ragged: Arc::default(),
+            sequences: None,
             decoupled: false,
             response_cache: false,
             inputs: vec![input],

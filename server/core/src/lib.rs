@@ -7,6 +7,7 @@
 
 pub mod admission;
 mod changes;
+pub mod ensemble;
 pub mod execution;
 pub mod lifecycle;
 #[cfg(test)]

@@ -207,7 +207,12 @@ impl Registry {
     pub(crate) fn publish(&self, model: &str, entry: ModelEntry) {
         if let Some(known) = self.models.load().get(model) {
             entry.ready.values().for_each(|version| version.notify_of_soundness(&self.changes));
-            known.store(Arc::new(entry));
+            let entry = Arc::new(entry);
+            let former = known.swap(Arc::clone(&entry));
+            let is_kept = |version: &Arc<ModelVersion>| {
+                entry.ready.get(&version.version).is_some_and(|kept| Arc::ptr_eq(kept, version))
+            };
+            former.ready.values().filter(|version| !is_kept(version)).for_each(|version| version.retire());
             self.changes.notify();
         }
     }

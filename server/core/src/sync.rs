@@ -4,12 +4,12 @@
 #[cfg(not(all(test, feature = "shuttle")))]
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 #[cfg(not(all(test, feature = "shuttle")))]
-pub(crate) use std::{sync::mpsc, thread};
+pub(crate) use std::{sync::mpsc, thread, thread_local};
 #[cfg(not(all(test, feature = "shuttle")))]
 pub(crate) use usual::Condvar;
 
 #[cfg(all(test, feature = "shuttle"))]
-pub(crate) use shuttle::{sync::mpsc, thread};
+pub(crate) use shuttle::{sync::mpsc, thread, thread_local};
 
 #[cfg(all(test, feature = "shuttle"))]
 pub(crate) use shuttled::{Condvar, Mutex, MutexGuard};

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use crate::admission::{Admitted, QueueTerms};
 use crate::changes::Changes;
+use crate::ensemble::Pipeline;
 use crate::execution::{
     Activity, Answer, Call, Ledger, Mending, Open, Placed, Responses, Room, Scheduler, Stall, Ticket, open,
     open_for_many,
@@ -24,10 +25,18 @@ pub struct ModelVersion {
     /// How long it took to load.
     pub load_duration: Duration,
     statistics: Arc<Statistics>,
-    scheduler: Arc<Scheduler>,
+    kind: Kind,
     cache: Option<VersionCache>,
     unreleased: AtomicUsize,
     released: Notify,
+}
+
+/// How a version answers its requests.
+enum Kind {
+    /// By instances of its own.
+    Model(Arc<Scheduler>),
+    /// By other models.
+    Ensemble(Arc<Pipeline>),
 }
 
 impl ModelVersion {
@@ -40,12 +49,34 @@ impl ModelVersion {
         load_duration: Duration,
     ) -> ModelVersion {
         let scheduler = Arc::new(scheduler.of_version(version, Arc::clone(&statistics)));
+        ModelVersion::of_kind(version, spec, Kind::Model(scheduler), statistics, load_duration)
+    }
+
+    /// A version of an ensemble; both account to `statistics`.
+    pub(crate) fn of_ensemble(
+        version: u64,
+        spec: ModelSpec,
+        pipeline: Pipeline,
+        statistics: Arc<Statistics>,
+        load_duration: Duration,
+    ) -> ModelVersion {
+        let pipeline = Arc::new(pipeline.with_account(Arc::clone(&statistics)));
+        ModelVersion::of_kind(version, spec, Kind::Ensemble(pipeline), statistics, load_duration)
+    }
+
+    fn of_kind(
+        version: u64,
+        spec: ModelSpec,
+        kind: Kind,
+        statistics: Arc<Statistics>,
+        load_duration: Duration,
+    ) -> ModelVersion {
         ModelVersion {
             version,
             spec,
             load_duration,
             statistics,
-            scheduler,
+            kind,
             cache: None,
             unreleased: AtomicUsize::new(0),
             released: Notify::new(),
@@ -72,62 +103,80 @@ impl ModelVersion {
         Arc::clone(&self.statistics)
     }
 
-    /// What the engine has loaded.
-    pub(crate) fn engine_model(&self) -> Arc<dyn Model> {
-        Arc::clone(self.scheduler.engine_model())
+    /// Its own instances, if it has any.
+    fn scheduler(&self) -> Option<&Arc<Scheduler>> {
+        match &self.kind {
+            Kind::Model(scheduler) => Some(scheduler),
+            Kind::Ensemble(_) => None,
+        }
+    }
+
+    /// What the engine has loaded; an ensemble has none.
+    pub(crate) fn engine_model(&self) -> Option<Arc<dyn Model>> {
+        self.scheduler().map(|scheduler| Arc::clone(scheduler.engine_model()))
+    }
+
+    /// Whether the thread that brings a request may execute it.
+    pub(crate) fn is_brief(&self) -> bool {
+        self.scheduler().is_some_and(|scheduler| scheduler.is_brief())
     }
 
     /// How many requests wait for their execution.
     pub fn pending(&self) -> usize {
-        self.scheduler.pending()
+        self.scheduler().map_or(0, |scheduler| scheduler.pending())
     }
 
-    /// Whether its instances can be counted on: some can execute, and none has been executing for longer than it may. Takes
-    /// no lock.
+    /// Whether its instances can be counted on: some can execute, and none has been executing for longer than it may. So it
+    /// is with an ensemble if it is with all of its models. Takes no lock.
     pub fn is_sound(&self) -> bool {
-        self.scheduler.is_sound()
+        match &self.kind {
+            Kind::Model(scheduler) => scheduler.is_sound(),
+            Kind::Ensemble(pipeline) => pipeline.is_sound(),
+        }
     }
 
     /// Whether no instance can execute: all are to be made anew. Takes no lock.
     pub fn is_outage(&self) -> bool {
-        self.scheduler.is_outage()
+        self.scheduler().is_some_and(|scheduler| scheduler.is_outage())
     }
 
     /// The instances that cannot execute and are made anew. Takes no lock where there is none.
     pub fn mendings(&self) -> Vec<Mending> {
-        self.scheduler.mendings()
+        self.scheduler().map(|scheduler| scheduler.mendings()).unwrap_or_default()
     }
 
-    /// What the queue and the instances are at.
+    /// What the queue and the instances are at, of which an ensemble has none.
     pub fn activity(&self) -> Activity {
-        self.scheduler.activity()
+        self.scheduler().map(|scheduler| scheduler.activity()).unwrap_or_default()
     }
 
     /// Whether any instance has been executing for longer than it may. Takes no lock.
     pub fn is_stalled(&self) -> bool {
-        self.scheduler.is_stalled()
+        self.scheduler().is_some_and(|scheduler| scheduler.is_stalled())
     }
 
     /// From now on, it is a change when instances come or cease to be such as can be counted on.
     pub(crate) fn notify_of_soundness(&self, changes: &Changes) {
-        self.scheduler.notify_of_soundness(changes);
+        if let Some(scheduler) = self.scheduler() {
+            scheduler.notify_of_soundness(changes);
+        }
     }
 
     /// The instances that have been executing for longer than they may. Takes no lock where there is none.
     pub fn stalls(&self) -> Vec<Stall> {
-        self.scheduler.stalls()
+        self.scheduler().map(|scheduler| scheduler.stalls()).unwrap_or_default()
     }
 
     /// How many threads were called for it and have not begun.
     #[cfg(test)]
     pub(crate) fn called(&self) -> usize {
-        self.scheduler.called()
+        self.scheduler().map_or(0, |scheduler| scheduler.called())
     }
 
     /// How many instances have nothing to do.
     #[cfg(test)]
     pub(crate) fn free_instances(&self) -> usize {
-        self.scheduler.free_instances()
+        self.scheduler().map_or(0, |scheduler| scheduler.free_instances())
     }
 
     /// Queues a request for execution, unless its answer is kept or is being computed for another. Dropping the answer
@@ -153,6 +202,7 @@ impl ModelVersion {
         answer.queued_at(self.queue(admitted, responder))
     }
 
+    /// What the exchange of a request needs to know of it.
     pub(crate) fn call(self: &Arc<Self>, admitted: &Admitted, received: Instant) -> Call {
         let trace_id = admitted.meta.trace.as_ref().map(|mark| mark.context().trace_id);
         Call {
@@ -169,6 +219,22 @@ impl ModelVersion {
         self.push(self.request(admitted, responder), &terms)
     }
 
+    /// Queues the request of an ensemble's step. `amid`: this thread is in the midst of an execution.
+    pub(crate) fn queue_step(&self, admitted: Admitted, responder: Responder, amid: bool) -> Option<Placed> {
+        if !amid {
+            return self.queue(admitted, responder);
+        }
+        let terms = admitted.terms;
+        let request = self.request(admitted, responder);
+        match &self.kind {
+            Kind::Model(scheduler) => scheduler.push_amid(request, &terms),
+            Kind::Ensemble(pipeline) => {
+                pipeline.push_amid(request, &terms);
+                None
+            }
+        }
+    }
+
     /// A request that it has taken, to be pushed or answered.
     pub(crate) fn request(&self, admitted: Admitted, responder: Responder) -> Request {
         let Admitted { inputs, wanted, rows, meta, .. } = admitted;
@@ -178,7 +244,13 @@ impl ModelVersion {
 
     /// Queues a request that it has taken.
     pub(crate) fn push(&self, request: Request, terms: &QueueTerms) -> Option<Placed> {
-        self.scheduler.push(request, terms)
+        match &self.kind {
+            Kind::Model(scheduler) => scheduler.push(request, terms),
+            Kind::Ensemble(pipeline) => {
+                pipeline.push(request, terms);
+                None
+            }
+        }
     }
 
     /// Accounts for a request that was refused before it was queued.
@@ -189,7 +261,18 @@ impl ModelVersion {
     /// Answers what waits with an error and takes nothing more; what is being executed goes on.
     pub fn close(&self) {
         let stopping = "Server is stopping, scheduler for model has stopped accepting new inference requests";
-        self.scheduler.close(&BackendError::new(Code::Unavailable, stopping));
+        let reason = BackendError::new(Code::Unavailable, stopping);
+        match &self.kind {
+            Kind::Model(scheduler) => scheduler.close(&reason),
+            Kind::Ensemble(pipeline) => pipeline.close(&reason),
+        }
+    }
+
+    /// Nobody finds it any more: what it has taken is executed.
+    pub(crate) fn retire(&self) {
+        if let Kind::Model(scheduler) = &self.kind {
+            scheduler.retire();
+        }
     }
 
     /// Returns when every request that was taken was released; it goes on taking others.
@@ -210,7 +293,7 @@ impl Ledger for ModelVersion {
     }
 
     fn withdraw(&self, ticket: Ticket) -> Option<Request> {
-        self.scheduler.withdraw(ticket)
+        self.scheduler()?.withdraw(ticket)
     }
 
     fn released(&self) {

@@ -108,10 +108,14 @@ impl Control {
         }
     }
 
-    /// Unloads a model, which may not even be known, and returns when it cannot be found any more.
-    pub(crate) async fn unload(&self, model: String) -> Result<(), ControlError> {
+    /// Unloads a model, which may not even be known, and returns when it cannot be found any more. `dependents`: of an
+    /// ensemble the models too that were loaded for it alone.
+    pub(crate) async fn unload(&self, model: String, dependents: bool) -> Result<(), ControlError> {
         self.require_explicit()?;
-        self.manager.unload(&model, false).await;
+        match dependents {
+            true => self.manager.unload_with_dependents(&model).await,
+            false => self.manager.unload(&model, false).await,
+        }
         // Only then is looked whether it is still to be known, since a look may take long.
         let repositories = Arc::clone(&self.repositories);
         let name = model.clone();

@@ -131,10 +131,11 @@ impl Host for DaemonHost {
         )
     }
 
-    /// No model depends on others.
-    fn unload_model(&self, model: &str, _with_dependents: bool) -> Result<(), BackendError> {
+    fn unload_model(&self, model: &str, with_dependents: bool) -> Result<(), BackendError> {
         let model = model.to_owned();
-        self.control(|serving| async move { control(&serving)?.unload(model).await.map_err(of_control) })
+        self.control(|serving| async move {
+            control(&serving)?.unload(model, with_dependents).await.map_err(of_control)
+        })
     }
 }
 

@@ -188,6 +188,10 @@ fn manage(
     let options = ManagerOptions {
         load_threads: repository.load_threads.get(),
         load_retries: repository.load_retries,
+        repositories: match repository.control_mode {
+            ControlMode::Explicit => repository.paths.clone().into(),
+            ControlMode::None | ControlMode::Poll => Arc::default(),
+        },
         after_unload: Some(Arc::new(move || reclaim.reclaim())),
         ..ManagerOptions::default()
     };

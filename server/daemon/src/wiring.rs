@@ -77,7 +77,8 @@ fn machinery(scheduling: &Scheduling, network: Option<Handle>) -> Machinery {
         .enabled
         .then(|| Arc::new(RateLimiter::new(scheduling.rate_limit.resources.clone())));
     let hold = scheduling.hold.map_or(0, NonZeroUsize::get);
-    Machinery::new(MachineryOptions { network, rate_limiter, hold, stall: scheduling.stall })
+    let backlog_hold = scheduling.backlog_hold.map_or(0, NonZeroUsize::get);
+    Machinery::new(MachineryOptions { network, rate_limiter, hold, backlog_hold, stall: scheduling.stall })
 }
 
 fn plugin_options(repository: &Repository, backends: &Backends) -> nerite_plugin_host::Options {

@@ -4,7 +4,7 @@ use nerite_backend::{DType, Declaration, Shape, TensorDeclaration};
 use nerite_core::model::LoadError;
 use nerite_proto::inference::{DataType, ModelConfig, ModelTensorReshape};
 
-use crate::ragged;
+use crate::{ragged, sequences};
 
 /// Checks a completed configuration against what the engine says of the model. Every input that the model must have is
 /// to be configured; outputs may be left out.
@@ -37,16 +37,18 @@ struct Configured<'a> {
 impl Agreement<'_> {
     fn inputs(&self, config: &ModelConfig, declared: &[TensorDeclaration]) -> Result<(), LoadError> {
         self.required_stay_required(config, declared)?;
-        let required = declared.iter().filter(|tensor| !tensor.optional);
-        let made = required.clone().filter(|tensor| ragged::is_batch_input(config, &tensor.name));
+        let own = sequences::own_tensors(config).inputs;
+        let required =
+            || declared.iter().filter(|tensor| !tensor.optional && !own.contains(tensor.name.as_str()));
+        let made = required().filter(|tensor| ragged::is_batch_input(config, &tensor.name));
         let expected = config.input.iter().filter(|input| !input.optional).count() + made.count();
-        let provided = required.count();
+        let provided = required().count();
         if expected != provided {
             return Err(self.cannot_load(&format!(
                 "configuration expects {expected} inputs, model provides {provided}; those that the model requires \
                  are: {}; \
                  configure each of them, and others as optional",
-                names(declared.iter().filter(|tensor| !tensor.optional))
+                names(required())
             )));
         }
         config.input.iter().try_for_each(|input| {

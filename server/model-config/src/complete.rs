@@ -5,7 +5,7 @@ use nerite_proto::inference::{
     DataType, ModelConfig, ModelDynamicBatching, ModelInput, ModelOutput, ModelTensorReshape,
 };
 
-use crate::{json, ragged};
+use crate::{json, ragged, sequences};
 
 /// Whether inputs or outputs are missing. A configuration that has both is taken as complete, without a look at what
 /// else it may lack.
@@ -25,16 +25,22 @@ pub(crate) fn complete(
     complete_batching(config, declaration, default_max_batch_size)?;
 
     let batching = config.max_batch_size > 0;
+    let own = sequences::own_tensors(config);
+    let is_sent = |tensor: &&TensorDeclaration| {
+        !own.inputs.contains(tensor.name.as_str()) && !ragged::is_batch_input(config, &tensor.name)
+    };
+    // The model does not say what a request's part of a batch output is like.
+    let is_answered = |tensor: &&TensorDeclaration| {
+        !own.outputs.contains(tensor.name.as_str()) && !ragged::is_batch_output(config, &tensor.name)
+    };
+    let inputs = required_inputs(declaration).filter(is_sent).map(|tensor| input(tensor, batching)).collect();
+    let outputs = declaration.outputs.iter().filter(is_answered);
+    let outputs = outputs.map(|tensor| output(tensor, batching)).collect();
     if config.input.is_empty() {
-        let sent =
-            required_inputs(declaration).filter(|tensor| !ragged::is_batch_input(config, &tensor.name));
-        config.input = sent.map(|tensor| input(tensor, batching)).collect();
+        config.input = inputs;
     }
     if config.output.is_empty() {
-        // The model does not say what a request's part of the others is like.
-        let by_rows =
-            declaration.outputs.iter().filter(|tensor| !ragged::is_batch_output(config, &tensor.name));
-        config.output = by_rows.map(|tensor| output(tensor, batching)).collect();
+        config.output = outputs;
     }
     Ok(())
 }

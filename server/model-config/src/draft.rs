@@ -11,8 +11,8 @@ use nerite_proto::inference::{ModelConfig, ModelOptimizationPolicy};
 use crate::gpus::Gpus;
 use crate::source::Options;
 use crate::{
-    agreement, backend_kind, complete, files, instance_groups, json, normalise, scheduling, spec, support,
-    validate, warm_up,
+    agreement, backend_kind, complete, ensemble, files, instance_groups, json, normalise, scheduling,
+    sequences, spec, support, validate, warm_up,
 };
 
 /// A configuration that is normalised and sound in itself, as far as that can be told without the model.
@@ -39,6 +39,9 @@ impl Draft {
             config.name = model.name.clone();
         }
         support::check(&config)?;
+        if ensemble::is_ensemble(&config) {
+            return Draft::of_ensemble(config, model, options);
+        }
         backend_kind::fill_in(&mut config, model)?;
         let notes = support::notes(&config);
         normalise::normalise(&mut config);
@@ -58,6 +61,30 @@ impl Draft {
             config,
             directory: model.path.clone(),
             default_max_batch_size: auto_complete.then_some(options.default_max_batch_size),
+            default_max_queue_size: options.default_max_queue_size,
+            gpus: Arc::clone(&options.gpus),
+        })
+    }
+
+    /// The same for an ensemble, of which nothing is completed, since there is no engine that knows better.
+    fn of_ensemble(
+        mut config: ModelConfig,
+        model: &ModelDirectory,
+        options: &Options,
+    ) -> Result<Draft, LoadError> {
+        ensemble::fill_in(&mut config);
+        let ensemble = ensemble::plan(&config)?;
+        let notes = support::notes(&config);
+        normalise::normalise_policy(&mut config);
+        validate::validate_batch_size(&config)?;
+        validate::validate_tensors(&config)?;
+        check_directory_name(&config, model)?;
+        let version_policy = normalise::version_policy(&config);
+        Ok(Draft {
+            plan: LoadPlan { version_policy, ensemble: ensemble.map(Arc::new), notes, ..LoadPlan::default() },
+            config,
+            directory: model.path.clone(),
+            default_max_batch_size: None,
             default_max_queue_size: options.default_max_queue_size,
             gpus: Arc::clone(&options.gpus),
         })
@@ -87,9 +114,21 @@ impl ModelDraft for Draft {
         validate::validate(&config)?;
         validate::validate_tensors(&config)?;
         warm_up::validate_sizes(&config)?;
+        // First what is a model's own: a control that it does not have would otherwise be taken for a missing input.
+        let sequences = sequences::plan(&config, declaration, &self.directory)?;
         agreement::check(&config, declaration)?;
         let scheduling = scheduling::plan(&config, self.default_max_queue_size)?;
-        spec::build(&config, declaration, &self.directory, scheduling)
+        let spec = spec::build(&config, declaration, &self.directory, scheduling)?;
+        Ok(ModelSpec { sequences: sequences.map(Arc::new), ..spec })
+    }
+
+    fn compose(&self, decoupled: bool) -> Result<ModelSpec, LoadError> {
+        let config = ensemble::composed(&self.config, decoupled);
+        validate::validate_response_cache(&config)?;
+        let plan = self.plan.ensemble.as_ref();
+        let plan = plan.ok_or_else(|| LoadError::internal("a model that is no ensemble has no steps"))?;
+        let scheduling = scheduling::plan(&config, self.default_max_queue_size)?;
+        spec::build(&config, &plan.declaration, &self.directory, scheduling)
     }
 }
 

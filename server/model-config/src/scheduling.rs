@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use nerite_core::model::{LoadError, QueuePolicy, Scheduling, TimeoutAction};
 use nerite_proto::inference::model_queue_policy::TimeoutAction as ConfiguredAction;
-use nerite_proto::inference::{ModelConfig, ModelDynamicBatching, ModelQueuePolicy};
+use nerite_proto::inference::model_sequence_batching::StrategyChoice;
+use nerite_proto::inference::{ModelConfig, ModelDynamicBatching, ModelQueuePolicy, ModelSequenceBatching};
 
 use crate::normalise;
 
@@ -13,7 +14,7 @@ const MAX_LEVELS: u64 = 4096;
 
 /// What the names of our own parameters begin with. Triton has no queue policy for models without `dynamic_batching`, and
 /// so no field for one; nor does it execute anything on the network's threads.
-const PARAMETERS: &str = "nerite.";
+pub(crate) const PARAMETERS: &str = "nerite.";
 
 /// What the parameters of our own say.
 #[derive(Default)]
@@ -28,6 +29,16 @@ pub(crate) fn plan(
     default_max_queue_size: Option<usize>,
 ) -> Result<Scheduling, LoadError> {
     let OwnParameters { policy, brief } = own_parameters(config)?;
+    if let Some(batching) = normalise::sequence_batching(config) {
+        return match policy == QueuePolicy::default() {
+            true => Ok(Scheduling { brief, ..of_sequences(batching) }),
+            false => Err(LoadError::invalid(format!(
+                "model '{}' has both sequence_batching and parameters '{PARAMETERS}…' for a queue, which sequences do \
+                 not have; remove the parameters",
+                config.name
+            ))),
+        };
+    }
     let Some(batching) = normalise::dynamic_batching(config) else {
         let max_queue_size = policy.max_queue_size.or(default_max_queue_size);
         let levels = vec![QueuePolicy { max_queue_size, ..policy }];
@@ -42,7 +53,7 @@ pub(crate) fn plan(
     }
     Ok(Scheduling {
         dynamic_batching: true,
-        preferred_batch_sizes: preferred(batching),
+        preferred_batch_sizes: preferred(&batching.preferred_batch_size),
         max_queue_delay: Duration::from_micros(batching.max_queue_delay_microseconds),
         preserve_ordering: batching.preserve_ordering,
         default_priority: u32::try_from(batching.default_priority_level).unwrap_or(u32::MAX).max(1),
@@ -51,9 +62,26 @@ pub(crate) fn plan(
     })
 }
 
-fn preferred(batching: &ModelDynamicBatching) -> Vec<u32> {
-    let mut sizes: Vec<u32> =
-        batching.preferred_batch_size.iter().filter_map(|&size| u32::try_from(size).ok()).collect();
+/// As in Triton, requests of sequences wait in no queue that has a policy.
+fn of_sequences(batching: &ModelSequenceBatching) -> Scheduling {
+    match &batching.strategy_choice {
+        Some(StrategyChoice::Oldest(oldest)) => Scheduling {
+            dynamic_batching: true,
+            preferred_batch_sizes: preferred(&oldest.preferred_batch_size),
+            max_queue_delay: Duration::from_micros(oldest.max_queue_delay_microseconds),
+            preserve_ordering: oldest.preserve_ordering,
+            ..Scheduling::default()
+        },
+        Some(StrategyChoice::Direct(direct)) => Scheduling {
+            max_queue_delay: Duration::from_micros(direct.max_queue_delay_microseconds),
+            ..Scheduling::default()
+        },
+        None => Scheduling::default(),
+    }
+}
+
+fn preferred(configured: &[i32]) -> Vec<u32> {
+    let mut sizes: Vec<u32> = configured.iter().filter_map(|&size| u32::try_from(size).ok()).collect();
     sizes.sort_unstable();
     sizes.dedup();
     sizes

@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::{agreement, labels, ragged};
 
-/// What the core serves, from a configuration that is complete and agrees with the model.
+/// What the core serves, from a configuration that is complete and agrees with the model; but for its sequences.
 pub(crate) fn build(
     config: &ModelConfig,
     declaration: &Declaration,
@@ -28,6 +28,7 @@ pub(crate) fn build(
         max_batch_size: config.max_batch_size.unsigned_abs(),
         scheduling,
         ragged: Arc::new(ragged::build(config, declaration)),
+        sequences: None,
         decoupled: config.model_transaction_policy.is_some_and(|policy| policy.decoupled),
         response_cache: config.response_cache.is_some_and(|cache| cache.enable),
         inputs: inputs.collect::<Result<_, _>>()?,

@@ -2,20 +2,15 @@
 
 use nerite_backend::Code;
 use nerite_core::model::LoadError;
-use nerite_proto::inference::model_config::SchedulingChoice;
 use nerite_proto::inference::{ModelConfig, ModelInstanceGroup, ModelOptimizationPolicy};
 
 use crate::backend_kind;
 
 /// Refuses what would change answers, or let files pass unchecked, if it were passed over.
 pub(crate) fn check(config: &ModelConfig) -> Result<(), LoadError> {
-    let sequence = matches!(config.scheduling_choice, Some(SchedulingChoice::SequenceBatching(_)));
-    let ensemble = matches!(config.scheduling_choice, Some(SchedulingChoice::EnsembleScheduling(_)));
     let operations = config.model_operations.as_ref();
     let agents = config.model_repository_agents.as_ref();
     let asked = [
-        ("sequence_batching", sequence),
-        ("ensemble_scheduling", ensemble || config.platform == "ensemble"),
         ("instance_group.passive", config.instance_group.iter().any(|group| group.passive)),
         ("model_operations", operations.is_some_and(|operations| !operations.op_library_filename.is_empty())),
         ("model_repository_agents", agents.is_some_and(|agents| !agents.agents.is_empty())),

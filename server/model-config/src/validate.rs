@@ -11,19 +11,23 @@ use nerite_proto::inference::{
 
 use crate::reason::Reason;
 use crate::reshape::{self, Mismatch};
-use crate::{backend_kind, normalise, ragged};
+use crate::{backend_kind, normalise, ragged, sequences};
 
 /// Checks a normalised configuration, its inputs and outputs aside.
 pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
     let name = &config.name;
     backend_kind::validate(config)?;
-    if config.max_batch_size < 0 {
-        let what = "'max_batch_size' must be non-negative value";
-        return Err(Reason::new(what, "use 0 for a model without batching").refuses(name));
-    }
+    validate_batch_size(config)?;
     if let Some(batching) = normalise::dynamic_batching(config) {
         validate_dynamic_batching(batching, config.max_batch_size).map_err(|reason| reason.refuses(name))?;
     }
+    sequences::validate(config).map_err(|reason| reason.refuses(name))?;
+    validate_response_cache(config)
+}
+
+/// Checks that answers which are to be kept can be.
+pub(crate) fn validate_response_cache(config: &ModelConfig) -> Result<(), LoadError> {
+    let name = &config.name;
     let decoupled = config.model_transaction_policy.is_some_and(|policy| policy.decoupled);
     let sequences = matches!(config.scheduling_choice, Some(SchedulingChoice::SequenceBatching(_)));
     let unlike = match () {
@@ -37,6 +41,15 @@ pub(crate) fn validate(config: &ModelConfig) -> Result<(), LoadError> {
         )));
     }
     Ok(())
+}
+
+/// Checks `max_batch_size`.
+pub(crate) fn validate_batch_size(config: &ModelConfig) -> Result<(), LoadError> {
+    if config.max_batch_size >= 0 {
+        return Ok(());
+    }
+    let what = "'max_batch_size' must be non-negative value";
+    Err(Reason::new(what, "use 0 for a model without batching").refuses(&config.name))
 }
 
 fn validate_dynamic_batching(batching: &ModelDynamicBatching, max_batch_size: i32) -> Result<(), Reason> {

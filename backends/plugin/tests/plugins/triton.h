@@ -19,12 +19,13 @@ typedef struct Input Input;
 typedef struct Response Response;
 typedef struct Output Output;
 typedef struct Factory Factory;
+typedef struct State State;
 typedef struct BufferAttributes BufferAttributes;
 typedef struct Server Server;
 typedef struct Trace Trace;
 
 enum { UNKNOWN, INTERNAL, NOT_FOUND, INVALID_ARG, UNAVAILABLE, UNSUPPORTED };
-enum { FINAL = 1, RELEASE_ALL = 1 };
+enum { FINAL = 1, RELEASE_ALL = 1, RESCHEDULE = 2 };
 
 Error* TRITONSERVER_ErrorNew(int code, const char* message);
 void TRITONSERVER_ErrorDelete(Error*);
@@ -94,6 +95,10 @@ Error* TRITONBACKEND_ResponseOutput(Response*, Output**, const char*, int, const
 Error* TRITONBACKEND_ResponseSend(Response*, uint32_t flags, Error*);
 Error* TRITONBACKEND_OutputBuffer(Output*, void**, uint64_t, int*, int64_t*);
 Error* TRITONBACKEND_OutputBufferAttributes(Output*, BufferAttributes**);
+Error* TRITONBACKEND_StateNew(State**, Request*, const char*, int, const int64_t*, uint32_t);
+Error* TRITONBACKEND_StateUpdate(State*);
+Error* TRITONBACKEND_StateBuffer(State*, void**, uint64_t, int*, int64_t*);
+Error* TRITONBACKEND_StateBufferAttributes(State*, BufferAttributes**);
 Error* TRITONBACKEND_ResponseFactoryNew(Factory**, Request*);
 Error* TRITONBACKEND_ResponseFactoryDelete(Factory*);
 Error* TRITONBACKEND_ResponseFactorySendFlags(Factory*, uint32_t);

@@ -29,9 +29,10 @@ pub struct Instance {
     pub calls: Calls,
 }
 
-/// A request with one input, `x`, of FP32, whose contents lie in two pieces.
+/// A request with one input, `x`, whose contents lie in two pieces.
 pub struct Request {
     pub name: &'static str,
+    pub data_type: DataType,
     pub pieces: [Vec<u8>; 2],
     pub shape: Vec<i64>,
     pub calls: Calls,
@@ -46,6 +47,7 @@ struct Response {
 
 struct Output {
     name: String,
+    data_type: DataType,
     bytes: Vec<u8>,
 }
 
@@ -55,11 +57,24 @@ struct Failure {
 }
 
 impl Request {
+    /// One of FP32.
     pub fn new(name: &'static str, values: &[f32], calls: &Calls) -> Box<Request> {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let (first, second) = bytes.split_at(bytes.len() / 2);
-        let shape = vec![1, i64::try_from(values.len()).unwrap()];
-        Box::new(Request { name, pieces: [first.to_vec(), second.to_vec()], shape, calls: Arc::clone(calls) })
+        Request::of(name, DataType::FP32, values.len(), &bytes, calls)
+    }
+
+    /// One of a type, with so many elements.
+    pub fn of(
+        name: &'static str,
+        data_type: DataType,
+        count: usize,
+        contents: &[u8],
+        calls: &Calls,
+    ) -> Box<Request> {
+        let (first, second) = contents.split_at(contents.len() / 2);
+        let pieces = [first.to_vec(), second.to_vec()];
+        let shape = vec![1, i64::try_from(count).unwrap()];
+        Box::new(Request { name, data_type, pieces, shape, calls: Arc::clone(calls) })
     }
 
     pub fn handle(&mut self) -> *mut abi::Request {
@@ -334,7 +349,7 @@ api! {
     ) -> *mut abi::Error {
         let request = &*input.cast::<Request>();
         *name = c"x".as_ptr();
-        *data_type = DataType::FP32;
+        *data_type = request.data_type;
         (*shape, *rank) = (request.shape.as_ptr(), 2);
         *size = request.pieces.iter().map(|piece| piece.len() as u64).sum();
         *pieces = 2;
@@ -392,10 +407,10 @@ api! {
         note(&response.calls, format!("{}'s response is deleted", response.request))
     }
     fn TRITONBACKEND_ResponseOutput(
-        response: *mut abi::Response, output: *mut *mut abi::Output, name: *const c_char, _data_type: DataType,
+        response: *mut abi::Response, output: *mut *mut abi::Output, name: *const c_char, data_type: DataType,
         _shape: *const i64, _rank: u32,
     ) -> *mut abi::Error {
-        let mut made = Box::new(Output { name: str_of(name).to_owned(), bytes: Vec::new() });
+        let mut made = Box::new(Output { name: str_of(name).to_owned(), data_type, bytes: Vec::new() });
         *output = ptr::from_mut(&mut *made).cast();
         (&mut *response.cast::<Response>()).outputs.push(made);
         ptr::null_mut()
@@ -418,6 +433,9 @@ api! {
             return note(&response.calls, format!("{name} is sent flags {flags} and the error {message:?}"));
         }
         let outputs = response.outputs.iter().map(|output| {
+            if output.data_type == DataType::BYTES {
+                return format!("{} = {:?}", output.name, output.bytes);
+            }
             let values = output.bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
             format!("{} = {:?}", output.name, values.collect::<Vec<_>>())
         });

@@ -61,6 +61,13 @@ impl Instance for Executor {
                 let x = request.input("x")?;
                 x.copy_to(response.output("y", x.data_type(), x.shape(), x.byte_size())?)
             }),
+            "turn around" => batch.respond_each(|request, response| {
+                let x = request.input("x")?;
+                let elements = x.byte_elements()?;
+                let mut turned: Vec<&[u8]> = elements.iter().collect();
+                turned.reverse();
+                response.output_of_bytes("y", x.shape(), &turned)
+            }),
             "ask for z" => batch.respond_each(|request, _| request.input("z").map(drop)),
             "one good, one bad" => {
                 batch[0].response()?.send()?;
@@ -180,11 +187,12 @@ impl Loaded {
 
     /// What is called when requests named a, b, … are executed, each with these values.
     fn execute(&mut self, values: &[&[f32]]) -> Vec<String> {
-        let mut requests: Vec<Box<Request>> = values
-            .iter()
-            .zip(["a", "b", "c"])
-            .map(|(values, name)| Request::new(name, values, &self.calls))
-            .collect();
+        let requests =
+            values.iter().zip(["a", "b", "c"]).map(|(values, name)| Request::new(name, values, &self.calls));
+        self.execute_all(requests.collect())
+    }
+
+    fn execute_all(&mut self, mut requests: Vec<Box<Request>>) -> Vec<String> {
         let mut handles: Vec<*mut abi::Request> =
             requests.iter_mut().map(|request| request.handle()).collect();
         let count = u32::try_from(handles.len()).unwrap();
@@ -247,6 +255,28 @@ fn a_batch_is_answered_counted_and_released() {
 #[test]
 fn buffers_are_copied_to_where_the_answer_is_sent_from() {
     assert_eq!(load("copy").execute(&[&[1.0, 2.0, 3.0]])[0], "a is sent flags 1 and y = [1.0, 2.0, 3.0]");
+}
+
+#[test]
+fn elements_of_bytes_are_read_and_written() {
+    let mut loaded = load("turn around");
+    let contents = b"\x01\0\0\0a\0\0\0\0\x03\0\0\0b\0c";
+    let mut ask = |data_type, count, contents| {
+        let request = Request::of("a", data_type, count, contents, &loaded.calls);
+        loaded.execute_all(vec![request]).into_iter().find(|call| call.starts_with("a is sent")).unwrap()
+    };
+    let turned = b"\x03\0\0\0b\0c\0\0\0\0\x01\0\0\0a".to_vec();
+    assert_eq!(ask(abi::DataType::BYTES, 3, contents), format!("a is sent flags 1 and y = {turned:?}"));
+    for (data_type, count, contents, complaint) in [
+        (abi::DataType::BYTES, 2, &contents[..], "has 3 elements for shape [1, 2]"),
+        (abi::DataType::BYTES, 3, &contents[..15], "element 2 of a BYTES tensor, which begins at byte 9"),
+        (abi::DataType::BYTES, 3, &contents[..11], "element 2 of a BYTES tensor, which begins at byte 9"),
+        (abi::DataType::BYTES, 1, b"\xff\xff\xff\xff", "element 0 of a BYTES tensor"),
+        (abi::DataType::INT8, 3, b"abc", "is INT8, not BYTES"),
+    ] {
+        let told = ask(data_type, count, contents);
+        assert!(told.contains(complaint), "{told}");
+    }
 }
 
 #[test]

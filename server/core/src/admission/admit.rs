@@ -1,12 +1,12 @@
 use std::collections::HashSet;
 
-use bytes::Bytes;
-use nerite_backend::{DType, Inputs, Meta, Shape, Slots, Tensor, bools, strings};
+use nerite_backend::{CorrelationId, DType, Data, Inputs, Meta, Shape, Slots, Tensor, bools, strings};
 use smallvec::{SmallVec, smallvec};
 
+use super::given::Given;
 use super::refusal::Fault;
-use super::{InferInput, InferOutput, InferRequest, QueueTerms, Refusal};
-use crate::model::{InputSpec, ModelSpec};
+use super::{InferRequest, QueueTerms, Refusal, StepRequest};
+use crate::model::{InputSpec, ModelSpec, SequenceBatching, id_element};
 use crate::reshape::reshaped;
 
 /// A request that its model can execute.
@@ -28,29 +28,48 @@ pub struct Admitted {
 /// count and names of inputs, required inputs, batch, element type, shape, size, values.
 pub fn admit(spec: &ModelSpec, request: InferRequest) -> Result<Admitted, Refusal> {
     let InferRequest { id, inputs, outputs, sequence, terms, parameters } = request;
-    match check(spec, inputs, &outputs) {
-        Ok((inputs, wanted, rows)) => {
-            let QueueTerms { priority, timeout, .. } = terms;
-            let meta = Meta { id, sequence, priority, timeout, parameters, trace: None };
-            Ok(Admitted { inputs, wanted, rows, meta, terms })
-        }
-        Err(fault) => Err(Refusal::new(&spec.name, &id, fault)),
+    let QueueTerms { priority, timeout, .. } = terms;
+    let meta = Meta { id, sequence, priority, timeout, parameters, trace: None };
+    admit_given(spec, inputs, outputs.iter().map(|output| output.name.as_str()), meta, terms)
+}
+
+/// The same for a step of an ensemble, whose tensors come from other models.
+pub(crate) fn admit_step(spec: &ModelSpec, step: StepRequest<'_>) -> Result<Admitted, Refusal> {
+    let StepRequest { inputs, outputs, meta, terms } = step;
+    admit_given(spec, inputs, outputs.iter().map(|(output, _)| output.as_str()), meta, terms)
+}
+
+fn admit_given<'a>(
+    spec: &ModelSpec,
+    given: Vec<impl Given>,
+    outputs: impl ExactSizeIterator<Item = &'a str> + Clone,
+    meta: Meta,
+    terms: QueueTerms,
+) -> Result<Admitted, Refusal> {
+    let checked = check(spec, given, outputs).and_then(|(inputs, wanted, rows)| {
+        let batching = spec.sequences.as_deref();
+        batching.map_or(Ok(()), |batching| check_sequence(batching, &meta.sequence.id, rows))?;
+        Ok((inputs, wanted, rows))
+    });
+    match checked {
+        Ok((inputs, wanted, rows)) => Ok(Admitted { inputs, wanted, rows, meta, terms }),
+        Err(fault) => Err(Refusal::new(&spec.name, &meta.id, fault)),
     }
 }
 
-fn check(
+fn check<'a>(
     spec: &ModelSpec,
-    given: Vec<InferInput>,
-    outputs: &[InferOutput],
+    given: Vec<impl Given>,
+    outputs: impl ExactSizeIterator<Item = &'a str> + Clone,
 ) -> Result<(Inputs, Slots, u32), Fault> {
-    if let Some(input) = duplicate(given.iter().map(|input| &input.name)) {
+    if let Some(input) = duplicate(given.iter().map(Given::name)) {
         return Err(Fault::DuplicateInput { input });
     }
-    if let Some(output) = duplicate(outputs.iter().map(|output| &output.name)) {
+    if let Some(output) = duplicate(outputs.clone()) {
         return Err(Fault::DuplicateOutput { output });
     }
-    if let Some(bare) = given.iter().find(|input| input.data.is_none()) {
-        return Err(Fault::NoData { input: bare.name.clone() });
+    if let Some(bare) = given.iter().find(|input| !input.has_data()) {
+        return Err(Fault::NoData { input: bare.name().to_owned() });
     }
     let wanted = wanted(spec, outputs)?;
     check_count(spec, &given)?;
@@ -67,74 +86,89 @@ fn check(
     Ok((inputs, wanted, rows))
 }
 
+fn check_sequence(batching: &SequenceBatching, id: &CorrelationId, rows: u32) -> Result<(), Fault> {
+    if rows > 1 {
+        return Err(Fault::BatchInSequence);
+    }
+    if !id.is_given() {
+        return if batching.iterative { Ok(()) } else { Err(Fault::NoSequence) };
+    }
+    match batching.id_type().filter(|&dtype| id_element(id, dtype).is_none()) {
+        Some(dtype) => Err(Fault::SequenceId { id: id.clone(), dtype: dtype.config_name() }),
+        None => Ok(()),
+    }
+}
+
 /// A name that comes twice.
-fn duplicate<'a>(mut names: impl ExactSizeIterator<Item = &'a String> + Clone) -> Option<String> {
+fn duplicate<'a>(mut names: impl ExactSizeIterator<Item = &'a str> + Clone) -> Option<String> {
     // Comparing each with each costs nothing for a few, and everything for what a hostile client may send.
     if names.len() > 16 {
         let mut seen = HashSet::with_capacity(names.len());
-        return names.find(|name| !seen.insert(*name)).cloned();
+        return names.find(|name| !seen.insert(*name)).map(str::to_owned);
     }
     while let Some(name) = names.next() {
         if names.clone().any(|other| other == name) {
-            return Some(name.clone());
+            return Some(name.to_owned());
         }
     }
     None
 }
 
-fn wanted(spec: &ModelSpec, outputs: &[InferOutput]) -> Result<Slots, Fault> {
-    if outputs.is_empty() {
+fn wanted<'a>(spec: &ModelSpec, outputs: impl ExactSizeIterator<Item = &'a str>) -> Result<Slots, Fault> {
+    if outputs.len() == 0 {
         return Ok(spec.outputs.iter().map(|output| output.slot).collect());
     }
-    let slot = |asked: &InferOutput| {
-        let known = spec.outputs.iter().find(|output| output.name == asked.name);
-        known.map(|output| output.slot).ok_or_else(|| Fault::UnknownOutput { output: asked.name.clone() })
+    let slot = |asked: &str| {
+        let known = spec.outputs.iter().find(|output| output.name == asked);
+        known.map(|output| output.slot).ok_or_else(|| Fault::UnknownOutput { output: asked.to_owned() })
     };
-    outputs.iter().map(slot).collect()
+    outputs.map(slot).collect()
 }
 
-fn check_count(spec: &ModelSpec, given: &[InferInput]) -> Result<(), Fault> {
+fn check_count(spec: &ModelSpec, given: &[impl Given]) -> Result<(), Fault> {
     let (least, most) = (spec.required_inputs(), spec.inputs.len());
     if (least..=most).contains(&given.len()) { Ok(()) } else { Err(input_count(spec, given)) }
 }
 
 /// The count alone does not say it: an optional input may stand in a required one's place. Where all names are known,
 /// and none comes twice, counting the required ones does.
-fn check_required(spec: &ModelSpec, given: &[InferInput], known: &[&InputSpec]) -> Result<(), Fault> {
+fn check_required(spec: &ModelSpec, given: &[impl Given], known: &[&InputSpec]) -> Result<(), Fault> {
     let required = known.iter().filter(|input| !input.optional).count();
     if required == spec.required_inputs() { Ok(()) } else { Err(input_count(spec, given)) }
 }
 
-fn input_count(spec: &ModelSpec, given: &[InferInput]) -> Fault {
-    let is_given = |name: &str| given.iter().any(|input| input.name == name);
+fn input_count(spec: &ModelSpec, given: &[impl Given]) -> Fault {
+    let is_given = |name: &str| given.iter().any(|input| input.name() == name);
     let missing = spec.inputs.iter().filter(|input| !input.optional && !is_given(&input.name));
     Fault::InputCount {
         least: spec.required_inputs(),
         most: spec.inputs.len(),
-        got: given.iter().map(|input| input.name.clone()).collect(),
+        got: given.iter().map(|input| input.name().to_owned()).collect(),
         missing: missing.map(|input| input.name.clone()).collect(),
     }
 }
 
-fn find_input<'a>(spec: &'a ModelSpec, given: &InferInput) -> Result<&'a InputSpec, Fault> {
-    let known = spec.inputs.iter().find(|input| input.name == given.name);
-    known.ok_or_else(|| Fault::UnknownInput { input: given.name.clone() })
+fn find_input<'a>(spec: &'a ModelSpec, given: &impl Given) -> Result<&'a InputSpec, Fault> {
+    let known = spec.inputs.iter().find(|input| input.name == given.name());
+    known.ok_or_else(|| Fault::UnknownInput { input: given.name().to_owned() })
 }
 
 /// The number of rows, which is the first extent of every input.
-fn batch_rows(spec: &ModelSpec, given: &[InferInput]) -> Result<u32, Fault> {
+fn batch_rows(spec: &ModelSpec, given: &[impl Given]) -> Result<u32, Fault> {
     let mut batch = None;
     for input in given {
-        let Some(&rows) = input.shape.first() else {
-            return Err(Fault::NoShape { input: input.name.clone() });
+        let Some(&rows) = input.shape().first() else {
+            return Err(Fault::NoShape { input: input.name().to_owned() });
         };
         match batch {
-            Some(others) if others != rows => return Err(Fault::BatchMismatch { input: input.name.clone() }),
+            Some(others) if others != rows => {
+                return Err(Fault::BatchMismatch { input: input.name().to_owned() });
+            }
             _ => batch = Some(rows),
         }
     }
     let rows = batch.unwrap_or(1);
-    let input = given.first().map(|input| input.name.clone()).unwrap_or_default();
+    let input = given.first().map(|input| input.name().to_owned()).unwrap_or_default();
     match u32::try_from(rows) {
         Ok(0) => Err(Fault::EmptyBatch { input }),
         Ok(rows) if rows <= spec.max_batch_size => Ok(rows),
@@ -143,28 +177,32 @@ fn batch_rows(spec: &ModelSpec, given: &[InferInput]) -> Result<u32, Fault> {
     }
 }
 
-fn first_shape(given: &[InferInput]) -> Shape {
-    given.first().map(|input| Shape::new(&input.shape)).unwrap_or_default()
+fn first_shape(given: &[impl Given]) -> Shape {
+    given.first().map(|input| Shape::new(input.shape())).unwrap_or_default()
 }
 
-fn tensor(spec: &ModelSpec, input_spec: &InputSpec, given: InferInput) -> Result<Tensor, Fault> {
-    let InferInput { name: input, datatype, shape, data } = given;
+fn tensor(spec: &ModelSpec, input_spec: &InputSpec, given: impl Given) -> Result<Tensor, Fault> {
     let dtype = input_spec.dtype;
-    if datatype != dtype.wire_name() {
-        return Err(Fault::DType { input, got: datatype, want: dtype.wire_name() });
+    // An input's name is that of its specification.
+    let input = &input_spec.name;
+    if given.datatype() != dtype.wire_name() {
+        let got = given.datatype().to_owned();
+        return Err(Fault::DType { input: input.clone(), got, want: dtype.wire_name() });
     }
-    let shape = Shape::new(&shape);
+    let shape = Shape::new(given.shape());
     if shape.is_dynamic() {
-        return Err(Fault::OpenDimension { input, shape });
+        return Err(Fault::OpenDimension { input: input.clone(), shape });
     }
     let (batch, dims) = shape.split_at(usize::from(spec.batching()));
     if !accepts(input_spec, dims) {
         let want = spec.full_shape(&input_spec.dims);
-        return Err(Fault::WrongShape { input, want, got: shape, batching: spec.batching() });
+        return Err(Fault::WrongShape { input: input.clone(), want, got: shape, batching: spec.batching() });
     }
-    let Some(elements) = shape.elements() else { return Err(Fault::TooManyElements { input, shape }) };
-    let data = data.unwrap_or_default();
-    check_size(&input, &shape, dtype, elements, &data)?;
+    let Some(elements) = shape.elements() else {
+        return Err(Fault::TooManyElements { input: input.clone(), shape });
+    };
+    let data = in_one_piece(given.into_data());
+    check_size(input, &shape, dtype, elements, data.contiguous().unwrap_or_default())?;
     let shape = match &input_spec.reshape {
         Some(target) => batch.iter().copied().chain(reshaped(&input_spec.dims, dims, target)).collect(),
         // A scalar also comes as [1].
@@ -174,11 +212,16 @@ fn tensor(spec: &ModelSpec, input_spec: &InputSpec, given: InferInput) -> Result
     Ok(Tensor::new(dtype, shape, data))
 }
 
+/// What an engine gave in pieces can only be looked at as a whole.
+fn in_one_piece(data: Data) -> Data {
+    if data.contiguous().is_some() { data } else { Data::from(data.into_bytes()) }
+}
+
 fn accepts(input: &InputSpec, dims: &[i64]) -> bool {
     input.dims.allows(dims) || (input.dims.is_empty() && dims == [1])
 }
 
-fn check_size(input: &str, shape: &Shape, dtype: DType, elements: usize, data: &Bytes) -> Result<(), Fault> {
+fn check_size(input: &str, shape: &Shape, dtype: DType, elements: usize, data: &[u8]) -> Result<(), Fault> {
     let Some(size) = dtype.size() else { return check_strings(input, elements, data) };
     let Some(want) = elements.checked_mul(size) else {
         return Err(Fault::TooManyElements { input: input.to_owned(), shape: shape.clone() });
@@ -190,7 +233,7 @@ fn check_size(input: &str, shape: &Shape, dtype: DType, elements: usize, data: &
 }
 
 /// Every pattern of bits is a number, but not a BOOL.
-fn check_values(input: &str, dtype: DType, data: &Bytes) -> Result<(), Fault> {
+fn check_values(input: &str, dtype: DType, data: &[u8]) -> Result<(), Fault> {
     if dtype == DType::Bool
         && let Some((place, byte)) = bools::first_stray(data)
     {
@@ -199,7 +242,7 @@ fn check_values(input: &str, dtype: DType, data: &Bytes) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check_strings(input: &str, want: usize, data: &Bytes) -> Result<(), Fault> {
+fn check_strings(input: &str, want: usize, data: &[u8]) -> Result<(), Fault> {
     let mut got = 0;
     for element in strings::elements(data) {
         element.map_err(|truncated| {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use nerite_backend::{Code, Shape};
+use nerite_backend::{Code, CorrelationId, Shape};
 
 /// Why a request is refused before it is queued. The texts are those of Triton, which clients match on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,11 +129,27 @@ pub(super) enum Fault {
         want: usize,
         available: usize,
     },
+    BatchInSequence,
+    NoSequence,
+    /// `dtype` is what the model takes.
+    SequenceId {
+        id: CorrelationId,
+        dtype: &'static str,
+    },
 }
 
 impl Fault {
     fn names_request(&self) -> bool {
-        !matches!(self, Fault::UnknownInput { .. } | Fault::UnknownOutput { .. } | Fault::NoData { .. })
+        use Fault::*;
+        !matches!(
+            self,
+            UnknownInput { .. }
+                | UnknownOutput { .. }
+                | NoData { .. }
+                | BatchInSequence
+                | NoSequence
+                | SequenceId { .. }
+        )
     }
 
     fn write(&self, model: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -215,6 +231,19 @@ impl Fault {
                 f,
                 "incomplete string data for inference input '{input}' for model '{model}', expecting string of length \
                  {want} but only {available} bytes available"
+            ),
+            BatchInSequence => write!(
+                f,
+                "inference request to model '{model}' must specify batch-size 1 due to requirements of sequence batcher"
+            ),
+            NoSequence => write!(
+                f,
+                "inference request to model '{model}' must specify a non-zero or non-empty correlation ID"
+            ),
+            SequenceId { id, dtype } => write!(
+                f,
+                "inference request for sequence {id} to model '{model}' has a correlation ID that the model cannot be \
+                 told, which takes it as {dtype}; use another"
             ),
         }
     }

@@ -106,6 +106,12 @@ impl Policy {
         Policy { max_rows, combine: spec.combines(), preferred, delay: scheduling.max_queue_delay }
     }
 
+    /// Takes what there is, up to so many rows.
+    #[cfg(test)]
+    pub(super) fn greedy(max_rows: u32) -> Policy {
+        Policy { max_rows, combine: true, preferred: vec![max_rows], delay: Duration::ZERO }
+    }
+
     /// Whether several requests may share a batch.
     pub(super) fn combines(&self) -> bool {
         self.combine

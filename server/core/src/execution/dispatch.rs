@@ -7,7 +7,8 @@ use nerite_backend::{Batch, Condition, TracedBatch};
 use super::mend::Mend;
 use super::pace::Place;
 use super::scheduler::Look;
-use super::state::{Assignment, Expired, State};
+use super::sequence::take_turns;
+use super::state::{Assignment, Expired, State, Work};
 use super::{Errand, Executor, Job, Scheduler};
 use crate::sync::MutexGuard;
 
@@ -63,12 +64,18 @@ impl Dispatch {
     /// Executes a batch on this thread; the next one, if this thread is to take it.
     fn execute(&self, assignment: Assignment, place: Place) -> Option<Assignment> {
         let Dispatch(scheduler) = self;
-        let Assignment { mut executor, mut requests, reason, alarm } = assignment;
+        let Assignment { mut executor, work, reason, alarm } = assignment;
         if let Some(at) = alarm {
             scheduler.set_alarm(at);
         }
-        // The last look: who gave up by now is not executed.
-        requests.retain(|request| !request.cancel().is_cancelled());
+        let requests = match work {
+            Work::Requests(mut requests) => {
+                // The last look: who gave up by now is not executed.
+                requests.retain(|request| !request.cancel().is_cancelled());
+                requests
+            }
+            Work::Steps(steps) => take_turns(scheduler, steps),
+        };
         TracedBatch::note(&requests);
         let count = requests.len();
         let began = scheduler.machinery.clock.now();

@@ -16,6 +16,7 @@ pub struct Machinery {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) inline: Option<Arc<Inline>>,
     pub(super) hold: usize,
+    pub(super) backlog_hold: usize,
     pub(super) stall: Option<Duration>,
     rate_limiter: Option<Arc<RateLimiter>>,
 }
@@ -27,9 +28,12 @@ pub struct MachineryOptions {
     pub network: Option<Network>,
     /// Who decides whose turn it is, if anyone does.
     pub rate_limiter: Option<Arc<RateLimiter>>,
-    /// Every model with dynamic batching executes nothing before so many requests have waited in its queue at once; for
+    /// Every model with dynamic batching or sequences executes nothing before so many requests have waited at once; for
     /// tests of batching (`TRITONSERVER_DELAY_SCHEDULER`).
     pub hold: usize,
+    /// Every model with sequences executes nothing before so many requests have waited, besides, of sequences for which no
+    /// instance had room (`TRITONSERVER_BACKLOG_DELAY_SCHEDULER`).
+    pub backlog_hold: usize,
     /// How long an instance may execute before it counts as stalled; for ever if `None`.
     pub stall: Option<Duration>,
 }
@@ -83,11 +87,11 @@ impl Machinery {
         clock: Arc<dyn Clock>,
         options: MachineryOptions,
     ) -> Machinery {
-        let MachineryOptions { network, rate_limiter, hold, stall } = options;
+        let MachineryOptions { network, rate_limiter, hold, backlog_hold, stall } = options;
         let inline = network
             .filter(|network| network.threads > 1)
             .map(|network| Arc::new(Inline::new(network.runtime, network.threads - 1, Arc::clone(&clock))));
-        Machinery { threads, clock, inline, hold, stall, rate_limiter }
+        Machinery { threads, clock, inline, hold, backlog_hold, stall, rate_limiter }
     }
 
     /// Calls a thread.

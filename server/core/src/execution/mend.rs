@@ -53,9 +53,10 @@ impl Scheduler {
         let now = self.machinery.clock.now();
         let mut state = self.state.lock();
         let recovered = self.ended(&mut state, vacancy.seat());
-        state.vacated(vacancy, reason, now);
+        let lost = state.vacated(vacancy, reason, now);
         let rounds = self.rounds(&mut state, now);
         drop(state);
+        lost.into_iter().for_each(|request| request.fail(self.sequence_lost()));
         self.carry_out(rounds);
         if let Some(stall) = recovered {
             self.report_end(&stall, now);
@@ -94,7 +95,7 @@ impl Scheduler {
         let now = self.machinery.clock.now();
         let mut state = self.state.lock();
         let since = state.ward.discharge(seat).unwrap_or(now);
-        state.rejoin(executor);
+        state.mended(executor, now);
         let rounds = self.rounds(&mut state, now);
         self.look_on(state);
         self.carry_out(rounds);
@@ -146,6 +147,16 @@ impl Scheduler {
         if has_changed {
             self.notify();
         }
+    }
+
+    /// What requests are told whose sequence an instance had that was made anew.
+    pub(super) fn sequence_lost(&self) -> BackendError {
+        let Scheduler { name, version, .. } = self;
+        let message = format!(
+            "the instance of model '{name}' version {version} that executed the sequence had to be made anew, and what \
+             it knew of the sequence is lost; begin the sequence again"
+        );
+        BackendError::new(Code::Unavailable, message)
     }
 
     /// What requests are told where no instance can execute, for that reason.

@@ -50,6 +50,8 @@ pub(super) enum Expiry {
     Timeout,
     /// Its caller's own deadline has passed.
     Deadline,
+    /// Its sequence waited for an instance for longer than a request of it allows.
+    Sequence,
 }
 
 /// One that comes.
@@ -71,8 +73,8 @@ pub(crate) struct Placed {
 /// Names an entry; of no use once that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
-    key: usize,
-    serial: u64,
+    pub(super) key: usize,
+    pub(super) serial: u64,
 }
 
 struct Level {

@@ -15,6 +15,13 @@ impl OnGone {
     }
 }
 
+impl OnGone {
+    /// Tells now, on a thread of its own: it may take long.
+    pub(crate) fn tell_aside(self) {
+        Remains { _executors: Vec::new(), _vacancies: Vec::new(), _model: None, _on_gone: self }.let_go();
+    }
+}
+
 impl Drop for OnGone {
     fn drop(&mut self) {
         if let Some(tell) = self.0.take() {

@@ -58,14 +58,14 @@ enum Stage {
 }
 
 impl Shared {
-    fn send(&self, response: Response) -> Sent {
+    fn send(&self, response: Response, must: bool) -> Sent {
         let (last, weight) = (response.last, response.weight());
         let mut state = self.state.lock();
         if state.stage != Stage::Open {
             return Sent::Gone;
         }
-        if last {
-            // There is one of a request. It must not be lost, and who sends it may be unable to wait.
+        if last || must {
+            // Who sends it may be unable to wait. There is one last response of a request, and it must not be lost.
             self.room.take_anyway(weight);
         } else if !self.room.take(weight) {
             return Sent::Full(Box::new(response));
@@ -137,7 +137,15 @@ struct Engine(Arc<Shared>);
 
 impl Exchange for Engine {
     fn respond(&self, response: Response) -> Sent {
-        self.0.send(response)
+        self.0.send(response, false)
+    }
+
+    fn respond_anyway(&self, response: Response) -> Sent {
+        self.0.send(response, true)
+    }
+
+    fn has_room(&self) -> bool {
+        self.0.room.has_room()
     }
 
     fn wait_for_room(&self, until: Instant) -> bool {
@@ -162,7 +170,7 @@ impl Exchange for Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.0.send(Response::error(BackendError::internal(UNANSWERED)));
+        self.0.send(Response::error(BackendError::internal(UNANSWERED)), false);
     }
 }
 

@@ -40,6 +40,11 @@ impl Room {
         (load.responses, load.bytes)
     }
 
+    /// Whether there is any.
+    pub(super) fn has_room(&self) -> bool {
+        self.load.lock().is_below(&self.most)
+    }
+
     /// Takes the room for a response of so many bytes, if there is any.
     pub(super) fn take(&self, bytes: usize) -> bool {
         let mut load = self.load.lock();

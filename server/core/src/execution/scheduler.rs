@@ -4,17 +4,18 @@ use std::time::Instant;
 
 use nerite_backend::{BackendError, Code, Model, Request};
 
-use super::call::{QUEUE_FULL, TIMEOUT_EXPIRED};
+use super::call::TIMEOUT_EXPIRED;
 use super::clock::Alarm;
 use super::queue::{Arrival, Expiry, Placed, Ticket};
 use super::remains::{OnGone, Remains};
+use super::sequence::Hold;
 use super::stall::{Found, Stall};
-use super::state::{Activity, Expired, State, Step};
+use super::state::{Activity, Expired, Refused, State, Step};
 use super::ward::Mending;
 use super::{Dispatch, Executor, Machinery};
-use crate::admission::{QueueTerms, RequestPrefix};
+use crate::admission::QueueTerms;
 use crate::changes::Changes;
-use crate::model::ModelSpec;
+use crate::model::{ModelSpec, SequenceBatching};
 use crate::rate_limiter::Claim;
 use crate::statistics::Statistics;
 use crate::sync::{Mutex, MutexGuard};
@@ -33,6 +34,8 @@ pub(crate) struct Scheduler {
     brief: bool,
     /// Whether the number of rows does not tell how much there is to compute.
     is_ragged: bool,
+    /// What its configuration says of sequences, if its requests are parts of such.
+    pub(super) sequences: Option<Arc<SequenceBatching>>,
     pub(super) state: Mutex<State>,
     /// The account of the model's version.
     pub(super) statistics: Arc<Statistics>,
@@ -61,7 +64,10 @@ pub(super) struct Look {
 impl Look {
     /// What is to be done next.
     pub(super) fn at(state: &mut State, expired: Expired, machinery: &Machinery) -> Look {
-        let step = state.next_step(machinery.clock.now());
+        let now = machinery.clock.now();
+        let mut expired = expired;
+        expired.extend(state.expire_sequences(now));
+        let step = state.next_step(now);
         Look { step, expired, unused: state.unused_grants() }
     }
 
@@ -84,7 +90,13 @@ impl Scheduler {
             combines: spec.combines(),
             brief: spec.scheduling.brief,
             is_ragged: !spec.ragged.inputs.is_empty(),
-            state: Mutex::new(State::new(spec, executors, machinery.hold, machinery.stall)),
+            sequences: spec.sequences.clone(),
+            state: Mutex::new(State::new(
+                spec,
+                executors,
+                Hold { ready: machinery.hold, backlog: machinery.backlog_hold },
+                machinery.stall,
+            )),
             machinery,
             statistics: Arc::default(),
             stalled: AtomicUsize::new(0),
@@ -120,7 +132,7 @@ impl Scheduler {
     }
 
     /// Whether an execution takes so little, whatever it is given, that its caller need not be able to give up meanwhile.
-    fn is_brief(&self) -> bool {
+    pub(crate) fn is_brief(&self) -> bool {
         self.brief || (!self.is_ragged && self.engine_model().is_brief())
     }
 
@@ -152,8 +164,18 @@ impl Scheduler {
         self.state.lock().activity(self.machinery.clock.now())
     }
 
-    /// Takes a request; it is answered whatever happens. `None` if that has been done already.
+    /// Takes a request; it is answered whatever happens. `None` if that has been done already. A brief model may execute it
+    /// before this returns, on a thread of the network's.
     pub(crate) fn push(self: &Arc<Self>, request: Request, terms: &QueueTerms) -> Option<Placed> {
+        self.push_from(request, terms, self.is_brief())
+    }
+
+    /// The same, on a thread that is in the midst of an execution, which is not to last for as long as another.
+    pub(crate) fn push_amid(self: &Arc<Self>, request: Request, terms: &QueueTerms) -> Option<Placed> {
+        self.push_from(request, terms, false)
+    }
+
+    fn push_from(self: &Arc<Self>, request: Request, terms: &QueueTerms, here: bool) -> Option<Placed> {
         let mut state = self.state.lock();
         let now = self.machinery.clock.now();
         let arrival = Arrival { rows: request.rows(), now, terms: *terms };
@@ -172,21 +194,25 @@ impl Scheduler {
                 let step = state.next_step(now);
                 drop(state);
                 // The caller's own task cannot see meanwhile that the caller gives up.
-                self.perform(if self.is_brief() { step.here() } else { step });
+                self.perform(if here { step.here() } else { step });
                 Some(placed)
             }
-            Err(request) => {
+            Err(Refused { request, error }) => {
                 drop(state);
-                let full = format!("{}{QUEUE_FULL}", RequestPrefix(&request.meta().id));
-                request.fail(BackendError::new(Code::Unavailable, full));
+                request.fail(error);
                 None
             }
         }
     }
 
     /// Gives a request back that waits, which will then never be executed; `None` if it does not wait any more.
-    pub(crate) fn withdraw(&self, ticket: Ticket) -> Option<Request> {
-        self.state.lock().withdraw(ticket)
+    pub(crate) fn withdraw(self: &Arc<Self>, ticket: Ticket) -> Option<Request> {
+        let mut state = self.state.lock();
+        let Some(sequencer) = &mut state.sequencer else { return state.withdraw(ticket) };
+        let withdrawn = sequencer.withdraw(ticket, self.machinery.clock.now())?;
+        self.look_on(state);
+        withdrawn.followers.into_iter().for_each(|request| request.fail(broken_off()));
+        Some(withdrawn.item)
     }
 
     /// Takes no more requests and answers those that wait with `reason`; those being executed go on.
@@ -197,6 +223,16 @@ impl Scheduler {
         drop(state);
         waiting.into_iter().for_each(|request| request.fail(reason.clone()));
         self.carry_out(rounds);
+    }
+
+    /// Nobody finds this version any more: what waits is executed, and no sequence is kept for requests that cannot come.
+    pub(crate) fn retire(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let now = self.machinery.clock.now();
+        if let Some(sequencer) = &mut state.sequencer {
+            sequencer.retire(now);
+            self.look_on(state);
+        }
     }
 
     /// An instance of this model may execute, by grant of the rate limiter.
@@ -352,9 +388,20 @@ impl Alarm for Scheduler {
     }
 }
 
+/// What those are told that came after a request which was given up before it was executed.
+fn broken_off() -> BackendError {
+    BackendError::new(
+        Code::Cancelled,
+        "an earlier request of the sequence was cancelled before it was executed; begin the sequence again",
+    )
+}
+
 fn expiry_error(why: Expiry) -> BackendError {
     match why {
         Expiry::Timeout => BackendError::new(Code::Unavailable, TIMEOUT_EXPIRED),
+        Expiry::Sequence => {
+            BackendError::new(Code::Unavailable, "timeout of the corresponding sequence has been expired")
+        }
         Expiry::Deadline => {
             BackendError::new(Code::Cancelled, "the caller's deadline passed while it waited")
         }

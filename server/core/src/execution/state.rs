@@ -1,20 +1,25 @@
 //! A model version's queue and instances, and what to do about them next. Knows no thread and no lock; the time is an
 //! argument.
 
+mod steps;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nerite_backend::{BackendError, Request};
+use nerite_backend::{BackendError, Code, Request};
 
 use super::Executor;
+use super::call::QUEUE_FULL;
 use super::decide::{Candidate, Decision, DispatchReason, Policy, decide};
 use super::executor::Vacancy;
 use super::likeness::Likeness;
 use super::order::ResponseOrder;
 use super::pace::{Pace, Place};
 use super::queue::{Arrival, Entry, Expiry, Placed, Queue, Ticket};
+use super::sequence::{Hold, SequenceStep, Sequencer};
 use super::stall::{Found, Stall, Watch};
 use super::ward::{Mending, Ward};
+use crate::admission::RequestPrefix;
 use crate::model::ModelSpec;
 use crate::rate_limiter::Claim;
 
@@ -28,6 +33,8 @@ pub(super) struct State {
     /// Set if responses are sent in the order of their requests.
     order: Option<Arc<ResponseOrder>>,
     queue: Queue<Request>,
+    /// What waits in its place where requests are parts of sequences.
+    pub(super) sequencer: Option<Box<Sequencer>>,
     /// Instances that may execute now.
     free: Vec<Executor>,
     /// Instances with nothing to do that need a grant first.
@@ -84,11 +91,19 @@ pub(super) enum Call {
 /// Requests to be executed as a batch, and an instance for them.
 pub(super) struct Assignment {
     pub(super) executor: Executor,
-    pub(super) requests: Vec<Request>,
+    pub(super) work: Work,
     /// Why now, and why not more.
     pub(super) reason: DispatchReason,
     /// When to look whether it is still executed, if nobody looks before.
     pub(super) alarm: Option<Instant>,
+}
+
+/// What a batch is made of.
+pub(super) enum Work {
+    /// Requests, behind one another.
+    Requests(Vec<Request>),
+    /// A row for each sequence, with nothing in it where there is no request.
+    Steps(Vec<Option<SequenceStep>>),
 }
 
 /// What a model version's queue and instances are at.
@@ -119,6 +134,18 @@ pub(super) struct Rounds {
     pub(super) has_changed: bool,
 }
 
+/// A request that cannot wait, and why.
+pub(super) struct Refused {
+    pub(super) request: Box<Request>,
+    pub(super) error: BackendError,
+}
+
+impl From<(Request, BackendError)> for Refused {
+    fn from((request, error): (Request, BackendError)) -> Refused {
+        Refused { request: Box::new(request), error }
+    }
+}
+
 /// Requests that must not be executed any more, and why.
 pub(super) type Expired = Vec<(Request, Expiry)>;
 
@@ -128,7 +155,7 @@ impl State {
     pub(super) fn new(
         spec: &ModelSpec,
         executors: Vec<Executor>,
-        hold: usize,
+        hold: Hold,
         stall: Option<Duration>,
     ) -> State {
         let instances = executors.len();
@@ -141,6 +168,7 @@ impl State {
             likeness: Likeness::of(spec),
             order: spec.scheduling.preserve_ordering.then(Arc::default),
             queue: Queue::new(&spec.scheduling),
+            sequencer: Sequencer::of(spec, instances, hold).map(Box::new),
             free,
             idle,
             staged: 0,
@@ -148,7 +176,7 @@ impl State {
             inline: 0,
             late: 0,
             instances,
-            hold: if spec.scheduling.dynamic_batching { hold } else { 0 },
+            hold: if spec.scheduling.dynamic_batching { hold.ready } else { 0 },
             alarm: None,
             waits_for_rows: 0,
             // A decoupled model's executions may wait for callers that read slowly.
@@ -161,15 +189,19 @@ impl State {
 
     /// How many requests wait.
     pub(super) fn pending(&self) -> usize {
-        self.queue.len()
+        self.queue.len() + self.sequencer.as_ref().map_or(0, |sequencer| sequencer.len())
     }
 
     /// What the queue and the instances are at.
     pub(super) fn activity(&self, now: Instant) -> Activity {
-        let oldest = self.queue.oldest().map(|oldest| now.saturating_duration_since(oldest));
+        let oldest = match &self.sequencer {
+            Some(sequencer) => sequencer.oldest(),
+            None => self.queue.oldest(),
+        };
+        let oldest = oldest.map(|oldest| now.saturating_duration_since(oldest));
         let resting = self.free.len() + self.idle.len() + self.staged;
         Activity {
-            pending: self.queue.len(),
+            pending: self.pending(),
             oldest: oldest.unwrap_or_default(),
             instances: self.instances,
             busy: self.instances.saturating_sub(resting + self.ward.len()),
@@ -188,11 +220,17 @@ impl State {
         self.called
     }
 
-    /// Lets a request wait, or gives it back if the queue is full.
-    pub(super) fn push(&mut self, arrival: Arrival, request: Request) -> Result<Placed, Box<Request>> {
+    /// Lets a request wait, or gives it back with the reason: the queue is full, or its sequence has not begun.
+    pub(super) fn push(&mut self, arrival: Arrival, request: Request) -> Result<Placed, Refused> {
+        if let Some(sequencer) = &mut self.sequencer {
+            return sequencer.push(request, &arrival.terms, arrival.now);
+        }
         // Those that a called thread is about to take do not wait.
         let taken_soon = self.called.saturating_mul(self.policy.most_requests());
-        self.queue.push(arrival, taken_soon, request).map_err(Box::new)
+        self.queue.push(arrival, taken_soon, request).map_err(|request| {
+            let full = format!("{}{QUEUE_FULL}", RequestPrefix(&request.meta().id));
+            Refused::from((request, BackendError::new(Code::Unavailable, full)))
+        })
     }
 
     /// Takes a request out that waits; `None` if it does not wait any more.
@@ -204,7 +242,14 @@ impl State {
     /// Takes no more requests, for that reason, and gives back those that wait.
     pub(super) fn close(&mut self, reason: BackendError) -> Vec<Request> {
         self.closed = Some(reason);
-        self.queue.take(self.queue.len())
+        self.take_all()
+    }
+
+    fn take_all(&mut self) -> Vec<Request> {
+        match &mut self.sequencer {
+            Some(sequencer) => sequencer.end_all(),
+            None => self.queue.take(self.queue.len()),
+        }
     }
 
     /// The instances that have nothing to do, for good.
@@ -255,8 +300,9 @@ impl State {
         }
     }
 
-    /// An instance cannot execute any more, for that reason.
-    pub(super) fn vacated(&mut self, vacancy: Vacancy, reason: &BackendError, now: Instant) {
+    /// An instance cannot execute any more, for that reason. The requests that only it could have executed.
+    pub(super) fn vacated(&mut self, vacancy: Vacancy, reason: &BackendError, now: Instant) -> Vec<Request> {
+        let seat = vacancy.seat();
         let mending = Mending {
             instance: vacancy.name().to_owned(),
             reason: reason.message.clone(),
@@ -264,7 +310,16 @@ impl State {
             failures: 0,
             next: Some(vacancy.next_attempt(now)),
         };
-        self.ward.admit(vacancy.seat(), vacancy, mending);
+        self.ward.admit(seat, vacancy, mending);
+        self.sequencer.as_mut().map(|sequencer| sequencer.lose(seat)).unwrap_or_default()
+    }
+
+    /// An instance was made in the place of one that could not execute any more.
+    pub(super) fn mended(&mut self, executor: Executor, now: Instant) {
+        if let Some(sequencer) = &mut self.sequencer {
+            sequencer.restore(executor.seat(), now);
+        }
+        self.rejoin(executor);
     }
 
     /// Looks after the instances that cannot execute. Once no more requests are taken, none is made anew, and those that are
@@ -276,12 +331,15 @@ impl State {
         let due = self.ward.due(now);
         let alarm = self.ward.alarm(now);
         let Some(reason) = self.ward.refusal(now) else { return Rounds { due, alarm, ..Rounds::default() } };
-        let (reason, refused) = (reason.to_owned(), self.queue.take(self.queue.len()));
+        let (reason, refused) = (reason.to_owned(), self.take_all());
         Rounds { due, alarm, refused, reason, has_changed: false }
     }
 
     /// The batch to be executed now, if any, and the instance for it; and requests that expired.
     pub(super) fn assign(&mut self, place: Place, now: Instant) -> (Option<Assignment>, Expired) {
+        if self.sequencer.is_some() {
+            return (self.assign_steps(place, now), Vec::new());
+        }
         if self.is_held() {
             return (None, Vec::new());
         }
@@ -290,18 +348,31 @@ impl State {
         let decision = decide(self.candidates(), self.free.len(), &self.policy, now);
         let Decision::Dispatch { requests: count, reason } = decision else { return (None, expired) };
         let Some(executor) = self.free.pop() else { return (None, expired) };
-        self.inline += usize::from(place == Place::Inline);
-        let alarm = self.watch.as_mut().and_then(|watch| watch.begin(executor.seat(), now));
         let mut requests = self.queue.take(count);
         if let Some(order) = &self.order {
-            let in_order = |request: Request| request.answered_through(|responder| order.enter(responder));
-            requests = requests.into_iter().map(in_order).collect();
+            requests = requests.into_iter().map(|request| in_order(request, order)).collect();
         }
-        (Some(Assignment { executor, requests, reason, alarm }), expired)
+        (Some(self.assigned(executor, Work::Requests(requests), reason, place, now)), expired)
+    }
+
+    fn assigned(
+        &mut self,
+        executor: Executor,
+        work: Work,
+        reason: DispatchReason,
+        place: Place,
+        now: Instant,
+    ) -> Assignment {
+        self.inline += usize::from(place == Place::Inline);
+        let alarm = self.watch.as_mut().and_then(|watch| watch.begin(executor.seat(), now));
+        Assignment { executor, work, reason, alarm }
     }
 
     /// Whether one more thread is to be called, or an instance is to be staged, or an alarm set.
     pub(super) fn next_step(&mut self, now: Instant) -> Step {
+        if self.sequencer.is_some() {
+            return self.next_step_of_sequences(now);
+        }
         let batches = self.policy.batches(self.queue.len(), self.queue.rows());
         if self.called >= batches || self.is_held() {
             return Step::Nothing;
@@ -321,11 +392,7 @@ impl State {
             }
         }
         if self.free.len() > self.called {
-            self.called += 1;
-            return Step::Call(match self.pace.is_fast() {
-                true => Call::Network { patient: self.policy.combines() && self.pace.is_busy(now) },
-                false => Call::Pool,
-            });
+            return self.call(now);
         }
         // One that is staged may have to wait for long, and keeps no free one from being called.
         match self.idle.pop_if(|_| self.called + self.staged < batches) {
@@ -335,6 +402,14 @@ impl State {
             }
             None => Step::Nothing,
         }
+    }
+
+    fn call(&mut self, now: Instant) -> Step {
+        self.called += 1;
+        Step::Call(match self.pace.is_fast() {
+            true => Call::Network { patient: self.policy.combines() && self.pace.is_busy(now) },
+            false => Call::Pool,
+        })
     }
 
     /// Takes back the grants of instances that no called thread will use: what is held keeps others waiting.
@@ -418,4 +493,8 @@ impl Step {
             step => step,
         }
     }
+}
+
+fn in_order(request: Request, order: &Arc<ResponseOrder>) -> Request {
+    request.answered_through(|responder| order.enter(responder))
 }

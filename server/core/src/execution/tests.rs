@@ -10,6 +10,7 @@ mod mending;
 mod property;
 mod rates;
 mod responses;
+mod sequences;
 mod stalls;
 mod waiting;
 

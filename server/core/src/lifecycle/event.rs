@@ -28,12 +28,21 @@ pub(super) struct Report {
 /// Who wants to know what becomes of models.
 pub(super) type Listener = mpsc::UnboundedSender<Report>;
 
+/// What else is to become of a model that is not to be served any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unload {
+    /// It is not to be known any more.
+    pub(super) forget: bool,
+    /// Nor are the models of an ensemble to be served that were loaded for it alone.
+    pub(super) dependents: bool,
+}
+
 /// What the worker is told.
 pub(super) enum Event {
     /// These are to be served.
     Want { models: Vec<Wanted>, listener: Listener },
-    /// This is not to be served any more. `forget`: nor known.
-    Unload { name: String, forget: bool, done: Option<oneshot::Sender<()>> },
+    /// This is not to be served any more.
+    Unload { name: String, terms: Unload, done: Option<oneshot::Sender<()>> },
     /// A job is done.
     Done { slot: SlotId, outcome: Box<Outcome> },
     /// What was loaded under that number is gone.

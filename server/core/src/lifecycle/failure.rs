@@ -37,9 +37,8 @@ impl LoadFailure {
     pub fn code(&self) -> Code {
         match self {
             LoadFailure::Model { error: OpenError::Unreadable(_), .. } => Code::Internal,
-            LoadFailure::Model { error: OpenError::NoVersion(_), .. } | LoadFailure::Version { .. } => {
-                Code::InvalidArgument
-            }
+            LoadFailure::Model { error: OpenError::NoVersion(_) | OpenError::Composition(_), .. }
+            | LoadFailure::Version { .. } => Code::InvalidArgument,
             LoadFailure::Abandoned { .. } => Code::Unavailable,
         }
     }
@@ -54,7 +53,10 @@ impl fmt::Display for LoadFailure {
             LoadFailure::Model { model, error: OpenError::Unreadable(error) } => {
                 write!(f, "failed to load '{model}', failed to poll from model repository: {error}")
             }
-            LoadFailure::Model { model, error: OpenError::NoVersion(error) } => {
+            LoadFailure::Model {
+                model,
+                error: OpenError::NoVersion(error) | OpenError::Composition(error),
+            } => {
                 write!(f, "load failed for model '{model}': {}", error.message)
             }
             LoadFailure::Version { model, version, error } => write!(

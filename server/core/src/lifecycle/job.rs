@@ -1,14 +1,17 @@
 use std::fmt;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
 
 use nerite_backend::{Cancel, Model};
 
 use super::guard::guarded;
 use super::life::{Loaded, Provenance, Serial};
-use super::loader::LoadOrder;
+use super::loader::{Composed, LoadOrder};
 use super::{Loader, OpenedModel, Source};
 use crate::execution::OnGone;
 use crate::model::{LoadError, OpenError};
+use crate::registry::Registry;
+use crate::repository::{Found, find};
 use crate::statistics::Statistics;
 use crate::version::ModelVersion;
 
@@ -37,7 +40,7 @@ impl Loaded for TrackedVersion {
 /// A step of a load, to be done on a thread that may block.
 pub(super) enum Job {
     /// Reads a configuration.
-    Open(OpenJob),
+    Open(Box<OpenJob>),
     /// Loads a version.
     Load(Box<LoadJob>),
 }
@@ -48,6 +51,8 @@ pub(super) struct OpenJob {
     pub(super) load: Serial,
     pub(super) source: Source,
     pub(super) cancel: Cancel,
+    /// Where the models of an ensemble are looked for.
+    pub(super) repositories: Arc<[PathBuf]>,
 }
 
 pub(super) struct LoadJob {
@@ -60,6 +65,10 @@ pub(super) struct LoadJob {
     /// The account that goes on, if there is one. The version that it was begun for is not kept for it: a load may take
     /// for ever.
     pub(super) account: Option<Arc<Statistics>>,
+    /// The models of an ensemble, by step, and the numbers of what they are.
+    pub(super) steps: Vec<(Serial, Arc<ModelVersion>)>,
+    /// Where an ensemble finds its models.
+    pub(super) registry: Weak<Registry>,
     /// The number of what will be loaded.
     pub(super) serial: Serial,
     pub(super) retries: u32,
@@ -80,6 +89,8 @@ pub(super) enum Outcome {
         name: String,
         load: Serial,
         outcome: Result<Arc<OpenedModel>, OpenError>,
+        /// The models of an ensemble that are there.
+        found: Vec<(String, Found)>,
     },
     Loaded {
         name: String,
@@ -125,13 +136,16 @@ impl Job {
 
 impl OpenJob {
     fn run(self, loader: &Loader) -> Outcome {
-        let OpenJob { name, load, source, .. } = self;
+        let OpenJob { name, load, source, repositories, .. } = self;
         let source = source.refreshed();
         let outcome = guarded("opening the model", || Ok(loader.open(source.clone())));
         let outcome = outcome.map_err(OpenError::Unreadable).flatten().map(Arc::new);
+        let models = outcome.iter().flat_map(|opened| opened.models());
+        let found = models.filter(|_| !repositories.is_empty());
+        let found = found.map(|model| (model.to_owned(), find(&repositories, model))).collect();
         match source.has_changed(None) {
             true => Outcome::Changed { name, load },
-            false => Outcome::Opened { name, load, outcome },
+            false => Outcome::Opened { name, load, outcome, found },
         }
     }
 }
@@ -139,13 +153,28 @@ impl OpenJob {
 impl LoadJob {
     /// None if a change of the files has begun.
     fn run(self, loader: &Loader) -> Option<Result<Box<TrackedVersion>, LoadError>> {
-        let LoadJob { model, version, weights, account, serial, retries, cancel, on_gone, .. } = self;
+        let LoadJob {
+            model,
+            version,
+            weights,
+            account,
+            steps,
+            registry,
+            serial,
+            retries,
+            cancel,
+            on_gone,
+            ..
+        } = self;
         if model.source.has_changed(Some(version)) {
             return None;
         }
-        let order = LoadOrder { version, weights, account, retries, cancel, on_gone: Some(on_gone) };
+        let (serials, models): (Vec<Serial>, Vec<_>) = steps.into_iter().unzip();
+        let composition = Composed { models, registry };
+        let order =
+            LoadOrder { version, weights, account, composition, retries, cancel, on_gone: Some(on_gone) };
         let outcome = loader.load_as_ordered(&model, order);
-        let wanted = model.provenance(version);
+        let wanted = Provenance { steps: serials, ..model.provenance(version) };
         // They may have been others only for the moment in which they were read.
         let were_others = outcome.as_ref().is_ok_and(|loaded| loaded.files != wanted.files);
         if model.source.is_followed() && were_others || model.source.has_changed(Some(version)) {

@@ -24,6 +24,8 @@ pub(super) struct Provenance {
     pub(super) plan: LoadPlan,
     /// Whether the configuration was given in place of the directory's own.
     pub(super) overridden: bool,
+    /// What each step of an ensemble runs on.
+    pub(super) steps: Vec<Serial>,
 }
 
 /// A loaded version, as far as its model's life is concerned.
@@ -159,6 +161,26 @@ impl<V: Loaded> ModelLife<V> {
         Some((attempt.source.clone(), attempt.cancel.clone()))
     }
 
+    /// Whether a load is under way.
+    pub(super) fn is_loading(&self) -> bool {
+        self.attempt.is_some()
+    }
+
+    /// Whether it is served with another configuration than its directory's, or from files that a client gave.
+    pub(super) fn is_overridden(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.config.is_some() || origin.keep.is_some())
+    }
+
+    /// Why nothing is served, if the last load failed.
+    pub(super) fn why_not(&self) -> Option<String> {
+        let of_version = |(version, ended): (&u64, &Ended)| match ended {
+            Ended::Failed(error) => Some(format!("version {version} is at UNAVAILABLE state: {error};")),
+            Ended::Unloaded | Ended::Withdrawn { .. } => None,
+        };
+        let of_model = self.failure.as_ref().map(ToString::to_string);
+        of_model.or_else(|| self.ended.iter().find_map(of_version))
+    }
+
     /// Whether its configuration is still to be read, so that nothing is known of its versions.
     pub(super) fn is_opening(&self) -> bool {
         self.attempt.as_ref().is_some_and(|attempt| attempt.versions.is_none())
@@ -184,10 +206,27 @@ impl<V: Loaded> ModelLife<V> {
                 }
             }
         }
+        Want::Begun(self.begin(source, serial))
+    }
+
+    /// A load in the place of any that was under way, whether there is anything new to be loaded or not. What ends it.
+    pub(super) fn begin(&mut self, source: Source, serial: Serial) -> Cancel {
         self.give_up();
         let cancel = Cancel::default();
         self.attempt = Some(Attempt { serial, source, cancel: cancel.clone(), versions: None });
-        Want::Begun(cancel)
+        cancel
+    }
+
+    /// From now on, what is served is not known to be what is there.
+    pub(super) fn forget_origin(&mut self) {
+        self.origin = None;
+    }
+
+    /// It cannot be served any more, for that reason. What is to be let go of.
+    pub(super) fn lose(&mut self, error: OpenError) -> Vec<V> {
+        let retired = self.unload();
+        self.refuse(error);
+        retired
     }
 
     /// What there is cannot be loaded, for that reason. What is served goes on being served.

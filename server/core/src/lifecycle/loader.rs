@@ -1,6 +1,6 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use std::{mem, thread};
 
@@ -11,8 +11,12 @@ use super::guard::guarded;
 use super::life::Provenance;
 use super::no_version::no_version;
 use super::warm_up::{ServingCounts, WarmUps};
+use crate::ensemble::Pipeline;
 use crate::execution::{Executor, Machinery, OnGone, Scheduler};
-use crate::model::{ConfigSource, LoadError, LoadPlan, ModelDraft, ModelSpec, OpenError, Scheduling};
+use crate::model::{
+    ConfigSource, EnsemblePlan, LoadError, LoadPlan, ModelDraft, ModelSpec, OpenError, Scheduling,
+};
+use crate::registry::Registry;
 use crate::repository::{Digest, digest};
 use crate::response_cache::{Lease, ResponseCache, VersionCache};
 use crate::statistics::Statistics;
@@ -60,12 +64,23 @@ pub(super) struct LoadOrder {
     pub(super) weights: Option<Arc<dyn Model>>,
     /// The account to go on with; a new one if there is none.
     pub(super) account: Option<Arc<Statistics>>,
+    /// What an ensemble consists of.
+    pub(super) composition: Composed,
     /// How often to try again.
     pub(super) retries: u32,
     /// Whether it is still wanted.
     pub(super) cancel: Cancel,
     /// Called when it is gone again, with everything that it held.
     pub(super) on_gone: Option<OnGone>,
+}
+
+/// The models of an ensemble.
+#[derive(Default)]
+pub(super) struct Composed {
+    /// By step.
+    pub(super) models: Vec<Arc<ModelVersion>>,
+    /// Where it finds them when it is served.
+    pub(super) registry: Weak<Registry>,
 }
 
 /// A version that could serve.
@@ -87,6 +102,16 @@ impl OpenedModel {
         &self.source.directory.name
     }
 
+    /// What it consists of, if it is an ensemble.
+    pub fn ensemble(&self) -> Option<&Arc<EnsemblePlan>> {
+        self.draft.plan().ensemble.as_ref()
+    }
+
+    /// The models that it names, if it is an ensemble, each once.
+    pub fn models(&self) -> BTreeSet<&str> {
+        self.ensemble().iter().flat_map(|plan| &plan.steps).map(|step| step.model.as_str()).collect()
+    }
+
     /// What its version is to be loaded from.
     pub(super) fn provenance(&self, version: u64) -> Provenance {
         let Source { directory, config, .. } = &self.source;
@@ -95,6 +120,7 @@ impl OpenedModel {
             shared: directory.fingerprint.shared,
             plan: self.draft.plan().clone(),
             overridden: config.is_some(),
+            steps: Vec::new(),
         }
     }
 }
@@ -158,14 +184,29 @@ impl Loader {
         self.load_as_ordered(model, order).map(|loaded| loaded.version)
     }
 
+    /// Loads one version of an ensemble that consists of these, by step, to be looked at and not served.
+    pub fn compose(
+        &self,
+        model: &OpenedModel,
+        version: u64,
+        parts: Vec<Arc<ModelVersion>>,
+    ) -> VersionOutcome {
+        let composition = Composed { models: parts, registry: Weak::new() };
+        let order = LoadOrder { version, composition, ..LoadOrder::default() };
+        self.load_as_ordered(model, order).map(|loaded| loaded.version)
+    }
+
     /// Loads one version as it was ordered.
     pub(super) fn load_as_ordered(
         &self,
         model: &OpenedModel,
         order: LoadOrder,
     ) -> Result<LoadedVersion, LoadError> {
+        if let Some(plan) = model.ensemble() {
+            return self.load_ensemble(model, plan, order);
+        }
         let began = Instant::now();
-        let LoadOrder { version, weights, account, retries, cancel, on_gone } = order;
+        let LoadOrder { version, weights, account, retries, cancel, on_gone, .. } = order;
         let opened = match weights {
             Some(model_of_same_files) => {
                 EngineModel { model: model_of_same_files, files: model.provenance(version).files }
@@ -190,6 +231,27 @@ impl Loader {
         let version =
             ModelVersion::new(version, spec, scheduler, statistics, began.elapsed()).with_cache(cache);
         Ok(LoadedVersion { version: Arc::new(version), files: opened.files })
+    }
+
+    /// An ensemble has nothing to be loaded but its configuration.
+    fn load_ensemble(
+        &self,
+        model: &OpenedModel,
+        plan: &EnsemblePlan,
+        order: LoadOrder,
+    ) -> Result<LoadedVersion, LoadError> {
+        let began = Instant::now();
+        let LoadOrder { version, account, composition: Composed { models, registry }, on_gone, .. } = order;
+        let pipeline = Pipeline::new(model.name(), plan, &models, registry, &self.machinery)?;
+        let spec = guarded("completing the configuration", || model.draft.compose(pipeline.is_decoupled()))?;
+        let lease = self.lease(&spec);
+        let cache = lease.as_ref().map(|lease| VersionCache::new(lease, &spec));
+        let pipeline = pipeline.when_gone(keeping(&model.source, on_gone, lease));
+        let statistics = account.unwrap_or_else(|| Arc::new(Statistics::new(self.summaries)));
+        let version = ModelVersion::of_ensemble(version, spec, pipeline, statistics, began.elapsed());
+        let version = version.with_cache(cache);
+        let files = model.provenance(version.version).files;
+        Ok(LoadedVersion { version: Arc::new(version), files })
     }
 
     /// Has the engine open a version, and tries again if it fails.

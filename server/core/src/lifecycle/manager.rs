@@ -1,12 +1,13 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::event::{Event, Wanted};
+use super::event::{Event, Unload, Wanted};
 use super::worker::{EXITING, Worker};
 use super::{LoadFailure, Loader, Source};
 use crate::model::OpenError;
@@ -22,6 +23,9 @@ pub struct ManagerOptions {
     pub load_retries: u32,
     /// How long a load keeps others waiting; one that takes longer may hang.
     pub patience: Duration,
+    /// Where the models of an ensemble are looked for when it is wanted and they have not been; nowhere if each model is
+    /// wanted by itself.
+    pub repositories: Arc<[PathBuf]>,
     /// Called whenever a version is gone that had been loaded, also one that was replaced or came to nothing, on a thread
     /// that may block.
     pub after_unload: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -33,6 +37,7 @@ impl Default for ManagerOptions {
             load_threads: 4,
             load_retries: 0,
             patience: Duration::from_secs(30),
+            repositories: Arc::default(),
             after_unload: None,
         }
     }
@@ -89,7 +94,8 @@ impl Manager {
                 }
                 Change::Refused { name, reason } => wanted.push((name, Err(OpenError::refused(reason)))),
                 Change::Absent { name } => {
-                    let _ = self.events.send(Event::Unload { name, forget: true, done: None });
+                    let terms = Unload { forget: true, dependents: false };
+                    let _ = self.events.send(Event::Unload { name, terms, done: None });
                 }
             }
         }
@@ -99,11 +105,20 @@ impl Manager {
         }
     }
 
-    /// Has a model served no longer, and resolves when it is not: its last requests may still be executed. `forget`: nor
-    /// is it known any more once they are.
+    /// Has a model served no longer, and resolves when it is not: its last requests may still be executed. Ensembles that
+    /// it is part of are not served either until it is served again. `forget`: nor is it known any more once they are.
     pub fn unload(&self, name: &str, forget: bool) -> impl Future<Output = ()> + Send + 'static {
+        self.unload_on(name, Unload { forget, dependents: false })
+    }
+
+    /// The same, and of an ensemble the models too that were loaded for it alone.
+    pub fn unload_with_dependents(&self, name: &str) -> impl Future<Output = ()> + Send + 'static {
+        self.unload_on(name, Unload { forget: false, dependents: true })
+    }
+
+    fn unload_on(&self, name: &str, terms: Unload) -> impl Future<Output = ()> + Send + 'static {
         let (done, is_done) = oneshot::channel();
-        let _ = self.events.send(Event::Unload { name: name.to_owned(), forget, done: Some(done) });
+        let _ = self.events.send(Event::Unload { name: name.to_owned(), terms, done: Some(done) });
         async move {
             let _ = is_done.await;
         }

@@ -6,6 +6,7 @@
 //!                    of every life   engine, instances
 //! ```
 
+mod composition;
 mod event;
 mod failure;
 mod guard;
@@ -15,6 +16,7 @@ mod loader;
 mod manager;
 mod no_version;
 mod overrides;
+mod parts;
 mod slots;
 mod source;
 #[cfg(test)]
@@ -27,4 +29,5 @@ pub use failure::LoadFailure;
 pub use loader::{Loader, OpenedModel, VersionOutcome};
 pub use manager::{Manager, ManagerOptions};
 pub use overrides::{Overrides, remove_leftovers};
+pub use parts::Part;
 pub use source::Source;

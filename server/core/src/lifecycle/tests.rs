@@ -1,4 +1,5 @@
 mod changing;
+mod ensembles;
 #[cfg(feature = "shuttle")]
 mod interleavings;
 mod life;
@@ -19,6 +20,7 @@ use crate::mock::{
 use crate::model::{LoadError, LoadPlan, ModelSpec, OpenError, VersionPolicy};
 use crate::registry::{PublicState, Registry};
 use crate::repository::{Scanned, scan};
+use crate::version::ModelVersion;
 
 /// A repository on disk, its manager, and the engine that its models run on.
 struct World {
@@ -96,7 +98,9 @@ impl World {
     fn served(&self, model: &str) -> Vec<(u64, String)> {
         let entry = self.registry.entry(model);
         let ready = entry.iter().flat_map(|entry| &entry.ready);
-        ready.map(|(&version, loaded)| (version, crate::mock::content(&*loaded.engine_model()))).collect()
+        let content =
+            |loaded: &ModelVersion| loaded.engine_model().map(|model| crate::mock::content(&*model));
+        ready.map(|(&version, loaded)| (version, content(loaded).unwrap_or_default())).collect()
     }
 }
 

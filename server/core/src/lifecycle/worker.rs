@@ -1,3 +1,5 @@
+mod ensembles;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::mem;
@@ -7,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::composition::Composition;
 use super::event::{Event, Listener, Report, Wanted};
 use super::job::{Job, LoadJob, OpenJob, Outcome, TrackedVersion};
-use super::life::{Loaded, ModelLife, Provision, Serial, Turn, Want};
+use super::life::{Loaded, ModelLife, Provenance, Provision, Serial, Turn, Want};
 use super::slots::{SlotId, Slots};
 use super::{LoadFailure, Loader, ManagerOptions, OpenedModel};
 use crate::execution::OnGone;
 use crate::model::OpenError;
 use crate::registry::{ModelEntry, Registry};
+use crate::repository::Found;
 use crate::sync::{mpsc, thread};
 use crate::version::ModelVersion;
 
@@ -54,10 +58,23 @@ struct Known {
     life: ModelLife<TrackedVersion>,
     /// Who waits for the load that is under way.
     listeners: Vec<Listener>,
+    /// Set if it is an ensemble that is wanted, once its configuration has been read.
+    composed: Option<Composed>,
+    /// Whether it was asked for, and not only an ensemble that it is part of.
+    is_asked_for: bool,
     /// It is not to be known any more once it is gone.
     forget: bool,
     /// What is not served any more and not gone yet.
     draining: BTreeMap<Serial, Weak<ModelVersion>>,
+}
+
+/// An ensemble that is wanted.
+struct Composed {
+    opened: Arc<OpenedModel>,
+    /// The load that waits for its models.
+    waiting: Option<Serial>,
+    /// What was made of its models the last time.
+    tried: Option<Composition>,
 }
 
 impl Worker {
@@ -121,9 +138,9 @@ impl Worker {
 
     fn handle(&mut self, event: Event) -> ControlFlow<()> {
         match event {
-            Event::Want { models, listener } => self.want(models, &listener),
-            Event::Unload { name, forget, done } => {
-                self.unload(&name, forget, UNWANTED);
+            Event::Want { models, listener } => self.ask_for(models, &listener),
+            Event::Unload { name, terms, done } => {
+                self.unload_with_dependents(&name, terms);
                 done.map(|done| done.send(()));
             }
             Event::Done { slot, outcome } => {
@@ -145,11 +162,21 @@ impl Worker {
         ControlFlow::Break(())
     }
 
-    fn want(&mut self, models: Vec<Wanted>, listener: &Listener) {
+    fn ask_for(&mut self, models: Vec<Wanted>, listener: &Listener) {
         if self.exiting {
             // Without a report, the listener hears that the server is exiting.
             return;
         }
+        let names: Vec<String> = models.iter().map(|(name, _)| name.clone()).collect();
+        self.want(models, listener);
+        for name in names {
+            if let Some(model) = self.models.get_mut(&name) {
+                model.is_asked_for = true;
+            }
+        }
+    }
+
+    fn want(&mut self, models: Vec<Wanted>, listener: &Listener) {
         self.registry.announce(models.iter().map(|(name, _)| name.as_str()));
         for (name, source) in models {
             self.next += 1;
@@ -159,9 +186,15 @@ impl Worker {
             // Whoever gave up waiting must not be remembered for as long as a load hangs.
             model.listeners.retain(|listener| !listener.is_closed());
             model.listeners.push(listener.clone());
+            if model.composed.is_some() && !self.options.repositories.is_empty() {
+                // What it consists of may have changed.
+                model.life.forget_origin();
+            }
             match source.map(|source| (model.life.want(source.clone(), load), source)) {
                 Ok((Want::Begun(cancel), source)) => {
-                    self.slots.push(Job::Open(OpenJob { name: name.clone(), load, source, cancel }));
+                    let repositories = Arc::clone(&self.options.repositories);
+                    let job = OpenJob { name: name.clone(), load, source, cancel, repositories };
+                    self.slots.push(Job::Open(Box::new(job)));
                 }
                 Ok((Want::Joined, _)) => {}
                 Ok((Want::Served, _)) => model.report(&name, &[]),
@@ -179,19 +212,24 @@ impl Worker {
     fn unload(&mut self, name: &str, forget: bool, reason: &'static str) {
         let Some(model) = self.models.get_mut(name) else { return };
         model.forget = forget;
+        model.composed = None;
+        model.is_asked_for = false;
         let retired = model.life.unload();
         self.abandon(name, reason);
         self.slots.drop_jobs(Job::is_cancelled);
         self.retire(name, retired);
         self.forget_if_over(name);
+        self.reconsider_dependents(name);
     }
 
     fn job_done(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Skipped => {}
             Outcome::Changed { name, load } => self.changed(name, load),
-            Outcome::Opened { name, load, outcome: Ok(opened) } => self.opened(&name, load, &opened),
-            Outcome::Opened { name, load, outcome: Err(error) } => {
+            Outcome::Opened { name, load, outcome: Ok(opened), found } => {
+                self.opened(&name, load, opened, found);
+            }
+            Outcome::Opened { name, load, outcome: Err(error), .. } => {
                 if let Some(model) = self.models.get_mut(&name)
                     && model.life.failed_to_open(load, error.clone())
                 {
@@ -213,18 +251,43 @@ impl Worker {
         let Some(model) = self.models.get(&name) else { return };
         let Some((source, cancel)) = model.life.under_way(load) else { return };
         tracing::info!("'{name}' changes before it has been loaded; it is loaded when its files are at rest");
-        self.slots.push_later(Instant::now() + REST, Job::Open(OpenJob { name, load, source, cancel }));
+        let repositories = Arc::clone(&self.options.repositories);
+        let job = OpenJob { name, load, source, cancel, repositories };
+        self.slots.push_later(Instant::now() + REST, Job::Open(Box::new(job)));
     }
 
-    fn opened(&mut self, name: &str, load: Serial, opened: &Arc<OpenedModel>) {
+    fn opened(&mut self, name: &str, load: Serial, opened: Arc<OpenedModel>, found: Vec<(String, Found)>) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        if model.life.under_way(load).is_none() {
+            return;
+        }
+        if opened.ensemble().is_none() {
+            model.composed = None;
+            return self.load(name, load, &opened, &[]);
+        }
+        model.composed = Some(Composed { opened, waiting: Some(load), tried: None });
+        self.want_models(found);
+        self.compose(name);
+    }
+
+    /// Begins the loads of the versions of an opened model; `steps`: the models of an ensemble.
+    fn load(
+        &mut self,
+        name: &str,
+        load: Serial,
+        opened: &Arc<OpenedModel>,
+        steps: &[(Serial, Arc<ModelVersion>)],
+    ) {
         let Some(model) = self.models.get_mut(name) else { return };
         let Some((_, cancel)) = model.life.under_way(load) else { return };
-        let versions = opened.versions.iter().map(|&version| (version, opened.provenance(version)));
+        let serials: Vec<Serial> = steps.iter().map(|&(serial, _)| serial).collect();
+        let wanted = |version| Provenance { steps: serials.clone(), ..opened.provenance(version) };
+        let versions = opened.versions.iter().map(|&version| (version, wanted(version)));
         let Some(provisions) = model.life.opened(load, versions) else { return };
         for (version, provision) in provisions {
             let (weights, predecessor) = match provision {
                 Provision::Keep(_) => continue,
-                Provision::Reuse(other) => (Some(other.version.engine_model()), Some(other)),
+                Provision::Reuse(other) => (other.version.engine_model(), Some(other)),
                 Provision::Load(other) => (None, other),
             };
             self.next += 1;
@@ -237,6 +300,8 @@ impl Worker {
                 version,
                 weights,
                 account: predecessor.map(|other| other.version.account()),
+                steps: steps.to_vec(),
+                registry: Arc::downgrade(&self.registry),
                 serial,
                 retries: self.options.load_retries,
                 cancel: cancel.clone(),
@@ -265,6 +330,7 @@ impl Worker {
                     tracing::info!("successfully loaded '{name}' version {version}");
                 }
                 self.report(name, &[]);
+                self.load_ended(name);
             }
             Turn::Failed(errors) => {
                 errors.iter().for_each(|(_, error)| self.registry.loads().count_failed(error.code));
@@ -280,6 +346,7 @@ impl Worker {
                 }
                 self.publish(name);
                 self.report(name, &failures);
+                self.load_ended(name);
             }
         }
     }
@@ -352,6 +419,7 @@ impl Worker {
         // Whoever is told finds it in the index.
         self.publish(name);
         self.report(name, &[failure]);
+        self.load_ended(name);
     }
 
     fn report(&mut self, name: &str, failures: &[LoadFailure]) {

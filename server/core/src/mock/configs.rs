@@ -83,4 +83,9 @@ impl ModelDraft for MockDraft {
             None => Ok(self.spec.clone()),
         }
     }
+
+    fn compose(&self, decoupled: bool) -> Result<ModelSpec, LoadError> {
+        let spec = self.complete(&Declaration::default())?;
+        Ok(ModelSpec { decoupled, ..spec })
+    }
 }

@@ -35,6 +35,7 @@ pub(crate) fn model(name: &str, max_batch_size: u32, inputs: Vec<InputSpec>) -> 
         max_batch_size,
         scheduling: Scheduling { dynamic_batching: max_batch_size > 0, ..Scheduling::default() },
         ragged: Arc::default(),
+        sequences: None,
         decoupled: false,
         response_cache: false,
         slots: SlotCounts { inputs: inputs.len(), outputs: outputs.len() },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nerite_backend::{Declaration, InstanceKind, Optimization};
 
-use super::{LoadError, ModelSpec, VersionPolicy, WarmUp};
+use super::{EnsemblePlan, LoadError, ModelSpec, VersionPolicy, WarmUp};
 use crate::repository::ModelDirectory;
 
 /// Reads model configurations.
@@ -25,6 +25,12 @@ pub trait ModelDraft: Send + Sync {
     fn plan(&self) -> &LoadPlan;
     /// Fills in what the configuration leaves out, and checks the rest, against what the engine says of the model.
     fn complete(&self, declaration: &Declaration) -> Result<ModelSpec, LoadError>;
+    /// The same for an ensemble, which has no engine; `decoupled`: its steps let a request have any number of responses.
+    /// Asked of those alone whose plan has an ensemble.
+    fn compose(&self, decoupled: bool) -> Result<ModelSpec, LoadError> {
+        let _ = decoupled;
+        Err(LoadError::internal("the model is no ensemble"))
+    }
 }
 
 /// What loading needs to know of a configuration.
@@ -48,6 +54,8 @@ pub struct LoadPlan {
     pub instances: Vec<InstanceGroup>,
     /// What each of them executes before the model is served.
     pub warm_ups: Vec<WarmUp>,
+    /// Set if it is an ensemble. It then has no engine and no executors.
+    pub ensemble: Option<Arc<EnsemblePlan>>,
     /// What the configuration asks for that has no effect here, a sentence each, for the log.
     pub notes: Vec<String>,
 }

@@ -9,6 +9,9 @@ pub enum OpenError {
     /// Its version policy selects none of the versions that it has.
     #[error(transparent)]
     NoVersion(LoadError),
+    /// It is an ensemble whose models are not there, or do not fit together.
+    #[error(transparent)]
+    Composition(LoadError),
 }
 
 impl OpenError {
@@ -20,7 +23,9 @@ impl OpenError {
     /// The kind of failure.
     pub fn code(&self) -> Code {
         match self {
-            OpenError::Unreadable(error) | OpenError::NoVersion(error) => error.code,
+            OpenError::Unreadable(error) | OpenError::NoVersion(error) | OpenError::Composition(error) => {
+                error.code
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use nerite_backend::{DType, Ragged, Shape, Slot, Tensor};
 
-use super::Scheduling;
+use super::{Scheduling, SequenceBatching};
 use crate::reshape::reshaped;
 
 /// A model as it is served: its configuration, completed from what the engine says of it, with names resolved.
@@ -20,6 +20,8 @@ pub struct ModelSpec {
     pub scheduling: Scheduling,
     /// In what requests of a batch may differ, and how the engine is told.
     pub ragged: Arc<Ragged>,
+    /// Set if its requests are parts of sequences.
+    pub sequences: Option<Arc<SequenceBatching>>,
     /// Whether a request may have any number of responses.
     pub decoupled: bool,
     /// Whether its answers are kept for requests that are the same, where the server keeps any.

@@ -20,6 +20,9 @@ pub struct Scheduling {
     pub rate_limit: RateLimit,
     /// A model executes nothing before so many requests wait for it, once. For tests.
     pub hold: Option<NonZeroUsize>,
+    /// A model with sequences executes nothing before so many requests of sequences that have no row wait for it besides,
+    /// once. For tests.
+    pub backlog_hold: Option<NonZeroUsize>,
     /// How long an instance may execute before it counts as stalled; for ever if `None`.
     pub stall: Option<Duration>,
 }
@@ -54,8 +57,7 @@ enum RateLimitMode {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Holds {
     hold: Option<NonZeroUsize>,
-    /// Whether the backlog of sequences is to be held too, of which there is none yet.
-    backlog: bool,
+    backlog: Option<NonZeroUsize>,
 }
 
 const HOLD: &str = "TRITONSERVER_DELAY_SCHEDULER";
@@ -74,12 +76,10 @@ impl Scheduling {
             let (unless, is) = ("rate-limit", "execution_count");
             warnings.push(Warning::Ignored { origin: origin.clone(), unless, is });
         }
-        if holds.backlog {
-            warnings.push(Warning::NoEffect(Origin::Variable(BACKLOG_HOLD.to_owned())));
-        }
         let stall = Some(Duration::from_secs(values.stall_secs)).filter(|stall| !stall.is_zero());
         let default_max_queue_size = values.default_max_queue_size;
-        Ok(Self { default_max_queue_size, rate_limit, hold: holds.hold, stall })
+        let Holds { hold, backlog: backlog_hold } = holds;
+        Ok(Self { default_max_queue_size, rate_limit, hold, backlog_hold, stall })
     }
 }
 
@@ -130,7 +130,7 @@ impl Holds {
             let (_, value) = variables.iter().find(|(name, _)| name == wanted)?;
             leading_number(value.to_str()?)
         };
-        Self { hold: count(HOLD), backlog: count(BACKLOG_HOLD).is_some() }
+        Self { hold: count(HOLD), backlog: count(BACKLOG_HOLD) }
     }
 }
 

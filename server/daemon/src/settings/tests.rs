@@ -166,8 +166,13 @@ fn without_settings_the_daemon_is_limited_but_for_its_queues_and_executions() {
         served("--max-inflight-bytes=1099511627776", "").limits.inflight_bytes,
         NonZeroUsize::new(1 << 40)
     );
-    let scheduling =
-        Scheduling { default_max_queue_size: 0, rate_limit: RateLimit::default(), hold: None, stall: None };
+    let scheduling = Scheduling {
+        default_max_queue_size: 0,
+        rate_limit: RateLimit::default(),
+        hold: None,
+        backlog_hold: None,
+        stall: None,
+    };
     assert_eq!(settings.scheduling, scheduling);
     let stalling = served("--instance-stall-secs=30", "").scheduling;
     assert_eq!(stalling, Scheduling { stall: Some(Duration::from_secs(30)), ..scheduling });
@@ -193,7 +198,9 @@ fn resources_are_counted_by_name_and_device_and_the_least_of_two_counts() {
 #[test]
 fn tritons_variables_hold_executions_back() {
     let held = served("", "TRITONSERVER_DELAY_SCHEDULER=12 TRITONSERVER_BACKLOG_DELAY_SCHEDULER=0");
-    assert_eq!(held.scheduling.hold, NonZeroUsize::new(12));
+    assert_eq!((held.scheduling.hold, held.scheduling.backlog_hold), (NonZeroUsize::new(12), None));
+    let held = served("", "TRITONSERVER_BACKLOG_DELAY_SCHEDULER=3");
+    assert_eq!((held.scheduling.hold, held.scheduling.backlog_hold), (None, NonZeroUsize::new(3)));
     assert!(held.warnings.is_empty());
     for nothing in ["TRITONSERVER_DELAY_SCHEDULER=0", "TRITONSERVER_DELAY_SCHEDULER=soon"] {
         assert_eq!(served("", nothing), served("", ""), "{nothing}");

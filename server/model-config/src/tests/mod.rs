@@ -1,7 +1,9 @@
 mod agreement;
 mod completion;
+mod ensemble;
 mod ragged;
 mod reading;
+mod sequences;
 mod support;
 mod validation;
 mod warm_up;

@@ -6,9 +6,6 @@ use crate::Options;
 #[test]
 fn what_would_change_answers_is_refused() {
     let table = [
-        ("sequence_batching { }", "sequence_batching"),
-        ("ensemble_scheduling { step { } }", "ensemble_scheduling"),
-        ("platform: \"ensemble\"", "ensemble_scheduling"),
         ("instance_group { passive: true }", "instance_group.passive"),
         ("model_operations { op_library_filename: \"a.so\" }", "model_operations"),
         ("model_repository_agents { agents { name: \"checksum\" } }", "model_repository_agents"),

@@ -51,6 +51,30 @@ impl Output {
         Ok(Tensor::new(dtype, shape, bytes))
     }
 
+    /// Memory of that size, in place of any of another.
+    pub(super) fn reallocate(&mut self, size: u64) -> Result<NonNull<u8>, BackendError> {
+        if self.memory.as_ref().is_none_or(|memory| memory.size as u64 != size) {
+            (self.memory, self.attributes) = (None, OnceLock::new());
+            self.allocate(size)?;
+        }
+        self.memory
+            .as_ref()
+            .map(|memory| memory.base)
+            .ok_or_else(|| BackendError::internal("there is no memory"))
+    }
+
+    /// What its memory is, or an error that says so if it has none.
+    pub(super) fn attributes(&self, none: &str) -> Result<*mut abi::BufferAttributes, BackendError> {
+        let memory = self.memory.as_ref().ok_or_else(|| BackendError::new(Code::Unavailable, none))?;
+        Owned::kept_in(&self.attributes, || BufferAttributes::new(Attributes::host(memory.size)))
+    }
+
+    /// The same without its memory, which is taken from it.
+    pub(super) fn take(&mut self) -> Output {
+        let rest = Output::new(self.slot, self.dtype, self.shape.clone());
+        std::mem::replace(self, rest)
+    }
+
     fn allocate(&mut self, size: u64) -> Result<NonNull<u8>, BackendError> {
         if self.memory.is_some() {
             return Err(BackendError::new(Code::AlreadyExists, "the output has a buffer already"));
@@ -177,13 +201,7 @@ pub unsafe extern "C" fn TRITONBACKEND_OutputBufferAttributes(
     guard::answer(|| {
         let (response, index) = handle::find_part::<Response, _>(output, Kind::Output)?;
         let attributes = response.with_output(index, |output| {
-            let size = output.memory.as_ref().map(|memory| memory.size).ok_or_else(|| {
-                BackendError::new(
-                    Code::Unavailable,
-                    "the output has no buffer yet: call TRITONBACKEND_OutputBuffer first",
-                )
-            })?;
-            Owned::kept_in(&output.attributes, || BufferAttributes::new(Attributes::host(size)))
+            output.attributes("the output has no buffer yet: call TRITONBACKEND_OutputBuffer first")
         })?;
         // SAFETY: by the caller's word.
         unsafe { guard::store(buffer_attributes, "buffer_attributes", attributes) }

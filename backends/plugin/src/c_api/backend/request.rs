@@ -4,12 +4,14 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr;
 use std::sync::{Arc, OnceLock};
 
-use nerite_backend::{BackendError, Code, CorrelationId, Phases, Request as Asked, Slot};
+use nerite_backend::{BackendError, Code, CorrelationId, DType, Phases, Request as Asked, Shape, Slot};
 use nerite_plugin_abi as abi;
 use nerite_plugin_abi::{MemoryType, ParameterType, RequestFlags, RequestReleaseFlags};
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::input::Input;
+use super::output::Output;
 use crate::answering::Answering;
 use crate::c_api::server::error::c_string;
 use crate::c_api::server::parameter::Value;
@@ -25,6 +27,8 @@ pub(crate) struct Request {
     answering: Arc<Answering>,
     /// The inputs that were given, in the order of the configuration.
     inputs: SmallVec<[Input; 2]>,
+    /// The states that it leaves to the next of its sequence, as far as the plugin has begun them.
+    states: Mutex<Vec<Output>>,
     /// Its texts, once somebody asked for them.
     id: OnceLock<CString>,
     correlation_id: OnceLock<CString>,
@@ -49,6 +53,7 @@ impl Request {
                 asked,
                 answering,
                 inputs,
+                states: Mutex::default(),
                 id: OnceLock::new(),
                 correlation_id: OnceLock::new(),
                 parameters: OnceLock::new(),
@@ -88,6 +93,67 @@ impl Request {
     /// One of the inputs that were given.
     pub(crate) fn input(&self, index: usize) -> Result<&Input, BackendError> {
         self.inputs.get(index).ok_or_else(|| guard::out_of_bounds(index, "inputs", self.inputs.len()))
+    }
+
+    /// Begins a state, anew if it was begun before: its number among those of the request.
+    pub(crate) fn begin_state(&self, name: &CStr, dtype: DType, shape: Shape) -> Result<usize, BackendError> {
+        let model = &self.answering.instance.model;
+        let (shown, tensors) = (name.to_string_lossy(), model.tensors());
+        if tensors.states.is_empty() {
+            return Err(BackendError::invalid(format!(
+                "unable to add state '{shown}'. State configuration is missing for model '{}'.",
+                model.name()
+            )));
+        }
+        let slot = tensors.outputs.find(name.to_bytes()).filter(|slot| tensors.states.contains(slot));
+        let slot =
+            slot.ok_or_else(|| BackendError::invalid(format!("state '{shown}' is not a valid state name.")))?;
+        let mut states = self.states.lock();
+        let state = Output::new(slot, dtype, shape);
+        match states.iter().position(|state| state.slot == slot) {
+            Some(index) => {
+                states[index] = state;
+                Ok(index)
+            }
+            None => {
+                states.push(state);
+                Ok(states.len() - 1)
+            }
+        }
+    }
+
+    /// Calls `body` with one of the states that were begun.
+    pub(crate) fn with_state<R>(
+        &self,
+        index: usize,
+        body: impl FnOnce(&mut Output) -> Result<R, BackendError>,
+    ) -> Result<R, BackendError> {
+        let mut states = self.states.lock();
+        let count = states.len();
+        body(states.get_mut(index).ok_or_else(|| guard::out_of_bounds(index, "states", count))?)
+    }
+
+    /// Leaves a state to the next request of the sequence.
+    pub(crate) fn update_state(&self, index: usize) -> Result<(), BackendError> {
+        let state = self.with_state(index, |state| Ok(state.take()))?;
+        let slot = state.slot;
+        let tensors = self.answering.instance.model.tensors();
+        let shown = || tensors.outputs.get(slot).map(|name| name.to_string_lossy()).unwrap_or_default();
+        let tensor = state
+            .into_tensor()
+            .map_err(|misfit| BackendError::invalid(format!("state '{}' {misfit}", shown())))?;
+        match self.asked.update_state(slot, tensor) {
+            true => Ok(()),
+            false => {
+                Err(BackendError::invalid(format!("the request's sequence keeps no state '{}'", shown())))
+            }
+        }
+    }
+
+    /// The outputs that the caller asked for. States are none of them.
+    fn wanted(&self) -> impl Iterator<Item = Slot> {
+        let configured = self.answering.instance.model.tensors().configured_outputs;
+        self.asked.wanted().iter().filter(move |&slot| slot < configured)
     }
 
     /// The name of an input.
@@ -361,7 +427,7 @@ pub unsafe extern "C" fn TRITONBACKEND_RequestOutputCount(
     count: *mut u32,
 ) -> *mut abi::Error {
     guard::answer(|| {
-        let count_of = find(request)?.asked.wanted().len();
+        let count_of = find(request)?.wanted().count();
         // SAFETY: by the caller's word.
         unsafe { guard::store(count, "count", u32::try_from(count_of).unwrap_or(u32::MAX)) }
     })
@@ -379,10 +445,10 @@ pub unsafe extern "C" fn TRITONBACKEND_RequestOutputName(
 ) -> *mut abi::Error {
     guard::answer(|| {
         let request = find(request)?;
-        let wanted = request.asked.wanted();
-        let name = wanted.iter().nth(index as usize);
+        let name = request.wanted().nth(index as usize);
         let name = name.and_then(|slot| request.answering.instance.model.tensors().outputs.get(slot));
-        let name = name.ok_or_else(|| guard::out_of_bounds(index as usize, "outputs", wanted.len()))?;
+        let out_of_bounds = || guard::out_of_bounds(index as usize, "outputs", request.wanted().count());
+        let name = name.ok_or_else(out_of_bounds)?;
         // SAFETY: by the caller's word.
         unsafe { guard::store(output_name, "output_name", name.as_ptr()) }
     })
@@ -421,11 +487,7 @@ pub unsafe extern "C" fn TRITONBACKEND_RequestRelease(
 ) -> *mut abi::Error {
     guard::answer(|| {
         if release_flags & RequestReleaseFlags::RESCHEDULE.0 != 0 {
-            find(request)?;
-            return Err(BackendError::new(
-                Code::Unsupported,
-                "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE is not supported: requests are executed once",
-            ));
+            return execute_again(request);
         }
         if release_flags & RequestReleaseFlags::ALL.0 == 0 {
             find(request)?;
@@ -433,6 +495,19 @@ pub unsafe extern "C" fn TRITONBACKEND_RequestRelease(
         }
         Request::take(request).map(drop)
     })
+}
+
+fn execute_again(request: *mut abi::Request) -> Result<(), BackendError> {
+    if !find(request)?.answering.instance.model.tensors().is_iterative {
+        return Err(BackendError::new(
+            Code::Unsupported,
+            "TRITONSERVER_REQUEST_RELEASE_RESCHEDULE is for models with iterative sequences; set \
+             sequence_batching.iterative_sequence",
+        ));
+    }
+    // What its sequence does not take back is answered when it is dropped.
+    drop(Request::take(request)?.asked.execute_again());
+    Ok(())
 }
 
 /// The trace of the request: null, since traces are the server's own.

@@ -1,70 +1,104 @@
-//! `TRITONBACKEND_State`: what a sequence keeps from one request to the next. There are no sequences yet.
+//! `TRITONBACKEND_State`: what a sequence keeps from one request to the next, as a part of the request that makes it.
 
 use std::ffi::{c_char, c_void};
 
-use nerite_backend::{BackendError, Code};
+use nerite_backend::{BackendError, Shape};
 use nerite_plugin_abi as abi;
 use nerite_plugin_abi::{DataType, MemoryType};
 
+use super::request::{Request, too_many};
+use crate::c_api::server::data_type;
 use crate::guard;
+use crate::handle::{self, Kind};
 
-/// Would make a state; there are none.
+/// Begins the state that a request leaves to the next one of its sequence.
 ///
 /// # Safety
-/// None is needed: nothing is read or stored.
+/// `name` is a text of C, `shape` points to `dims_count` numbers, and `state` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_StateNew(
-    _state: *mut *mut abi::State,
-    _request: *mut abi::Request,
-    _name: *const c_char,
-    _datatype: DataType,
-    _shape: *const i64,
-    _dims_count: u32,
+    state: *mut *mut abi::State,
+    request: *mut abi::Request,
+    name: *const c_char,
+    datatype: DataType,
+    shape: *const i64,
+    dims_count: u32,
 ) -> *mut abi::Error {
-    none("TRITONBACKEND_StateNew")
+    guard::answer(|| {
+        let found = handle::find::<Request>(request)?;
+        guard::check(state, "state")?;
+        // SAFETY: by the caller's word.
+        let (name, dims) =
+            unsafe { (guard::c_str(name, "name")?, guard::extents(shape, dims_count, "shape")?) };
+        let shown = name.to_string_lossy();
+        let dtype = data_type::from_abi(datatype).ok_or_else(|| {
+            BackendError::invalid(format!("state '{shown}' has the data type {}, which is none", datatype.0))
+        })?;
+        let shape = Shape::new(dims);
+        if shape.elements().is_none() {
+            return Err(BackendError::invalid(format!(
+                "state '{shown}' has the shape {shape}, which no tensor has"
+            )));
+        }
+        let index = found.begin_state(name, dtype, shape)?;
+        let part = handle::part::<Request, _>(request, Kind::State, index).ok_or_else(too_many)?;
+        // SAFETY: by the caller's word.
+        unsafe { guard::store(state, "state", part) }
+    })
 }
 
-/// Would replace the sequence's state; there is none.
+/// Makes it the state that the next request of the sequence finds. Its buffer is the sequence's from then on.
 ///
 /// # Safety
-/// None is needed.
+/// Nothing writes to its buffer any more.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn TRITONBACKEND_StateUpdate(_state: *mut abi::State) -> *mut abi::Error {
-    none("TRITONBACKEND_StateUpdate")
+pub unsafe extern "C" fn TRITONBACKEND_StateUpdate(state: *mut abi::State) -> *mut abi::Error {
+    guard::answer(|| {
+        let (request, index) = handle::find_part::<Request, _>(state, Kind::State)?;
+        request.update_state(index)
+    })
 }
 
-/// Would give a state its buffer; there are none.
+/// The buffer of a state, of so many bytes.
 ///
 /// # Safety
-/// None is needed: nothing is stored.
+/// `buffer`, `memory_type` and `memory_type_id` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_StateBuffer(
-    _state: *mut abi::State,
-    _buffer: *mut *mut c_void,
-    _buffer_byte_size: u64,
-    _memory_type: *mut MemoryType,
-    _memory_type_id: *mut i64,
+    state: *mut abi::State,
+    buffer: *mut *mut c_void,
+    buffer_byte_size: u64,
+    memory_type: *mut MemoryType,
+    memory_type_id: *mut i64,
 ) -> *mut abi::Error {
-    none("TRITONBACKEND_StateBuffer")
+    guard::answer(|| {
+        let (request, index) = handle::find_part::<Request, _>(state, Kind::State)?;
+        guard::check(buffer, "buffer")?;
+        let base = request.with_state(index, |state| state.reallocate(buffer_byte_size))?;
+        // SAFETY: by the caller's word, each.
+        unsafe {
+            guard::store(buffer, "buffer", base.as_ptr().cast())?;
+            guard::store(memory_type, "memory_type", MemoryType::CPU)?;
+            guard::store(memory_type_id, "memory_type_id", 0)
+        }
+    })
 }
 
-/// Would say what that buffer is; there are none.
+/// What that buffer is; it stays the request's.
 ///
 /// # Safety
-/// None is needed: nothing is stored.
+/// `buffer_attributes` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn TRITONBACKEND_StateBufferAttributes(
-    _state: *mut abi::State,
-    _buffer_attributes: *mut *mut abi::BufferAttributes,
+    state: *mut abi::State,
+    buffer_attributes: *mut *mut abi::BufferAttributes,
 ) -> *mut abi::Error {
-    none("TRITONBACKEND_StateBufferAttributes")
-}
-
-fn none(function: &str) -> *mut abi::Error {
     guard::answer(|| {
-        Err(BackendError::new(
-            Code::Unsupported,
-            format!("{function} is not supported: the server has no sequences with states yet"),
-        ))
+        let (request, index) = handle::find_part::<Request, _>(state, Kind::State)?;
+        let attributes = request.with_state(index, |state| {
+            state.attributes("the state has no buffer yet: call TRITONBACKEND_StateBuffer first")
+        })?;
+        // SAFETY: by the caller's word.
+        unsafe { guard::store(buffer_attributes, "buffer_attributes", attributes) }
     })
 }

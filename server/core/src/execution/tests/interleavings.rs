@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use nerite_backend::{
-    BackendError, Batch, Code, Condition, DType, Declaration, Instance, InstanceKind, InstanceSpec, Model,
-    Phases, Request, Response,
+    BackendError, Batch, Code, Condition, CorrelationId, DType, Declaration, Instance, InstanceKind,
+    InstanceSpec, Model, Phases, Request, Response, Sequence, Shape, Tensor,
 };
 use parking_lot::Mutex;
 use shuttle::thread;
@@ -21,13 +22,18 @@ use crate::execution::{
     Scheduler, open, open_for_many,
 };
 use crate::mock::{ManualClock, input, model, poll, request};
-use crate::model::{ModelSpec, QueuePolicy, RateLimit, ResourceDemand, Scheduling};
+use crate::model::{
+    ModelSpec, QueuePolicy, RateLimit, ResourceDemand, Scheduling, SequenceBatching, SequenceStrategy,
+    StateSpec,
+};
 use crate::rate_limiter::RateLimiter;
 use crate::statistics::{FailureReason, Statistics};
 use crate::version::ModelVersion;
 
 const ITERATIONS: usize = 10_000;
 const INSTANCES: usize = 2;
+/// The slot of the state that sequences have.
+const STATE: usize = 1;
 /// After that long an instance is stalled.
 const STALL: Duration = Duration::from_secs(1);
 
@@ -98,14 +104,15 @@ impl Instance for Executing {
         self.0.most_running.fetch_max(running, SeqCst);
         let requests = batch.into_requests();
         assert!(requests.iter().map(Request::rows).sum::<u32>() <= 4);
-        for request in &requests {
+        for request in requests.iter().filter(|request| !request.meta().id.is_empty()) {
             assert!(self.0.executed.lock().insert(request.meta().id.clone()), "nothing is executed twice");
         }
         thread::yield_now();
         for request in requests {
             let now = std::time::Instant::now();
             request.report(&Phases { start: now, input_end: now, infer_end: now, end: now }, Ok(()));
-            request.responder().send(Response::complete(Default::default()));
+            let outputs = next_state(&request).map(|state| (STATE, state)).into_iter().collect();
+            request.responder().send(Response::complete(outputs));
         }
         self.0.running.fetch_sub(1, SeqCst);
         match Seen::take_one(&self.0.to_break) {
@@ -113,6 +120,29 @@ impl Instance for Executing {
             false => Condition::Sound,
         }
     }
+}
+
+/// What a request leaves to the next of its sequence, if it is part of one: how many there were. It finds as many as its
+/// number says.
+fn next_state(request: &Request) -> Option<Tensor> {
+    let state = request.inputs().get(STATE)?.as_ref()?.data.contiguous()?.first().copied()?;
+    if let Some((_, number)) = request.meta().id.split_once(':') {
+        assert_eq!(number.parse(), Ok(state), "the state is that of its own sequence");
+    }
+    Some(Tensor::new(DType::U8, Shape::new(&[1, 1]), Bytes::from(vec![state + 1])))
+}
+
+/// A model of one row, whose sequences have a state of one byte.
+fn spec_of_sequences() -> ModelSpec {
+    let initial = Tensor::new(DType::U8, Shape::new(&[1, 1]), Bytes::from(vec![0]));
+    let batching = SequenceBatching {
+        strategy: SequenceStrategy::Oldest { candidates: 1 },
+        max_idle: STALL,
+        iterative: false,
+        controls: Vec::new(),
+        states: vec![StateSpec { input: STATE, output: STATE, initial, is_fixed: true }],
+    };
+    ModelSpec { sequences: Some(Arc::new(batching)), ..spec() }
 }
 
 /// A model of batches of up to 4 rows, with a queue for 5 requests.
@@ -134,6 +164,10 @@ struct World {
 impl World {
     /// A version whose instances need a resource that only so many of them can have at a time, if any.
     fn new(at_once: Option<u32>) -> World {
+        World::of(spec(), at_once)
+    }
+
+    fn of(spec: ModelSpec, at_once: Option<u32>) -> World {
         let seen = Arc::new(Seen::default());
         let engine: Arc<dyn Model> =
             Arc::new(Engine { declaration: Declaration::default(), seen: Arc::clone(&seen) });
@@ -149,7 +183,7 @@ impl World {
         let statistics = Arc::new(Statistics::default());
         let executors = (0..INSTANCES).map(|_| {
             let executions = Arc::clone(&statistics) as _;
-            let spec = InstanceSpec {
+            let instance = InstanceSpec {
                 name: String::new(),
                 kind: InstanceKind::Cpu,
                 batching: true,
@@ -159,16 +193,24 @@ impl World {
             let resources = vec![ResourceDemand { name: "r".to_owned(), count: 1, global: true }];
             let wanted = RateLimit { resources, priority: 1 };
             let claim = at_once.map(|_| limiter.claim(&wanted, 0).expect("within the limit"));
-            Executor::new(&*engine, spec).expect("the engine makes instances").limited_by(claim)
+            Executor::new(&*engine, instance).expect("the engine makes instances").limited_by(claim)
         });
         let executors = executors.collect();
-        let scheduler = Scheduler::new(&spec(), engine, executors, Arc::new(machinery));
-        let version = ModelVersion::new(1, spec(), scheduler, statistics, Duration::ZERO);
+        let scheduler = Scheduler::new(&spec, engine, executors, Arc::new(machinery));
+        let version = ModelVersion::new(1, spec, scheduler, statistics, Duration::ZERO);
         World { version: Arc::new(version), seen, clock }
     }
 
     fn send(&self, id: usize) -> Answer {
         self.version.infer(request(&id.to_string(), 1 + id as u32 % 2), std::time::Instant::now())
+    }
+
+    /// Sends one of two requests of a sequence.
+    fn send_of(&self, sequence: u64, number: u8) -> Answer {
+        let mut admitted = request(&format!("{sequence}:{number}"), 1);
+        let (start, end) = (number == 0, number == 1);
+        admitted.meta.sequence = Sequence { id: CorrelationId::Number(sequence), start, end };
+        self.version.infer(admitted, std::time::Instant::now())
     }
 
     /// Lets the time pass in which nobody tries to make an instance anew, until `is_over`.
@@ -483,4 +525,34 @@ fn an_answer_is_counted_once_whatever_the_order_of_answer_report_release_and_giv
         let statistics = world.version.statistics();
         assert_eq!(statistics.success.count() + statistics.failure.count(), 1);
     });
+}
+
+#[test]
+fn a_sequence_has_its_own_state_and_comes_to_its_end_whatever_the_order() {
+    for at_once in [None, Some(1)] {
+        explore(move || {
+            let world = Arc::new(World::of(spec_of_sequences(), at_once));
+            let callers: Vec<_> = (1..=3)
+                .map(|sequence| {
+                    let world = Arc::clone(&world);
+                    thread::spawn(move || {
+                        let mut answers = [0, 1].map(|number| world.send_of(sequence, number));
+                        if sequence == 3 {
+                            // The first is given up, maybe before its turn.
+                            let [first, mut second] = answers;
+                            drop(first);
+                            let error = wait(&mut second).error.map(|error| error.code);
+                            return assert!(error.is_none_or(|code| code == Code::Cancelled), "{error:?}");
+                        }
+                        answers.iter_mut().for_each(|answer| assert_eq!(wait(answer).error, None));
+                    })
+                })
+                .collect();
+            callers.into_iter().for_each(|caller| caller.join().unwrap());
+            while world.version.free_instances() < INSTANCES {
+                thread::yield_now();
+            }
+            world.check(6);
+        });
+    }
 }

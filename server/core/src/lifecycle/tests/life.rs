@@ -36,6 +36,7 @@ fn provenance(instances: u32) -> Provenance {
         shared: Default::default(),
         plan: plan(instances),
         overridden: false,
+        steps: Vec::new(),
     }
 }
 

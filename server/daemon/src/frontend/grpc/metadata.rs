@@ -11,8 +11,9 @@ use super::{status, version};
 use crate::serving::Serving;
 
 /// The extensions of the protocol that work.
-const EXTENSIONS: [&str; 9] = [
+const EXTENSIONS: [&str; 10] = [
     "classification",
+    "sequence",
     "model_repository",
     "model_repository(unload_dependents)",
     "model_configuration",

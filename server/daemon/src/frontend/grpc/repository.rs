@@ -74,13 +74,16 @@ pub(super) async fn unload(
     let RepositoryModelUnloadRequest { repository_name, model_name, parameters } = request;
     one_repository(&repository_name)?;
     let dependents = parameters.get("unload_dependents").map(|parameter| &parameter.parameter_choice);
-    // No model depends on another yet, so that it does not matter which of the two it is.
-    if !matches!(dependents, None | Some(Some(ParameterChoice::BoolParam(_)))) {
-        return Err(status::invalid(
-            "invalid value type for 'unload_dependents' parameter, expected bool_param.",
-        ));
-    }
-    let unloaded = control(serving)?.unload(model_name).await;
+    let dependents = match dependents {
+        None => false,
+        Some(Some(ParameterChoice::BoolParam(dependents))) => *dependents,
+        Some(_) => {
+            return Err(status::invalid(
+                "invalid value type for 'unload_dependents' parameter, expected bool_param.",
+            ));
+        }
+    };
+    let unloaded = control(serving)?.unload(model_name, dependents).await;
     unloaded.map_err(|error| status::of_control(&error))?;
     Ok(RepositoryModelUnloadResponse {})
 }

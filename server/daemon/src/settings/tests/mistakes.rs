@@ -16,7 +16,7 @@ fn tls_files_without_tls_are_warned_of() {
 }
 
 #[test]
-fn resources_without_the_rate_limiter_and_the_backlogs_variable_are_warned_of() {
+fn resources_without_the_rate_limiter_are_warned_of() {
     let ignored = "has no effect unless --rate-limit is execution_count";
     assert_eq!(warnings("--rate-limit-resource=R:1:0", ""), [format!("--rate-limit-resource {ignored}")]);
     assert_eq!(
@@ -24,10 +24,6 @@ fn resources_without_the_rate_limiter_and_the_backlogs_variable_are_warned_of() 
         [format!("variable NERITE_RATE_LIMIT_RESOURCE {ignored}")]
     );
     assert!(warnings("--rate-limit-resource=R:1:0 --rate-limit=execution_count", "").is_empty());
-    assert_eq!(
-        warnings("", "TRITONSERVER_BACKLOG_DELAY_SCHEDULER=3"),
-        ["variable TRITONSERVER_BACKLOG_DELAY_SCHEDULER has no effect yet"]
-    );
 }
 
 #[test]

@@ -1,0 +1,565 @@
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use nerite_backend::CorrelationId;
+use slab::Slab;
+
+use super::seat::{Key, Seat};
+use crate::execution::decide::{Candidate, Decision, DispatchReason, Policy, decide};
+use crate::execution::queue::Ticket;
+
+/// A model version's sequences: which requests of them wait, which instance's row each has, and which wait for one.
+///
+/// Pure: it takes the time as an argument, and knows nothing of the requests (`T`) nor of what a sequence keeps from
+/// one to the next (`M`). That is with the request while an engine has it, and here otherwise.
+///
+/// ```text
+///        START                       a row is free                    taken
+///  ───────────▶ backlog ───────────────────────▶ ready ─────────────────────────▶ with an engine
+///                  ▲                              ▲  ▲                                   │ released
+///                  │  the next begins anew, and   │  │ another request waits             ▼
+///                  └──── others wait for a row ───┴──┴─────────────────────── idle ◀─────┴──▶ gone: END came, or
+///                                                       a request comes                     it was idle for too long
+/// ```
+pub(in crate::execution) struct Sequences<T, M> {
+    rules: Rules,
+    /// Those whose requests wait or are executed, and those that may go on.
+    by_id: HashMap<CorrelationId, Key>,
+    sequences: Slab<Sequence<T, M>>,
+    /// By instance.
+    seats: Vec<Seat>,
+    /// Those that have no row, in the order in which they get one. While there is any, no row is vacant.
+    backlog: BTreeMap<u64, Key>,
+    /// When those end that are idle, and those that would not wait longer for a row.
+    due: BTreeSet<(Instant, Key)>,
+    /// How many requests wait.
+    waiting: usize,
+    serial: u64,
+}
+
+/// What holds for all sequences of a model.
+#[derive(Clone, Debug)]
+pub(in crate::execution) struct Rules {
+    /// How batches are made.
+    pub(in crate::execution) strategy: Batching,
+    /// How many sequences an instance has at once.
+    pub(in crate::execution) rows: usize,
+    /// How long a sequence may have no request.
+    pub(in crate::execution) max_idle: Duration,
+    /// Whether each request is a sequence of its own, which its engine may have executed again and again.
+    pub(in crate::execution) iterative: bool,
+}
+
+/// How batches are made.
+#[derive(Clone, Debug)]
+pub(in crate::execution) enum Batching {
+    /// A sequence has the same row in every batch.
+    Direct {
+        /// So many ready ones are executed at once,
+        fewest: usize,
+        /// and fewer when the first of them has waited for so long.
+        delay: Duration,
+        /// The size of a full batch.
+        most: usize,
+    },
+    /// The requests that are ready make batches like those of any other model.
+    Oldest(Policy),
+}
+
+struct Sequence<T, M> {
+    id: CorrelationId,
+    /// Whether further requests may come that do not begin it anew.
+    open: bool,
+    queue: VecDeque<Waiting<T>>,
+    place: Place,
+    turn: Turn<M>,
+    /// Its place among the ready ones, and since when it is ready.
+    ready: Option<(u64, Instant)>,
+    due: Option<Instant>,
+}
+
+enum Place {
+    Row {
+        seat: usize,
+        row: usize,
+    },
+    Backlog(u64),
+    /// It has come to its end, but an engine still has a request of it.
+    Nowhere,
+}
+
+enum Turn<M> {
+    /// No engine has a request of it. What it keeps; nothing before its first.
+    Free(Option<M>),
+    /// An engine has this request.
+    Taken { serial: u64 },
+}
+
+struct Waiting<T> {
+    serial: u64,
+    arrived: Instant,
+    start: bool,
+    item: T,
+}
+
+/// A request that comes.
+#[derive(Clone, Debug)]
+pub(in crate::execution) struct Arrival {
+    /// Which sequence it is of.
+    pub(in crate::execution) id: CorrelationId,
+    /// Whether it begins it anew.
+    pub(in crate::execution) start: bool,
+    /// Whether it ends it.
+    pub(in crate::execution) end: bool,
+    /// How long its sequence may wait for a row.
+    pub(in crate::execution) timeout: Option<Duration>,
+    /// When it came.
+    pub(in crate::execution) now: Instant,
+}
+
+/// A request to be executed, as a row of a batch.
+#[derive(Debug)]
+pub(in crate::execution) struct Step<T, M> {
+    /// Names the request to [`Sequences::released`] and [`Sequences::again`].
+    pub(in crate::execution) ticket: Ticket,
+    /// The request.
+    pub(in crate::execution) item: T,
+    /// What its sequence keeps; `None` if it begins.
+    pub(in crate::execution) memory: Option<M>,
+}
+
+/// The request that a sequence is to go on with.
+pub(in crate::execution) struct Head<'a, T, M> {
+    /// The request.
+    pub(in crate::execution) item: &'a T,
+    /// What its sequence keeps; `None` if it begins.
+    pub(in crate::execution) memory: Option<&'a M>,
+}
+
+/// A request that was taken out, and those that cannot be executed without it.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::execution) struct Withdrawn<T> {
+    /// The request.
+    pub(in crate::execution) item: T,
+    /// What came after it, up to where the sequence begins anew.
+    pub(in crate::execution) followers: Vec<T>,
+}
+
+impl<T, M> Sequences<T, M> {
+    /// No sequences, on so many instances.
+    pub(in crate::execution) fn new(rules: Rules, instances: usize) -> Sequences<T, M> {
+        Sequences {
+            by_id: HashMap::new(),
+            sequences: Slab::new(),
+            seats: (0..instances).map(|_| Seat::new(rules.rows)).collect(),
+            backlog: BTreeMap::new(),
+            due: BTreeSet::new(),
+            waiting: 0,
+            serial: 0,
+            rules,
+        }
+    }
+
+    /// How many requests wait.
+    pub(in crate::execution) fn len(&self) -> usize {
+        self.waiting
+    }
+
+    /// How many of them are of sequences that have no row.
+    pub(in crate::execution) fn backlogged(&self) -> usize {
+        self.backlog.values().map(|&key| self.sequences[key].queue.len()).sum()
+    }
+
+    /// When the oldest of them came.
+    pub(in crate::execution) fn oldest(&self) -> Option<Instant> {
+        self.sequences.iter().filter_map(|(_, sequence)| Some(sequence.queue.front()?.arrived)).min()
+    }
+
+    /// Takes a request, or gives it back: its sequence has not begun, or is over.
+    pub(in crate::execution) fn push(&mut self, arrival: Arrival, item: T) -> Result<Ticket, T> {
+        let Arrival { id, start, end, timeout, now } = arrival;
+        let key = match self.by_id.get(&id) {
+            Some(&key) if start || self.sequences[key].open => key,
+            None if start => self.begin(id),
+            _ => return Err(item),
+        };
+        self.serial += 1;
+        let serial = self.serial;
+        self.waiting += 1;
+        let sequence = &mut self.sequences[key];
+        sequence.open = !end && !self.rules.iterative;
+        sequence.queue.push_back(Waiting { serial, arrived: now, start, item });
+        match sequence.place {
+            Place::Backlog(_) => {
+                let until = timeout.and_then(|timeout| now.checked_add(timeout));
+                let due = sequence.due.into_iter().chain(until).min();
+                self.set_due(key, due);
+            }
+            _ => self.set_due(key, None),
+        }
+        self.settle(key, now);
+        Ok(Ticket { key, serial })
+    }
+
+    /// Takes a request out that waits, which ends its sequence there: what came after it cannot be executed without
+    /// it. `None` if it does not wait any more.
+    pub(in crate::execution) fn withdraw(&mut self, ticket: Ticket, now: Instant) -> Option<Withdrawn<T>> {
+        let Ticket { key, serial } = ticket;
+        let sequence = self.sequences.get_mut(key)?;
+        let first = sequence.queue.binary_search_by_key(&serial, |waiting| waiting.serial).ok()?;
+        let next_start = (first + 1..sequence.queue.len()).find(|&place| sequence.queue[place].start);
+        if next_start.is_none() {
+            sequence.open = false;
+        }
+        let end = next_start.unwrap_or(sequence.queue.len());
+        let mut removed = sequence.queue.drain(first..end).map(|waiting| waiting.item);
+        let item = removed.next()?;
+        let followers: Vec<T> = removed.collect();
+        self.waiting -= 1 + followers.len();
+        if first == 0 {
+            self.unready(key);
+            self.settle(key, now);
+        }
+        Some(Withdrawn { item, followers })
+    }
+
+    /// An engine has let go of a request, and what its sequence keeps from it.
+    pub(in crate::execution) fn released(&mut self, ticket: Ticket, memory: M, now: Instant) {
+        if self.take_turn_back(ticket, memory) {
+            self.settle(ticket.key, now);
+        }
+    }
+
+    /// An engine wants a request to be executed once more, before those that came after it. Gives it back if its
+    /// sequence is over.
+    pub(in crate::execution) fn again(
+        &mut self,
+        ticket: Ticket,
+        memory: M,
+        item: T,
+        now: Instant,
+    ) -> Result<(), T> {
+        let Ticket { key, serial } = ticket;
+        if !self.take_turn_back(ticket, memory) {
+            return Err(item);
+        }
+        let sequence = &mut self.sequences[key];
+        if matches!(sequence.place, Place::Nowhere) {
+            self.settle(key, now);
+            return Err(item);
+        }
+        self.waiting += 1;
+        sequence.queue.push_front(Waiting { serial, arrived: now, start: false, item });
+        self.settle(key, now);
+        Ok(())
+    }
+
+    /// Ends the sequences that were idle for too long, and those that waited for too long for a row: the requests of these.
+    pub(in crate::execution) fn expire(&mut self, now: Instant) -> Vec<T> {
+        let mut expired = Vec::new();
+        while let Some(&(at, key)) = self.due.first()
+            && at <= now
+        {
+            expired.extend(self.end(key));
+            self.fill(now);
+        }
+        expired
+    }
+
+    /// When to look again for such.
+    pub(in crate::execution) fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|&(at, _)| at)
+    }
+
+    /// An instance cannot execute any more, and with it goes what it knew of its sequences, which end: their requests.
+    pub(in crate::execution) fn lose(&mut self, seat: usize) -> Vec<T> {
+        let lost = self.seats[seat].go_down();
+        lost.into_iter().flat_map(|key| self.end_without_row(key)).collect()
+    }
+
+    /// An instance can execute, maybe again.
+    pub(in crate::execution) fn restore(&mut self, seat: usize, now: Instant) {
+        if self.seats[seat].come_up() {
+            self.fill(now);
+        }
+    }
+
+    /// From now on no sequence is kept for a request that has not come yet.
+    pub(in crate::execution) fn retire(&mut self, now: Instant) {
+        self.rules.max_idle = Duration::ZERO;
+        let is_idle =
+            |sequence: &Sequence<T, M>| sequence.queue.is_empty() && matches!(sequence.turn, Turn::Free(_));
+        let idle = self.sequences.iter().filter(|(_, sequence)| is_idle(sequence));
+        for key in idle.map(|(key, _)| key).collect::<Vec<Key>>() {
+            self.end(key);
+        }
+        self.fill(now);
+    }
+
+    /// Ends all sequences: their requests.
+    pub(in crate::execution) fn end_all(&mut self) -> Vec<T> {
+        let mut requests = Vec::with_capacity(self.waiting);
+        let keys: Vec<Key> = self.sequences.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            requests.extend(self.end(key));
+        }
+        requests
+    }
+
+    /// What an instance with nothing else to do does with its sequences. Where a batch has to have requests that are
+    /// alike, `alike` compares the first with another.
+    pub(in crate::execution) fn decide(
+        &self,
+        seat: usize,
+        alike: impl Fn(Head<'_, T, M>, Head<'_, T, M>) -> bool,
+        now: Instant,
+    ) -> Decision {
+        match &self.rules.strategy {
+            Batching::Direct { fewest, delay, most } => self.decide_direct(seat, *fewest, *most, *delay, now),
+            Batching::Oldest(policy) => {
+                let first = self.seats[seat].ready().next();
+                let candidates = self.seats[seat].ready().map(|key| Candidate {
+                    rows: 1,
+                    like_first: first
+                        .is_some_and(|first| first == key || alike(self.head(first), self.head(key))),
+                    enqueued: self.sequences[key].ready.map_or(now, |(_, since)| since),
+                });
+                decide(candidates, 1, policy, now)
+            }
+        }
+    }
+
+    fn decide_direct(
+        &self,
+        seat: usize,
+        fewest: usize,
+        most: usize,
+        delay: Duration,
+        now: Instant,
+    ) -> Decision {
+        let ready = self.seats[seat].ready_count();
+        let arrivals = self.seats[seat].ready().filter_map(|key| self.sequences[key].queue.front());
+        let Some(oldest) = arrivals.map(|waiting| waiting.arrived).min() else { return Decision::Idle };
+        let dispatch = |reason| Decision::Dispatch { requests: ready, reason };
+        if most == 1 {
+            return dispatch(DispatchReason::Single);
+        }
+        if ready >= most {
+            return dispatch(DispatchReason::Full);
+        }
+        if fewest <= 1 || delay.is_zero() {
+            return dispatch(DispatchReason::Idle);
+        }
+        if ready >= fewest {
+            return dispatch(DispatchReason::Preferred);
+        }
+        match oldest.checked_add(delay) {
+            Some(until) if now < until => Decision::Wait { until, rows: 0 },
+            Some(_) => dispatch(DispatchReason::Delay),
+            None => Decision::Idle,
+        }
+    }
+
+    /// The rows of the batch that was decided upon; `None` where the row's sequence has nothing to be executed, but one
+    /// with a later row has.
+    pub(in crate::execution) fn take(
+        &mut self,
+        seat: usize,
+        requests: usize,
+        alike: impl Fn(Head<'_, T, M>, Head<'_, T, M>) -> bool,
+    ) -> Vec<Option<Step<T, M>>> {
+        match self.rules.strategy {
+            Batching::Oldest(_) => {
+                let keys: Vec<Key> = self.seats[seat].ready().take(requests).collect();
+                keys.into_iter().map(|key| self.take_turn(key)).collect()
+            }
+            Batching::Direct { .. } => {
+                let mut rows = self.ready_rows(seat);
+                let Some(first) = rows.iter().flatten().next().copied() else { return Vec::new() };
+                for key in &mut rows {
+                    *key = key.filter(|&key| key == first || alike(self.head(first), self.head(key)));
+                }
+                let taken = rows.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+                rows.truncate(taken);
+                rows.into_iter().map(|key| key.and_then(|key| self.take_turn(key))).collect()
+            }
+        }
+    }
+
+    /// The ready sequences of an instance by row.
+    fn ready_rows(&self, seat: usize) -> Vec<Option<Key>> {
+        let mut rows = Vec::new();
+        for key in self.seats[seat].ready() {
+            if let Place::Row { row, .. } = self.sequences[key].place {
+                rows.resize(rows.len().max(row + 1), None);
+                rows[row] = Some(key);
+            }
+        }
+        rows
+    }
+
+    fn head(&self, key: Key) -> Head<'_, T, M> {
+        let sequence = &self.sequences[key];
+        let waiting = sequence.queue.front().expect("a ready sequence has a request");
+        let memory = match &sequence.turn {
+            Turn::Free(memory) if !waiting.start => memory.as_ref(),
+            _ => None,
+        };
+        Head { item: &waiting.item, memory }
+    }
+
+    fn take_turn(&mut self, key: Key) -> Option<Step<T, M>> {
+        self.unready(key);
+        let sequence = &mut self.sequences[key];
+        let Waiting { serial, start, item, .. } = sequence.queue.pop_front()?;
+        self.waiting -= 1;
+        let kept = std::mem::replace(&mut sequence.turn, Turn::Taken { serial });
+        let memory = match kept {
+            Turn::Free(memory) if !start => memory,
+            _ => None,
+        };
+        Some(Step { ticket: Ticket { key, serial }, item, memory })
+    }
+
+    /// Whether the ticket is that of the request that was with an engine until now.
+    fn take_turn_back(&mut self, ticket: Ticket, memory: M) -> bool {
+        let Some(sequence) = self.sequences.get_mut(ticket.key) else { return false };
+        let is_its = matches!(sequence.turn, Turn::Taken { serial } if serial == ticket.serial);
+        if is_its {
+            sequence.turn = Turn::Free(Some(memory));
+        }
+        is_its
+    }
+
+    /// A new sequence, in a row if one is vacant: the first of all instances, so that they are used alike.
+    fn begin(&mut self, id: CorrelationId) -> Key {
+        let key = self.sequences.insert(Sequence {
+            id: id.clone(),
+            open: true,
+            queue: VecDeque::new(),
+            place: Place::Nowhere,
+            turn: Turn::Free(None),
+            ready: None,
+            due: None,
+        });
+        self.by_id.insert(id, key);
+        match self.vacancy() {
+            Some((row, seat)) => self.give(seat, row, key),
+            None => self.wait_for_row(key),
+        }
+        key
+    }
+
+    fn vacancy(&self) -> Option<(usize, usize)> {
+        let vacancies =
+            self.seats.iter().enumerate().filter_map(|(seat, rows)| Some((rows.vacancy()?, seat)));
+        vacancies.min()
+    }
+
+    fn give(&mut self, seat: usize, row: usize, key: Key) {
+        self.seats[seat].give(row, key);
+        self.sequences[key].place = Place::Row { seat, row };
+    }
+
+    fn wait_for_row(&mut self, key: Key) {
+        self.serial += 1;
+        self.backlog.insert(self.serial, key);
+        self.sequences[key].place = Place::Backlog(self.serial);
+    }
+
+    /// Finds out what becomes of a sequence after something has changed about it.
+    fn settle(&mut self, key: Key, now: Instant) {
+        let sequence = &self.sequences[key];
+        if matches!(sequence.turn, Turn::Taken { .. }) || sequence.ready.is_some() {
+            return;
+        }
+        match (&sequence.place, sequence.queue.front()) {
+            (Place::Nowhere, _) => {
+                self.sequences.remove(key);
+            }
+            (_, None) if sequence.open => self.set_due(key, now.checked_add(self.rules.max_idle)),
+            (_, None) => {
+                self.end(key);
+                self.fill(now);
+            }
+            // One that begins anew has had its row; it is the turn of those that wait for one.
+            (&Place::Row { seat, row }, Some(next)) if next.start && !self.backlog.is_empty() => {
+                self.seats[seat].take_back(row);
+                self.wait_for_row(key);
+                self.fill(now);
+            }
+            (&Place::Row { seat, .. }, Some(_)) => self.make_ready(seat, key, now),
+            (Place::Backlog(_), Some(_)) => {}
+        }
+    }
+
+    fn make_ready(&mut self, seat: usize, key: Key, now: Instant) {
+        self.serial += 1;
+        self.sequences[key].ready = Some((self.serial, now));
+        self.seats[seat].add_ready(self.serial, key);
+    }
+
+    fn unready(&mut self, key: Key) {
+        let sequence = &mut self.sequences[key];
+        if let (Some((order, _)), Place::Row { seat, .. }) = (sequence.ready.take(), &sequence.place) {
+            self.seats[*seat].remove_ready(order);
+        }
+    }
+
+    /// Gives vacant rows to those that wait for one.
+    fn fill(&mut self, now: Instant) {
+        while !self.backlog.is_empty()
+            && let Some((row, seat)) = self.vacancy()
+            && let Some((_, key)) = self.backlog.pop_first()
+        {
+            self.set_due(key, None);
+            self.give(seat, row, key);
+            self.make_ready(seat, key, now);
+        }
+    }
+
+    /// Ends a sequence, whose row is vacant then: its requests.
+    fn end(&mut self, key: Key) -> Vec<T> {
+        self.unready(key);
+        match self.sequences[key].place {
+            Place::Row { seat, row } => self.seats[seat].take_back(row),
+            Place::Backlog(place) => {
+                self.backlog.remove(&place);
+            }
+            Place::Nowhere => {}
+        }
+        self.end_without_row(key)
+    }
+
+    /// Ends a sequence that has no row any more. While an engine has a request of it, its place is kept for that.
+    fn end_without_row(&mut self, key: Key) -> Vec<T> {
+        self.set_due(key, None);
+        let sequence = &mut self.sequences[key];
+        if self.by_id.get(&sequence.id) == Some(&key) {
+            self.by_id.remove(&sequence.id);
+        }
+        (sequence.place, sequence.open, sequence.ready) = (Place::Nowhere, false, None);
+        let requests: Vec<T> = sequence.queue.drain(..).map(|waiting| waiting.item).collect();
+        self.waiting -= requests.len();
+        if matches!(sequence.turn, Turn::Free(_)) {
+            self.sequences.remove(key);
+        }
+        requests
+    }
+
+    fn set_due(&mut self, key: Key, due: Option<Instant>) {
+        let former = std::mem::replace(&mut self.sequences[key].due, due);
+        if former == due {
+            return;
+        }
+        if let Some(former) = former {
+            self.due.remove(&(former, key));
+        }
+        if let Some(due) = due {
+            self.due.insert((due, key));
+        }
+    }
+}
