@@ -95,8 +95,8 @@ CONFIGURATIONS = {
         r"Expected model name of the form",
     ),
     "feature_unsupported": Way(
-        configured(extra="sequence_batching { }"),
-        r"asks for sequence_batching, which is not supported yet",
+        configured(extra='model_repository_agents { agents { name: "checksum" } }'),
+        r"asks for model_repository_agents, which is not supported yet",
         r"remove it",
     ),
     "max_batch_size_negative": Way(
