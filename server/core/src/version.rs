@@ -253,6 +253,14 @@ impl ModelVersion {
         }
     }
 
+    /// How deep ensembles lie in it, itself counted; 0 for a model with instances of its own.
+    pub(crate) fn depth(&self) -> usize {
+        match &self.kind {
+            Kind::Model(_) => 0,
+            Kind::Ensemble(pipeline) => pipeline.depth(),
+        }
+    }
+
     /// Accounts for a request that was refused before it was queued.
     pub fn refused(&self, received: Instant) {
         self.statistics.failed(FailureReason::Other, received.elapsed());

@@ -15,6 +15,9 @@ use crate::registry::Registry;
 use crate::statistics::Statistics;
 use crate::version::ModelVersion;
 
+/// How deep ensembles may lie in each other. A request goes into them on one stack, and so does what lets go of them.
+const DEEPEST: usize = 32;
+
 /// What answers an ensemble's requests, as a [`Scheduler`](crate::execution::Scheduler) does those of other models.
 pub(crate) struct Pipeline {
     pub(super) name: String,
@@ -22,6 +25,8 @@ pub(crate) struct Pipeline {
     /// Which steps may answer any number of times.
     pub(super) many: Vec<bool>,
     pub(super) batching: bool,
+    /// How deep the ensembles in it lie, itself counted.
+    depth: usize,
     /// The shapes of its outputs without the batch dimension, by slot.
     pub(super) outputs: Vec<Shape>,
     /// By step; none if there is no limit.
@@ -47,6 +52,7 @@ impl Pipeline {
         machinery: &Machinery,
     ) -> Result<Pipeline, LoadError> {
         let (graph, Fit { many }) = fit(name, plan, models)?;
+        let depth = depth(models);
         let batching = plan.max_batch_size > 0;
         let rows = usize::from(batching);
         let outputs = plan.declaration.outputs.iter();
@@ -56,6 +62,7 @@ impl Pipeline {
             name: name.to_owned(),
             many,
             batching,
+            depth,
             outputs: outputs.map(|output| dims(&output.shape)).collect(),
             limits: (0..limited).map(|_| Limit::new(plan.max_inflight_requests)).collect(),
             expiries: Expiries::new(machinery),
@@ -80,6 +87,11 @@ impl Pipeline {
         let mut pipeline = self;
         pipeline.on_gone = on_gone;
         pipeline
+    }
+
+    /// How deep the ensembles in it lie, itself counted.
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
     }
 
     /// Whether a request may have any number of responses.
@@ -159,8 +171,20 @@ fn fit(name: &str, plan: &EnsemblePlan, models: &[Arc<ModelVersion>]) -> Result<
     if specs.len() != graph.steps.len() {
         return Err(LoadError::internal(format!("ensemble '{name}' is loaded without some of its models")));
     }
+    let depth = depth(models);
+    if depth > DEEPEST {
+        return Err(LoadError::invalid(format!(
+            "ensemble '{name}' has ensembles in ensembles, {depth} deep, and more than {DEEPEST} are not served; name \
+             the steps of the inner ones in the outer ones"
+        )));
+    }
     let fit = graph.fit(name, plan, &specs)?;
     Ok((graph, fit))
+}
+
+/// How deep the ensembles in one of these models lie, itself counted.
+fn depth(models: &[Arc<ModelVersion>]) -> usize {
+    1 + models.iter().map(|model| model.depth()).max().unwrap_or_default()
 }
 
 impl Drop for Pipeline {

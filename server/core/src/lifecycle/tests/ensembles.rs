@@ -217,3 +217,29 @@ proptest! {
         prop_assert!(world.handle.instances_alive() == 0);
     }
 }
+
+#[test]
+fn ensembles_that_lie_in_each_other_too_deep_are_refused_and_the_inner_ones_are_served() {
+    const DEEPEST: usize = 32;
+    let spec = model("a", 8, vec![input("X", DType::U8, &[1], 0)]);
+    let names: Vec<String> = (1..=DEEPEST + 1).map(|depth| format!("E{depth:02}")).collect();
+    let mut configs = MockConfigs::default().with(plan(1), spec);
+    let mut inner = "a";
+    for name in &names {
+        configs = configs.with(through(&[inner]), ensemble_spec(name));
+        inner = name;
+    }
+    let directories: Vec<String> =
+        names.iter().map(String::as_str).chain(["a"]).map(|name| format!("{name}/1")).collect();
+    let directories: Vec<&str> = directories.iter().map(String::as_str).collect();
+    let world = World::with(&directories, configs, ManagerOptions::default());
+    wait(
+        world
+            .manager
+            .want(world.scan().models.into_iter().map(|(name, found)| (name, Ok(found.into()))).collect()),
+    );
+    assert!(world.is_served(&names[DEEPEST - 1]) && !world.is_served(&names[DEEPEST]));
+    let entry = world.registry.entry(&names[DEEPEST]).unwrap();
+    let reason = format!("{:?} {:?}", entry.versions, entry.failure);
+    assert!(reason.contains("33 deep"), "{reason}");
+}
