@@ -15,7 +15,9 @@ class Bare:
         """The tool is given a port and these arguments; `prefix` is a command that runs it, as `taskset` does."""
         (self.port,) = free_ports(1)
         command = [*map(str, prefix), TOOLS / tool, str(self.port), *map(str, arguments)]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        # In a session of its own, as the daemon is: the kernel may share a busy machine out among sessions, and then
+        # serves one that the generator of the load is in differently.
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
         self.pid = self.process.pid
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.port}")
         try:

@@ -7,7 +7,7 @@ use foldhash::quality::RandomState;
 use nerite_backend::Response;
 
 use super::entry::Entry;
-use super::flights::{Flights, Urgency};
+use super::flights::{Flights, Route, Until};
 use super::kept::Kept;
 use super::key::{Key, KeyRef};
 use super::waiting::Waiting;
@@ -117,43 +117,49 @@ impl ResponseCache {
         entry.answers(key).then_some(entry)
     }
 
-    /// What is to be done with a request that waits like this.
-    pub(super) fn look(&self, hash: u64, key: &Arc<Key>, urgency: Urgency) -> Look {
-        if let Some(entry) = self.find(hash, &key.view(), Instant::now()) {
-            return Look::Kept(entry);
+    /// What is to be done with a request that was not found and may wait until then.
+    pub(super) fn look(&self, route: Route, key: &Arc<Key>, until: Until) -> Look {
+        let now = self.tick(Instant::now());
+        let mut shard = self.shard(route.hash).lock();
+        // An answer is kept before its flight is over: under one lock, one of the two is seen. There is hardly ever
+        // something to be compared here, since the request was not found just now.
+        if let Some(entry) = shard.kept.get(route.hash, now)
+            && entry.answers(&key.view())
+        {
+            return Look::Kept(Arc::clone(entry));
         }
-        let mut shard = self.shard(hash).lock();
-        let Some(flight) = shard.flights.get(hash) else {
-            return Look::Leads(shard.flights.lead(hash, Arc::clone(key), urgency));
+        let Some(flight) = shard.flights.get(route) else {
+            return Look::Leads(shard.flights.lead(route, Arc::clone(key), until));
         };
-        let (number, other, suits) = (flight.number, Arc::clone(&flight.key), flight.urgency.suits(&urgency));
+        let (number, other, suits) = (flight.number, Arc::clone(&flight.key), flight.suits(until));
         drop(shard);
         if suits && other.view() == key.view() { Look::UnderWay(number) } else { Look::Alone }
     }
 
-    /// Has a request wait for that flight; it is given back if that is over.
+    /// Has a request wait for that flight, under that name; it is given back if that is over, or suits it no more.
     pub(super) fn join(&self, number: u64, name: u64, waiting: Waiting) -> Result<(), Box<Waiting>> {
-        let hash = waiting.hash;
-        self.shard(hash).lock().flights.join(hash, number, name, waiting).map_err(Box::new)
+        let (route, name) = (waiting.route, (waiting.until, name));
+        let joined = self.shard(route.hash).lock().flights.join(route, number, name, waiting);
+        joined.map_err(Box::new)
     }
 
     /// Takes a request out that does not want to wait any more.
-    pub(super) fn leave(&self, hash: u64, number: u64, name: u64) {
-        let left = self.shard(hash).lock().flights.leave(hash, number, name);
+    pub(super) fn leave(&self, route: Route, number: u64, name: (Until, u64)) {
+        let left = self.shard(route.hash).lock().flights.leave(route, number, name);
         drop(left);
     }
 
     /// Ends a flight: those that waited.
-    pub(super) fn land(&self, hash: u64, number: u64) -> Vec<Waiting> {
-        self.shard(hash).lock().flights.land(hash, number)
+    pub(super) fn land(&self, route: Route, number: u64) -> Vec<Waiting> {
+        self.shard(route.hash).lock().flights.land(route, number)
     }
 
     /// Has one of those that wait lead the flight.
-    pub(super) fn pass_on(&self, hash: u64, number: u64) {
-        let mut next = self.shard(hash).lock().flights.next(hash, number);
+    pub(super) fn pass_on(&self, route: Route, number: u64) {
+        let mut next = self.shard(route.hash).lock().flights.next(route, number);
         while let Some(waiting) = next {
             waiting.lead(number);
-            next = self.shard(hash).lock().flights.handed(hash, number);
+            next = self.shard(route.hash).lock().flights.handed(route, number);
         }
     }
 

@@ -1,8 +1,10 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 /// Requests that are under way, each with those that are the same and wait for its answer. Pure: it knows nothing of what
 /// waits, nor of what tells requests apart.
+///
+/// Who leads a flight never waits for longer than those who wait for it: it is the one whose time is over first.
 ///
 /// ```text
 ///         ┌──join, leave──┐        ┌──join, leave──┐
@@ -12,18 +14,34 @@ use std::time::Instant;
 ///          └──land, next: nobody waits──────────────────────────────────────────────────► (over)
 /// ```
 pub(super) struct Flights<K, T> {
-    flights: HashMap<u64, Flight<K, T>>,
+    flights: HashMap<Route, Flight<K, T>>,
     last: u64,
+}
+
+/// What requests have in common that may share a flight: their hash, and the place of their priority level, since none
+/// is to wait for one that is less urgent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Route {
+    pub(super) hash: u64,
+    pub(super) level: usize,
+}
+
+/// Until when a request may wait to be executed. The first to be over is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Until {
+    At(Instant),
+    ForEver,
 }
 
 /// A request that is under way.
 pub(super) struct Flight<K, T> {
-    /// Tells it from others of the same hash.
+    /// Tells it from others of the same route.
     pub(super) number: u64,
     pub(super) key: K,
-    /// How it waits to be executed.
-    pub(super) urgency: Urgency,
-    waiting: VecDeque<(u64, T)>,
+    /// Until when who leads it may wait.
+    until: Until,
+    /// Those that wait, in the order in which they are to lead it, each under its name.
+    waiting: BTreeMap<(Until, u64), T>,
     handing: Handing,
 }
 
@@ -36,25 +54,11 @@ enum Handing {
     Again,
 }
 
-/// How a request waits to be executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Urgency {
-    /// The place of its priority level, the most urgent first.
-    pub(super) level: usize,
-    /// Until when it may wait; `None` for ever.
-    pub(super) until: Option<Instant>,
-}
-
-impl Urgency {
-    /// Whether a request that waits like `other` loses nothing if this one is executed for it: this one goes first, and
-    /// has ceased to wait, one way or the other, before that one's time is over.
-    pub(super) fn suits(&self, other: &Urgency) -> bool {
-        let in_time = match (self.until, other.until) {
-            (_, None) => true,
-            (Some(mine), Some(others)) => mine <= others,
-            (None, Some(_)) => false,
-        };
-        self.level <= other.level && in_time
+impl<K, T> Flight<K, T> {
+    /// Whether a request that may wait until then loses nothing by waiting for this one, which has ceased to wait, one
+    /// way or the other, before that.
+    pub(super) fn suits(&self, until: Until) -> bool {
+        self.until <= until
     }
 }
 
@@ -65,80 +69,78 @@ impl<K, T> Default for Flights<K, T> {
 }
 
 impl<K, T> Flights<K, T> {
-    /// The one under way with that hash.
-    pub(super) fn get(&self, hash: u64) -> Option<&Flight<K, T>> {
-        self.flights.get(&hash)
+    /// The one under way there.
+    pub(super) fn get(&self, route: Route) -> Option<&Flight<K, T>> {
+        self.flights.get(&route)
     }
 
     /// Begins one where there is none. Its number.
-    pub(super) fn lead(&mut self, hash: u64, key: K, urgency: Urgency) -> u64 {
+    pub(super) fn lead(&mut self, route: Route, key: K, until: Until) -> u64 {
         self.last += 1;
-        let (number, waiting) = (self.last, VecDeque::new());
-        self.flights.insert(hash, Flight { number, key, urgency, waiting, handing: Handing::No });
+        let (number, waiting) = (self.last, BTreeMap::new());
+        self.flights.insert(route, Flight { number, key, until, waiting, handing: Handing::No });
         number
     }
 
-    /// Has one more wait, under that name; it is given back if the flight is over.
-    pub(super) fn join(&mut self, hash: u64, number: u64, name: u64, one: T) -> Result<(), T> {
-        match self.flight(hash, number) {
-            Some(flight) => {
-                flight.waiting.push_back((name, one));
+    /// Has one more wait, under that name; it is given back if the flight is over, or suits it no more.
+    pub(super) fn join(&mut self, route: Route, number: u64, name: (Until, u64), one: T) -> Result<(), T> {
+        match self.flight(route, number) {
+            Some(flight) if flight.suits(name.0) => {
+                flight.waiting.insert(name, one);
                 Ok(())
             }
-            None => Err(one),
+            _ => Err(one),
         }
     }
 
     /// Takes that one out which does not want to wait any more.
-    pub(super) fn leave(&mut self, hash: u64, number: u64, name: u64) -> Option<T> {
-        let waiting = &mut self.flight(hash, number)?.waiting;
-        let place = waiting.iter().position(|(other, _)| *other == name)?;
-        waiting.remove(place).map(|(_, one)| one)
+    pub(super) fn leave(&mut self, route: Route, number: u64, name: (Until, u64)) -> Option<T> {
+        self.flight(route, number)?.waiting.remove(&name)
     }
 
     /// It is over: those that waited.
-    pub(super) fn land(&mut self, hash: u64, number: u64) -> Vec<T> {
-        if self.flight(hash, number).is_none() {
+    pub(super) fn land(&mut self, route: Route, number: u64) -> Vec<T> {
+        if self.flight(route, number).is_none() {
             return Vec::new();
         }
-        let flight = self.flights.remove(&hash);
-        flight.into_iter().flat_map(|flight| flight.waiting).map(|(_, one)| one).collect()
+        let flight = self.flights.remove(&route);
+        flight.into_iter().flat_map(|flight| flight.waiting.into_values()).collect()
     }
 
     /// Who led it will bring no answer: the one to lead it from now on. It is over if nobody waits. Whoever gets one here
     /// has it led and calls [`Flights::handed`]; until then, others are not given any, so that a row of failures is a loop
     /// and no recursion.
-    pub(super) fn next(&mut self, hash: u64, number: u64) -> Option<T> {
-        let flight = self.flight(hash, number)?;
+    pub(super) fn next(&mut self, route: Route, number: u64) -> Option<T> {
+        let flight = self.flight(route, number)?;
         if flight.handing != Handing::No {
             flight.handing = Handing::Again;
             return None;
         }
-        self.hand(hash, number)
+        self.hand(route, number)
     }
 
     /// The one that was given is under way: another, if that one has failed already.
-    pub(super) fn handed(&mut self, hash: u64, number: u64) -> Option<T> {
-        let flight = self.flight(hash, number)?;
+    pub(super) fn handed(&mut self, route: Route, number: u64) -> Option<T> {
+        let flight = self.flight(route, number)?;
         if flight.handing == Handing::Again {
-            return self.hand(hash, number);
+            return self.hand(route, number);
         }
         flight.handing = Handing::No;
         None
     }
 
-    fn hand(&mut self, hash: u64, number: u64) -> Option<T> {
-        let flight = self.flight(hash, number)?;
-        flight.handing = Handing::Yes;
-        let next = flight.waiting.pop_front();
-        if next.is_none() {
-            self.flights.remove(&hash);
-        }
-        next.map(|(_, one)| one)
+    fn hand(&mut self, route: Route, number: u64) -> Option<T> {
+        let flight = self.flight(route, number)?;
+        let Some(((until, _), one)) = flight.waiting.pop_first() else {
+            self.flights.remove(&route);
+            return None;
+        };
+        (flight.until, flight.handing) = (until, Handing::Yes);
+        Some(one)
     }
 
-    fn flight(&mut self, hash: u64, number: u64) -> Option<&mut Flight<K, T>> {
-        self.flights.get_mut(&hash).filter(|flight| flight.number == number)
+    fn flight(&mut self, route: Route, number: u64) -> Option<&mut Flight<K, T>> {
+        self.flights.get_mut(&route).filter(|flight| flight.number == number)
     }
 
     /// How many are under way.

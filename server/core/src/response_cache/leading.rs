@@ -6,6 +6,7 @@ use nerite_backend::{BackendError, Cancel, Code, Exchange, Phases, Responder, Re
 
 use super::cache::ResponseCache;
 use super::entry::Answered;
+use super::flights::Route;
 use super::key::Key;
 use super::lookup::Lookup;
 use super::waiting::Waiting;
@@ -13,7 +14,7 @@ use super::waiting::Waiting;
 /// The exchange of a request that is executed, and for whose answer others may wait.
 pub(super) struct Leading {
     cache: Arc<ResponseCache>,
-    hash: u64,
+    route: Route,
     number: u64,
     key: Arc<Key>,
     lookup: Arc<Lookup>,
@@ -33,20 +34,20 @@ enum Others {
 impl Leading {
     pub(super) fn new(
         cache: Arc<ResponseCache>,
-        hash: u64,
+        route: Route,
         number: u64,
         key: Arc<Key>,
         lookup: Arc<Lookup>,
         responder: Responder,
     ) -> Leading {
         let (is_executed, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
-        Leading { cache, hash, number, key, lookup, responder, is_executed, is_over }
+        Leading { cache, route, number, key, lookup, responder, is_executed, is_over }
     }
 
     fn answered(&self, response: Response) -> Sent {
         let began = Instant::now();
-        let entry = self.cache.keep(self.hash, &self.key, &response);
-        let waiting = self.cache.land(self.hash, self.number);
+        let entry = self.cache.keep(self.route.hash, &self.key, &response);
+        let waiting = self.cache.land(self.route, self.number);
         // Before the caller has its answer, and so finds all of it in the account.
         self.lookup.add(began.elapsed());
         if waiting.is_empty() {
@@ -60,8 +61,8 @@ impl Leading {
 
     fn failed(&self, others: Others) {
         match others {
-            Others::PassOn => self.cache.pass_on(self.hash, self.number),
-            Others::Disperse => self.cache.land(self.hash, self.number).into_iter().for_each(Waiting::go),
+            Others::PassOn => self.cache.pass_on(self.route, self.number),
+            Others::Disperse => self.cache.land(self.route, self.number).into_iter().for_each(Waiting::go),
         }
     }
 

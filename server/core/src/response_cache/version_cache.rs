@@ -4,7 +4,7 @@ use std::time::Instant;
 use nerite_backend::Responder;
 
 use super::cache::{Lease, ResponseCache};
-use super::flights::Urgency;
+use super::flights::{Route, Until};
 use super::key::{KeyRef, has_key, sort};
 use super::lookup::Lookup;
 use super::waiting::Waiting;
@@ -44,9 +44,8 @@ impl VersionCache {
         sort(&mut admitted.meta.parameters);
         let key = KeyRef::of(self.owner, &admitted);
         let hash = self.cache.hash(&key);
-        if self.order.is_none()
-            && let Some(entry) = self.cache.find(hash, &key, began)
-        {
+        let found = self.cache.find(hash, &key, began);
+        if let (Some(entry), None) = (&found, &self.order) {
             let ended = Instant::now();
             let hit = Hit {
                 total: ended.saturating_duration_since(received),
@@ -60,20 +59,26 @@ impl VersionCache {
         let (key, lookup) = (Arc::new(key.shared()), Arc::new(Lookup::new(began.elapsed())));
         let call = Call { lookup: Some(Arc::clone(&lookup)), ..version.call(&admitted, received) };
         let Open { responder, answer } = open(call);
-        let (terms, place) = (admitted.terms, Arc::new(LatePlace::default()));
+        let (level, until) = patience(&version.spec, &admitted.terms, began);
+        // The time that it may wait begins now, whatever it waits for.
+        let terms = QueueTerms { since: Some(began), ..admitted.terms };
+        let place = Arc::new(LatePlace::default());
         let waiting = Waiting {
             cache: Arc::clone(&self.cache),
             version: Arc::clone(version),
             request: version.request(admitted, self.in_order(responder)),
-            urgency: urgency(&version.spec, &terms, began),
             terms,
+            until,
             key,
-            hash,
+            route: Route { hash, level },
             lookup,
             place: Arc::clone(&place),
             given_up: None,
         };
-        waiting.enter();
+        match found {
+            Some(entry) => waiting.answer(entry.answered()),
+            None => waiting.enter(),
+        }
         answer.queued_late(place)
     }
 
@@ -86,10 +91,10 @@ impl VersionCache {
     }
 }
 
-/// How a request waits that comes now.
-fn urgency(spec: &ModelSpec, terms: &QueueTerms, now: Instant) -> Urgency {
+/// The place of the priority level of a request that comes now, and until when it may wait.
+fn patience(spec: &ModelSpec, terms: &QueueTerms, now: Instant) -> (usize, Until) {
     let scheduling = &spec.scheduling;
     let level = level(terms.priority, scheduling.default_priority, scheduling.levels.len());
     let timeout = scheduling.levels[level].timeout(terms.timeout);
-    Urgency { level, until: timeout.and_then(|timeout| now.checked_add(timeout)) }
+    (level, timeout.and_then(|timeout| now.checked_add(timeout)).map_or(Until::ForEver, Until::At))
 }

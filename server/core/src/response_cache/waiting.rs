@@ -1,11 +1,10 @@
 use std::sync::Arc;
-use std::time::Instant;
 
 use nerite_backend::{CancelGuard, Request, Responder};
 
 use super::cache::{Look, ResponseCache};
 use super::entry::Answered;
-use super::flights::Urgency;
+use super::flights::{Route, Until};
 use super::key::Key;
 use super::leading::Leading;
 use super::lookup::Lookup;
@@ -19,9 +18,9 @@ pub(super) struct Waiting {
     pub(super) version: Arc<ModelVersion>,
     pub(super) request: Request,
     pub(super) terms: QueueTerms,
-    pub(super) urgency: Urgency,
+    pub(super) until: Until,
     pub(super) key: Arc<Key>,
-    pub(super) hash: u64,
+    pub(super) route: Route,
     pub(super) lookup: Arc<Lookup>,
     /// Where its caller learns of its place in the queue.
     pub(super) place: Arc<LatePlace>,
@@ -34,7 +33,7 @@ impl Waiting {
     pub(super) fn enter(self) {
         let mut waiting = self;
         loop {
-            match waiting.cache.look(waiting.hash, &waiting.key, waiting.urgency) {
+            match waiting.cache.look(waiting.route, &waiting.key, waiting.until) {
                 Look::Kept(entry) => return waiting.answer(entry.answered()),
                 Look::Leads(number) => return waiting.lead(number),
                 Look::Alone => return waiting.go(),
@@ -48,9 +47,9 @@ impl Waiting {
 
     fn join(mut self, number: u64) -> Result<(), Box<Waiting>> {
         let (cache, name) = (Arc::clone(&self.cache), self.cache.name());
-        let (watching, hash) = (Arc::clone(&cache), self.hash);
-        self.given_up = Some(self.request.cancel().on_cancel(move || watching.leave(hash, number, name)));
-        self.terms.since = Some(Instant::now());
+        let (watching, route, until) = (Arc::clone(&cache), self.route, self.until);
+        let leave = move || watching.leave(route, number, (until, name));
+        self.given_up = Some(self.request.cancel().on_cancel(leave));
         cache.join(number, name, self)
     }
 
@@ -66,9 +65,9 @@ impl Waiting {
 
     /// Has it executed, and the flight of that number depend on it.
     pub(super) fn lead(self, number: u64) {
-        let Waiting { cache, version, request, terms, key, hash, lookup, place, .. } = self;
+        let Waiting { cache, version, request, terms, key, route, lookup, place, .. } = self;
         let request = request.answered_through(move |responder| {
-            Responder::new(Arc::new(Leading::new(cache, hash, number, key, lookup, responder)))
+            Responder::new(Arc::new(Leading::new(cache, route, number, key, lookup, responder)))
         });
         place.tell(version.push(request, &terms), &*version);
     }

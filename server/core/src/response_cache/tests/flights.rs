@@ -1,104 +1,96 @@
 //! The requests under way, against a model of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::flights::{Flights, Urgency};
+use super::super::flights::{Flights, Route, Until};
 use super::*;
-
-const LEISURELY: Urgency = Urgency { level: 0, until: None };
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Lead(u64),
-    Join(u64),
-    Leave(u64),
-    Land(u64),
+    Lead,
+    Join,
+    Leave(usize),
+    Land,
     /// Who leads gives up; so many of those who are given the flight after it fail at once.
-    PassOn(u64, usize),
+    PassOn(usize),
+}
+
+/// A flight as it should be: its number, until when who leads it may wait, and those that wait.
+type Model = (u64, Until, BTreeSet<(Until, u64)>);
+
+fn steps() -> impl Strategy<Value = Vec<(Route, Option<u64>, Step)>> {
+    let route = (0u64..2, 0usize..2).prop_map(|(hash, level)| Route { hash, level });
+    let step = prop_oneof![
+        1 => Just(Step::Lead),
+        3 => Just(Step::Join),
+        1 => (0usize..4).prop_map(Step::Leave),
+        1 => Just(Step::Land),
+        2 => (0usize..3).prop_map(Step::PassOn),
+    ];
+    prop::collection::vec((route, prop::option::of(0u64..3), step), 0..80)
 }
 
 proptest! {
     #[test]
-    fn each_that_waits_is_handed_out_once_in_the_order_in_which_they_came(
-        steps in prop::collection::vec((0u64..3, 0usize..5, 0usize..3), 0..80)
-    ) {
-        let steps = steps.into_iter().map(|(hash, step, fails)| match step {
-            0 => Step::Lead(hash),
-            1 => Step::Join(hash),
-            2 => Step::Leave(hash),
-            3 => Step::Land(hash),
-            _ => Step::PassOn(hash, fails),
-        });
+    fn each_that_waits_is_handed_out_once_and_never_waits_for_one_that_may_wait_for_longer(steps in steps()) {
+        let start = Instant::now();
         let mut flights: Flights<(), u64> = Flights::default();
-        let mut model: BTreeMap<u64, (u64, Vec<u64>)> = BTreeMap::new();
-        let mut next = 0;
-        for step in steps {
-            next += 1;
-            match step {
-                Step::Lead(hash) if !model.contains_key(&hash) => {
-                    let number = flights.lead(hash, (), LEISURELY);
-                    model.insert(hash, (number, Vec::new()));
+        let mut model: BTreeMap<Route, Model> = BTreeMap::new();
+        for (name, (route, seconds, step)) in (0..).zip(steps) {
+            let until = seconds.map_or(Until::ForEver, |seconds| Until::At(start + Duration::from_secs(seconds)));
+            let under_way = model.get_mut(&route);
+            prop_assert_eq!(flights.get(route).map(|flight| flight.number), under_way.as_ref().map(|flight| flight.0));
+            match (step, under_way) {
+                (Step::Lead, None) => {
+                    let number = flights.lead(route, (), until);
+                    model.insert(route, (number, until, BTreeSet::new()));
                 }
-                Step::Join(hash) => {
-                    let number = model.get(&hash).map_or(0, |flight| flight.0);
-                    let joined = flights.join(hash, number, next, next);
-                    prop_assert_eq!(joined.is_ok(), model.contains_key(&hash));
-                    model.entry(hash).and_modify(|flight| flight.1.push(next));
+                (Step::Join, None) => prop_assert_eq!(flights.join(route, 0, (until, name), name), Err(name)),
+                (Step::Join, Some((number, leaders, waiting))) => {
+                    let suits = *leaders <= until;
+                    prop_assert_eq!(flights.get(route).map(|flight| flight.suits(until)), Some(suits));
+                    prop_assert_eq!(flights.join(route, *number, (until, name), name).is_ok(), suits);
+                    if suits {
+                        waiting.insert((until, name));
+                    }
                 }
-                Step::Leave(hash) => {
-                    let Some((number, waiting)) = model.get_mut(&hash) else { continue };
-                    let leaver = waiting.pop();
-                    prop_assert_eq!(flights.leave(hash, *number, leaver.unwrap_or(u64::MAX)), leaver);
+                (Step::Leave(place), Some((number, _, waiting))) => {
+                    let leaver = waiting.iter().nth(place).copied();
+                    let left = flights.leave(route, *number, leaver.unwrap_or((until, name)));
+                    prop_assert_eq!(left, leaver.map(|(_, name)| name));
+                    leaver.map(|leaver| waiting.remove(&leaver));
                 }
-                Step::Land(hash) => {
-                    let (number, waiting) = model.remove(&hash).unwrap_or_default();
-                    prop_assert_eq!(flights.land(hash, number), waiting);
-                    prop_assert!(flights.land(hash, number).is_empty(), "it is over");
+                (Step::Land, Some((number, _, waiting))) => {
+                    let names: Vec<u64> = waiting.iter().map(|(_, name)| *name).collect();
+                    prop_assert_eq!(flights.land(route, *number), names);
+                    prop_assert!(flights.land(route, *number).is_empty(), "it is over");
+                    model.remove(&route);
                 }
-                Step::PassOn(hash, fails) => {
-                    let Some((number, waiting)) = model.get_mut(&hash) else { continue };
-                    let mut given = Vec::new();
-                    let mut one = flights.next(hash, *number);
+                (Step::PassOn(fails), Some((number, leaders, waiting))) => {
+                    let (mut given, mut one) = (0, flights.next(route, *number));
                     while let Some(leader) = one {
-                        given.push(leader);
-                        if given.len() <= fails {
-                            prop_assert_eq!(flights.next(hash, *number), None, "the loop has to come to it");
+                        let expected = waiting.pop_first();
+                        prop_assert_eq!(Some(leader), expected.map(|(_, name)| name));
+                        if let Some((until, _)) = expected {
+                            *leaders = until;
                         }
-                        one = flights.handed(hash, *number);
+                        given += 1;
+                        if given <= fails {
+                            prop_assert_eq!(flights.next(route, *number), None, "the loop has to come to it");
+                        }
+                        one = flights.handed(route, *number);
                     }
-                    let handed = waiting.len().min(fails + 1);
-                    prop_assert_eq!(&given[..], &waiting[..handed]);
-                    waiting.drain(..handed);
-                    if handed <= fails {
-                        model.remove(&hash);
+                    if given <= fails {
+                        prop_assert!(waiting.is_empty());
+                        model.remove(&route);
                     }
                 }
-                Step::Lead(_) => {}
+                _ => {}
             }
             prop_assert_eq!(flights.len(), model.len());
         }
-    }
-}
-
-#[test]
-fn a_flight_suits_those_that_are_no_more_urgent_and_may_wait_as_long() {
-    let now = Instant::now();
-    let at = |level, seconds: Option<u64>| Urgency {
-        level,
-        until: seconds.map(|seconds| now + Duration::from_secs(seconds)),
-    };
-    for (flight, request, suits) in [
-        (at(1, None), at(1, None), true),
-        (at(0, None), at(1, None), true),
-        (at(1, None), at(0, None), false),
-        (at(1, Some(1)), at(1, None), true),
-        (at(1, Some(1)), at(1, Some(1)), true),
-        (at(1, Some(2)), at(1, Some(1)), false),
-        (at(1, None), at(1, Some(1)), false),
-    ] {
-        assert_eq!(flight.suits(&request), suits, "{flight:?} {request:?}");
     }
 }

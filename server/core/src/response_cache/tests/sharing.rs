@@ -152,7 +152,7 @@ fn one_that_gives_up_waiting_leaves_nothing_behind_and_the_rest_undisturbed() {
 }
 
 #[test]
-fn a_request_does_not_wait_for_one_that_is_less_urgent_or_may_wait_for_longer() {
+fn a_request_does_not_wait_for_one_of_another_level_or_that_may_wait_for_longer() {
     let mut spec = one_by_one();
     let limited = QueuePolicy {
         default_timeout: Some(Duration::from_secs(60)),
@@ -180,6 +180,30 @@ fn a_request_does_not_wait_for_one_that_is_less_urgent_or_may_wait_for_longer() 
         content(&wait(answer));
     }
     assert_eq!(handle.executions(), 4);
+}
+
+#[test]
+fn when_one_is_given_up_its_place_goes_to_the_one_whose_time_is_over_first() {
+    let mut spec = one_by_one();
+    let (default_timeout, allow_timeout_override) = (Some(Duration::from_secs(600)), true);
+    spec.scheduling.levels =
+        vec![QueuePolicy { default_timeout, allow_timeout_override, ..QueuePolicy::default() }];
+    let (_cache, version, handle) = serve(spec);
+    let busy = send(&version, of(b"busy"));
+    let running = handle.next();
+    let within =
+        |millis| QueueTerms { timeout: Some(Duration::from_millis(millis)), ..QueueTerms::default() };
+    let on = |terms: QueueTerms| send(&version, Admitted { terms, ..of(b"abc") });
+    let (leader, patient, impatient) = (on(within(20)), on(QueueTerms::default()), on(within(20)));
+    assert_eq!(version.pending(), 1);
+    drop(leader);
+    let error = wait(impatient).error.expect("its time is over, though the model is busy");
+    assert_eq!(error.message, "Request timeout expired");
+    assert_eq!(version.pending(), 1, "the patient one has its place");
+    running.succeed();
+    handle.next().succeed();
+    wait(busy);
+    assert_eq!(content(&wait(patient)), b"abc");
 }
 
 #[test]
