@@ -92,6 +92,8 @@ impl Run {
     ) {
         let rows = if pipeline.batching { request.rows() } else { 0 };
         let inputs = request.take_inputs().into_iter().enumerate();
+        // The time that a step may wait begins when it comes to its queue.
+        let terms = QueueTerms { since: None, ..terms };
         let values =
             inputs.map(|(slot, tensor)| (slot, tensor.map(|tensor| Value { tensor, rows, sequence: None })));
         let values: SmallVec<[_; 4]> = values.collect();

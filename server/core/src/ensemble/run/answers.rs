@@ -181,7 +181,9 @@ impl Run {
         drop(left);
         self.send_out();
         active.iter().for_each(|active| active.relay.give_up());
-        active.iter().for_each(|active| self.leave_place(active.firing.step, bringer));
+        let with_place = ready.iter().filter(|ready| ready.has_place).map(|ready| ready.firing);
+        let places = active.iter().map(|active| active.firing).chain(with_place);
+        places.for_each(|firing| self.leave_place(firing.step, bringer));
         self.pipeline.limits.iter().for_each(|limit| limit.forget(self));
         self.freed.notify_all();
     }
