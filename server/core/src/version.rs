@@ -116,6 +116,15 @@ impl ModelVersion {
         self.scheduler().map(|scheduler| Arc::clone(scheduler.engine_model()))
     }
 
+    /// The models that it runs on, if it is an ensemble.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
+        let pipeline = match &self.kind {
+            Kind::Model(_) => None,
+            Kind::Ensemble(pipeline) => Some(pipeline),
+        };
+        pipeline.into_iter().flat_map(|pipeline| pipeline.models())
+    }
+
     /// Whether the thread that brings a request may execute it.
     pub(crate) fn is_brief(&self) -> bool {
         self.scheduler().is_some_and(|scheduler| scheduler.is_brief())

@@ -81,6 +81,11 @@ impl Pipeline {
         pipeline.on_gone = on_gone;
         pipeline
     }
+    /// The names of its models.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
+        self.graph.models.iter().map(|model| model.name.as_str())
+    }
+
 
     /// Whether a request may have any number of responses.
     pub(crate) fn is_decoupled(&self) -> bool {
