@@ -58,8 +58,7 @@ impl Run {
         let Active { firing, rows, sequence, .. } = &state.active[place];
         let (firing, rows) = (*firing, *rows);
         let many = self.pipeline.many[firing.step];
-        if many && response.last && response.outputs.is_empty() && response.parameters.is_empty() {
-            // It says only that there are no more.
+        if many && response.only_ends() {
             return Ok(());
         }
         let Some(version) = self.version(firing) else { return Ok(()) };
