@@ -7,9 +7,8 @@ use super::Graph;
 use super::fit::Fit;
 use super::limit::Limit;
 use super::run::Run;
-use super::turn::Bringer;
 use crate::admission::QueueTerms;
-use crate::execution::{Expiries, Machinery, OnGone};
+use crate::execution::{Bringer, Expiries, Machinery, OnGone};
 use crate::model::{EnsemblePlan, LoadError, ModelSpec};
 use crate::registry::Registry;
 use crate::statistics::Statistics;
@@ -81,11 +80,11 @@ impl Pipeline {
         pipeline.on_gone = on_gone;
         pipeline
     }
+
     /// The names of its models.
     pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
         self.graph.models.iter().map(|model| model.name.as_str())
     }
-
 
     /// Whether a request may have any number of responses.
     pub(crate) fn is_decoupled(&self) -> bool {
@@ -93,16 +92,7 @@ impl Pipeline {
     }
 
     /// Takes a request; it is answered whatever happens.
-    pub(crate) fn push(self: &Arc<Self>, request: Request, terms: &QueueTerms) {
-        self.start(request, terms, Bringer::Caller);
-    }
-
-    /// The same, on a thread that is in the midst of an execution.
-    pub(crate) fn push_amid(self: &Arc<Self>, request: Request, terms: &QueueTerms) {
-        self.start(request, terms, Bringer::Engine);
-    }
-
-    fn start(self: &Arc<Self>, request: Request, terms: &QueueTerms, bringer: Bringer) {
+    pub(crate) fn push(self: &Arc<Self>, request: Request, terms: &QueueTerms, bringer: Bringer) {
         if let Some(reason) = self.closed.get() {
             return request.fail(reason.clone());
         }

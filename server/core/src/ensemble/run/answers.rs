@@ -16,8 +16,8 @@ use crate::ensemble::graph::TensorId;
 use crate::ensemble::progress::{Came, Round};
 use crate::ensemble::sequence::{override_of, sequence_parameters};
 use crate::ensemble::shapes::handed_over;
-use crate::ensemble::turn::{Bringer, go_on};
-use crate::execution::Recipient;
+use crate::ensemble::turn::go_on;
+use crate::execution::{Bringer, Recipient};
 
 /// How many steps of one request may be under way before a decoupled one has to wait with its next response.
 const MOST_UNDER_WAY: usize = 64;
@@ -175,7 +175,8 @@ impl Run {
         state.is_over = true;
         state.outbox.push_back(Response::error(error));
         let active = mem::take(&mut state.active);
-        let left = (state.progress.clear(), mem::take(&mut state.ready), state.watch.take());
+        let ready = mem::take(&mut state.ready);
+        let left = (state.progress.clear(), state.watch.take());
         drop(state);
         drop(left);
         self.send_out();
