@@ -229,6 +229,20 @@ def test_an_ensembles_statistics_are_those_of_all_its_steps_together(world):
     assert both.inference_stats.success.ns >= sum(part.inference_stats.success.ns for part in parts)
 
 
+def test_a_step_finds_what_its_model_was_asked_before_whoever_asked(world):
+    io = [("INPUT0", "FP32", [-1])], [("OUTPUT0", "FP32", [-1])]
+    kept = models.config("double", *io, 4, "response_cache { enable: true }")
+    given = {"double": (linear(2, 0), kept), "one": linear(1, 1), "both": chain("double", "one")}
+    server = world(given, "--cache-config=local,size=1048576")
+    for _ in range(3):
+        np.testing.assert_array_equal(server.infer("both", X=ROWS)["Y"], ROWS * 2 + 1)
+    np.testing.assert_array_equal(server.infer("double", INPUT0=ROWS)["OUTPUT0"], ROWS * 2)
+    stats = {one.name: one for one in server.client.get_inference_statistics().model_stats}
+    of = stats["double"].inference_stats
+    assert (of.success.count, of.cache_hit.count, of.cache_miss.count) == (4, 3, 1)
+    assert (stats["double"].inference_count, stats["one"].inference_count, stats["both"].inference_count) == (2, 6, 6)
+
+
 def test_an_output_is_classified_by_the_labels_of_the_ensemble(world, repository):
     labelled = ensemble(
         X,

@@ -54,6 +54,18 @@ impl Cancel {
         }
         CancelGuard { cancel: self.clone(), id }
     }
+
+    /// The same for who must not be called now: a request that is cancelled already has no watcher.
+    pub fn on_later_cancel(&self, watcher: impl FnOnce() + Send + 'static) -> Option<CancelGuard> {
+        let mut watchers = self.0.watchers.lock();
+        if self.is_cancelled() {
+            return None;
+        }
+        let id = watchers.next;
+        watchers.next += 1;
+        watchers.waiting.push((id, Box::new(watcher)));
+        Some(CancelGuard { cancel: self.clone(), id })
+    }
 }
 
 impl fmt::Debug for Cancel {
@@ -113,6 +125,18 @@ mod tests {
         let (count, watcher) = counter();
         let _guard = cancel.on_cancel(watcher);
         assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_watcher_for_later_is_called_when_the_request_is_cancelled_and_not_if_it_was_before() {
+        let cancel = Cancel::default();
+        let (count, watcher) = counter();
+        let guard = cancel.on_later_cancel(watcher);
+        cancel.cancel();
+        assert!(guard.is_some() && count.load(Ordering::SeqCst) == 1);
+        let (count, watcher) = counter();
+        assert!(cancel.on_later_cancel(watcher).is_none());
+        assert_eq!(count.load(Ordering::SeqCst), 0);
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl Response {
         Response { error: Some(error), last: true, ..Response::default() }
     }
 
+    /// Whether it says only that there are no more.
+    pub fn only_ends(&self) -> bool {
+        self.last && self.error.is_none() && self.outputs.is_empty() && self.parameters.is_empty()
+    }
+
     /// About how many bytes of memory it keeps: its outputs and what it says of them. A slice counts for itself, not
     /// for the buffer that it is of.
     pub fn weight(&self) -> usize {

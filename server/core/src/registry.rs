@@ -182,6 +182,11 @@ impl Registry {
         self.entries().values().flat_map(|entry| entry.ready.values().cloned()).collect()
     }
 
+    /// No more requests will come: what waits is executed, and no sequence is kept for what cannot follow.
+    pub fn retire(&self) {
+        self.ready().iter().for_each(|version| version.retire());
+    }
+
     /// Returns when every request that a served version has taken was released. Others are still taken: who wants none
     /// refuses them first.
     pub async fn settled(&self) {

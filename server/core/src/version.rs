@@ -7,13 +7,13 @@ use tokio::sync::Notify;
 
 use crate::admission::{Admitted, QueueTerms};
 use crate::changes::Changes;
-use crate::ensemble::Pipeline;
+use crate::ensemble::{Extent, Pipeline};
 use crate::execution::{
-    Activity, Answer, Call, Ledger, Mending, Open, Placed, Responses, Room, Scheduler, Stall, Ticket, open,
-    open_for_many,
+    Activity, Answer, Asker, Bringer, Call, Ledger, Mending, Open, Placed, Responses, Room, Scheduler, Stall,
+    Ticket, open, open_for_many,
 };
 use crate::model::ModelSpec;
-use crate::response_cache::VersionCache;
+use crate::response_cache::{Asked, VersionCache};
 use crate::statistics::{FailureReason, Statistics};
 
 /// A loaded version of a model. A request holds it from its lookup to its last response.
@@ -116,6 +116,15 @@ impl ModelVersion {
         self.scheduler().map(|scheduler| Arc::clone(scheduler.engine_model()))
     }
 
+    /// The models that it runs on, if it is an ensemble.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
+        let pipeline = match &self.kind {
+            Kind::Model(_) => None,
+            Kind::Ensemble(pipeline) => Some(pipeline),
+        };
+        pipeline.into_iter().flat_map(|pipeline| pipeline.models())
+    }
+
     /// Whether the thread that brings a request may execute it.
     pub(crate) fn is_brief(&self) -> bool {
         self.scheduler().is_some_and(|scheduler| scheduler.is_brief())
@@ -186,7 +195,7 @@ impl ModelVersion {
             return cache.infer(self, admitted, received);
         }
         let Open { responder, answer } = open(self.call(&admitted, received));
-        answer.queued_at(self.queue(admitted, responder))
+        answer.queued_at(self.queue(admitted, responder, Bringer::Caller))
     }
 
     /// Queues a request for execution that may get many responses, which take their place in `room` until they are read.
@@ -199,7 +208,7 @@ impl ModelVersion {
     ) -> Responses {
         let call = self.call(&admitted, received);
         let Open { responder, answer } = open_for_many(call, Arc::clone(room));
-        answer.queued_at(self.queue(admitted, responder))
+        answer.queued_at(self.queue(admitted, responder, Bringer::Caller))
     }
 
     /// What the exchange of a request needs to know of it.
@@ -214,25 +223,33 @@ impl ModelVersion {
         }
     }
 
-    pub(crate) fn queue(&self, admitted: Admitted, responder: Responder) -> Option<Placed> {
+    pub(crate) fn queue(&self, admitted: Admitted, responder: Responder, bringer: Bringer) -> Option<Placed> {
         let terms = admitted.terms;
-        self.push(self.request(admitted, responder), &terms)
+        self.push(self.request(admitted, responder), &terms, bringer)
     }
 
-    /// Queues the request of an ensemble's step. `amid`: this thread is in the midst of an execution.
-    pub(crate) fn queue_step(&self, admitted: Admitted, responder: Responder, amid: bool) -> Option<Placed> {
-        if !amid {
-            return self.queue(admitted, responder);
-        }
-        let terms = admitted.terms;
-        let request = self.request(admitted, responder);
-        match &self.kind {
-            Kind::Model(scheduler) => scheduler.push_amid(request, &terms),
-            Kind::Ensemble(pipeline) => {
-                pipeline.push_amid(request, &terms);
-                None
+    /// Looks for the answer to a request of an ensemble's step, if answers are kept for such.
+    pub(crate) fn ask(&self, admitted: &mut Admitted) -> Option<Asked> {
+        self.cache.as_ref()?.ask(admitted)
+    }
+
+    /// Queues the request of an ensemble's step, unless its answer is kept or is being computed for another.
+    pub(crate) fn queue_step(
+        self: &Arc<Self>,
+        admitted: Admitted,
+        responder: Responder,
+        asked: Option<Asked>,
+        asker: Asker,
+        bringer: Bringer,
+    ) {
+        let responder = match (&self.cache, asked) {
+            (Some(cache), Some(asked)) => {
+                return cache.enter(self, admitted, responder, asked, asker, bringer);
             }
-        }
+            (Some(cache), None) => cache.in_order(responder),
+            (None, _) => responder,
+        };
+        asker.tell(self.queue(admitted, responder, bringer), &**self);
     }
 
     /// A request that it has taken, to be pushed or answered.
@@ -243,21 +260,21 @@ impl ModelVersion {
     }
 
     /// Queues a request that it has taken.
-    pub(crate) fn push(&self, request: Request, terms: &QueueTerms) -> Option<Placed> {
+    pub(crate) fn push(&self, request: Request, terms: &QueueTerms, bringer: Bringer) -> Option<Placed> {
         match &self.kind {
-            Kind::Model(scheduler) => scheduler.push(request, terms),
+            Kind::Model(scheduler) => scheduler.push(request, terms, bringer),
             Kind::Ensemble(pipeline) => {
-                pipeline.push(request, terms);
+                pipeline.push(request, terms, bringer);
                 None
             }
         }
     }
 
-    /// How deep ensembles lie in it, itself counted; 0 for a model with instances of its own.
-    pub(crate) fn depth(&self) -> usize {
+    /// How far a request goes into models.
+    pub(crate) fn extent(&self) -> Extent {
         match &self.kind {
-            Kind::Model(_) => 0,
-            Kind::Ensemble(pipeline) => pipeline.depth(),
+            Kind::Model(_) => Extent::MODEL,
+            Kind::Ensemble(pipeline) => pipeline.extent(),
         }
     }
 

@@ -2,11 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::settings::{Host, Listener};
 
-/// How long to wait for each step: to be connected, to have asked, to be answered.
+/// How long to wait to be connected, and for the answer.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 const REQUEST: &[u8] = b"GET /v2/health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -86,12 +86,33 @@ fn addresses(listener: &Listener) -> io::Result<Vec<SocketAddr>> {
 
 /// The beginning of the answer, as far as its status.
 fn ask(mut stream: TcpStream) -> io::Result<[u8; 12]> {
+    let until = Instant::now() + PATIENCE;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(REQUEST)?;
     let mut head = [0; 12];
-    stream.read_exact(&mut head)?;
+    let mut rest = &mut head[..];
+    while !rest.is_empty() {
+        // Each piece has the time that those before it have left.
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(too_late());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(rest) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => rest = &mut rest[read..],
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return Err(too_late());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(head)
+}
+
+fn too_late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("nothing that is whole came within {PATIENCE:?}"))
 }
 
 /// The status in the beginning of an answer; nothing if it is not one of HTTP/1.

@@ -292,6 +292,8 @@ impl Endpoints {
         serving.enter(Stage::Exiting);
         // Whoever waits for a load hears so, and does not hold up the exit.
         manager.stop_loading();
+        // What waits for the end of a sequence that nobody can end any more is executed now.
+        serving.registry.retire();
         let until = Instant::now() + limit;
         let mut ended = Ended::InOrder;
         // A connection that is told to go makes its client fail new requests in words of the client's own. So that they

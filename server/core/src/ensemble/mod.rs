@@ -23,4 +23,4 @@ mod tests;
 mod turn;
 
 pub use graph::Graph;
-pub(crate) use pipeline::{Pipeline, check_fit};
+pub(crate) use pipeline::{Extent, Pipeline, check_fit};

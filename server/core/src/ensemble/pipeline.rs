@@ -7,9 +7,8 @@ use super::Graph;
 use super::fit::Fit;
 use super::limit::Limit;
 use super::run::Run;
-use super::turn::Bringer;
 use crate::admission::QueueTerms;
-use crate::execution::{Expiries, Machinery, OnGone};
+use crate::execution::{Bringer, Expiries, Machinery, OnGone};
 use crate::model::{EnsemblePlan, LoadError, ModelSpec};
 use crate::registry::Registry;
 use crate::statistics::Statistics;
@@ -18,6 +17,10 @@ use crate::version::ModelVersion;
 /// How deep ensembles may lie in each other. A request goes into them on one stack, and so does what lets go of them.
 const DEEPEST: usize = 32;
 
+/// How many requests of models one of an ensemble may become: with ensembles in ensembles that is soon more than there is
+/// memory for.
+const MOST_REQUESTS: usize = 4096;
+
 /// What answers an ensemble's requests, as a [`Scheduler`](crate::execution::Scheduler) does those of other models.
 pub(crate) struct Pipeline {
     pub(super) name: String,
@@ -25,8 +28,7 @@ pub(crate) struct Pipeline {
     /// Which steps may answer any number of times.
     pub(super) many: Vec<bool>,
     pub(super) batching: bool,
-    /// How deep the ensembles in it lie, itself counted.
-    depth: usize,
+    extent: Extent,
     /// The shapes of its outputs without the batch dimension, by slot.
     pub(super) outputs: Vec<Shape>,
     /// By step; none if there is no limit.
@@ -37,6 +39,47 @@ pub(crate) struct Pipeline {
     registry: Weak<Registry>,
     closed: OnceLock<BackendError>,
     on_gone: Option<OnGone>,
+}
+
+/// How far a request goes into models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// How deep ensembles lie in each other.
+    depth: usize,
+    /// How many requests of models with instances of their own it becomes.
+    requests: usize,
+}
+
+impl Extent {
+    /// Of a model with instances of its own.
+    pub(crate) const MODEL: Extent = Extent { depth: 0, requests: 1 };
+
+    /// Of an ensemble whose steps are these.
+    fn of(models: &[Arc<ModelVersion>]) -> Extent {
+        let none = Extent { depth: 1, requests: 0 };
+        models.iter().map(|model| model.extent()).fold(none, |sum, step| Extent {
+            depth: sum.depth.max(step.depth + 1),
+            requests: sum.requests.saturating_add(step.requests),
+        })
+    }
+
+    /// Fails where it is too far, for the ensemble of that name.
+    fn check(self, name: &str) -> Result<(), LoadError> {
+        let Extent { depth, requests } = self;
+        if depth > DEEPEST {
+            return Err(LoadError::invalid(format!(
+                "ensemble '{name}' has ensembles in ensembles, {depth} deep, and more than {DEEPEST} are not served; name \
+                 the steps of the inner ones in the outer ones"
+            )));
+        }
+        if requests > MOST_REQUESTS {
+            return Err(LoadError::invalid(format!(
+                "a request of ensemble '{name}' would become {requests} requests of its models, and more than \
+                 {MOST_REQUESTS} are not served; use fewer steps"
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// The models that a request goes through, by their place in the graph; none where no step needs it.
@@ -52,7 +95,7 @@ impl Pipeline {
         machinery: &Machinery,
     ) -> Result<Pipeline, LoadError> {
         let (graph, Fit { many }) = fit(name, plan, models)?;
-        let depth = depth(models);
+        let extent = Extent::of(models);
         let batching = plan.max_batch_size > 0;
         let rows = usize::from(batching);
         let outputs = plan.declaration.outputs.iter();
@@ -62,7 +105,7 @@ impl Pipeline {
             name: name.to_owned(),
             many,
             batching,
-            depth,
+            extent,
             outputs: outputs.map(|output| dims(&output.shape)).collect(),
             limits: (0..limited).map(|_| Limit::new(plan.max_inflight_requests)).collect(),
             expiries: Expiries::new(machinery),
@@ -89,9 +132,14 @@ impl Pipeline {
         pipeline
     }
 
-    /// How deep the ensembles in it lie, itself counted.
-    pub(crate) fn depth(&self) -> usize {
-        self.depth
+    /// How far a request goes into models.
+    pub(crate) fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// The names of its models.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
+        self.graph.models.iter().map(|model| model.name.as_str())
     }
 
     /// Whether a request may have any number of responses.
@@ -100,16 +148,7 @@ impl Pipeline {
     }
 
     /// Takes a request; it is answered whatever happens.
-    pub(crate) fn push(self: &Arc<Self>, request: Request, terms: &QueueTerms) {
-        self.start(request, terms, Bringer::Caller);
-    }
-
-    /// The same, on a thread that is in the midst of an execution.
-    pub(crate) fn push_amid(self: &Arc<Self>, request: Request, terms: &QueueTerms) {
-        self.start(request, terms, Bringer::Engine);
-    }
-
-    fn start(self: &Arc<Self>, request: Request, terms: &QueueTerms, bringer: Bringer) {
+    pub(crate) fn push(self: &Arc<Self>, request: Request, terms: &QueueTerms, bringer: Bringer) {
         if let Some(reason) = self.closed.get() {
             return request.fail(reason.clone());
         }
@@ -171,20 +210,9 @@ fn fit(name: &str, plan: &EnsemblePlan, models: &[Arc<ModelVersion>]) -> Result<
     if specs.len() != graph.steps.len() {
         return Err(LoadError::internal(format!("ensemble '{name}' is loaded without some of its models")));
     }
-    let depth = depth(models);
-    if depth > DEEPEST {
-        return Err(LoadError::invalid(format!(
-            "ensemble '{name}' has ensembles in ensembles, {depth} deep, and more than {DEEPEST} are not served; name \
-             the steps of the inner ones in the outer ones"
-        )));
-    }
+    Extent::of(models).check(name)?;
     let fit = graph.fit(name, plan, &specs)?;
     Ok((graph, fit))
-}
-
-/// How deep the ensembles in one of these models lie, itself counted.
-fn depth(models: &[Arc<ModelVersion>]) -> usize {
-    1 + models.iter().map(|model| model.depth()).max().unwrap_or_default()
 }
 
 impl Drop for Pipeline {

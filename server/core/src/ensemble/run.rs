@@ -12,9 +12,10 @@ use super::Pipeline;
 use super::pipeline::Versions;
 use super::progress::{Firing, Progress};
 use super::shapes::handed_over;
-use super::turn::{Bringer, go_on};
+use super::turn::go_on;
 use crate::admission::{Admitted, QueueTerms, StepInput, StepRequest, admit_step};
-use crate::execution::{Recipient, Relay};
+use crate::execution::{Asker, Bringer, Call, Recipient, Relay};
+use crate::response_cache::Asked;
 use crate::sync::{Condvar, Mutex};
 use crate::version::ModelVersion;
 
@@ -91,6 +92,8 @@ impl Run {
         bringer: Bringer,
     ) {
         let rows = if pipeline.batching { request.rows() } else { 0 };
+        // The time that a step may wait begins when it comes to its queue.
+        let terms = QueueTerms { since: None, ..terms };
         let inputs = request.take_inputs().into_iter().enumerate();
         let values =
             inputs.map(|(slot, tensor)| (slot, tensor.map(|tensor| Value { tensor, rows, sequence: None })));
@@ -238,18 +241,21 @@ impl Run {
         self: &Arc<Self>,
         firing: Firing,
         version: &Arc<ModelVersion>,
-        admitted: Admitted,
+        mut admitted: Admitted,
         sequence: Option<Arc<Sequence>>,
         received: Instant,
         bringer: Bringer,
     ) {
         let many = self.pipeline.many[firing.step] && version.spec.decoupled;
         let rows = if version.spec.batching() { admitted.rows } else { 0 };
+        let asked = version.ask(&mut admitted);
+        let lookup = asked.as_ref().map(Asked::lookup);
+        let call = Call { lookup, ..version.call(&admitted, received) };
         let mut state = self.state.lock();
         let number = state.next;
         state.next += 1;
         let recipient = Arc::clone(self) as Arc<dyn Recipient>;
-        let (responder, relay) = Relay::open(version.call(&admitted, received), recipient, number, many);
+        let (responder, relay) = Relay::open(call, recipient, number, many);
         if state.is_over {
             drop(state);
             relay.give_up();
@@ -258,8 +264,8 @@ impl Run {
         state.untold += 1;
         state.active.push(Active { number, firing, rows, sequence, relay: Arc::clone(&relay) });
         drop(state);
-        let placed = version.queue_step(admitted, responder, bringer == Bringer::Engine);
-        relay.queued_at(placed, &self.pipeline.expiries);
+        let asker = Asker::Step(relay, Arc::clone(&self.pipeline.expiries));
+        version.queue_step(admitted, responder, asked, asker, bringer);
     }
 
     /// A step has to wait in line for its place, or need not any more.

@@ -1,5 +1,6 @@
 #[cfg(feature = "shuttle")]
 mod interleavings;
+mod places;
 mod property;
 mod runs;
 

@@ -8,16 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::run::Run;
+use crate::execution::Bringer;
 use crate::sync::thread_local;
-
-/// How a thread came to go on with requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bringer {
-    /// It brings a request, and may execute a brief model.
-    Caller,
-    /// It is an engine's, in the midst of an execution.
-    Engine,
-}
 
 thread_local! {
     /// The requests that this thread is to go on with; none if it is not in the loop.

@@ -1,6 +1,7 @@
 //! How requests reach an engine: a queue and free instances under one short lock, a pure decision, a pool of threads.
 
 mod account;
+mod bringer;
 mod call;
 mod clock;
 mod decide;
@@ -29,6 +30,7 @@ mod tests;
 mod wait;
 mod ward;
 
+pub(crate) use bringer::Bringer;
 pub use call::Answer;
 pub(crate) use call::{Call, Ledger, Open, open};
 #[cfg(test)]
@@ -53,5 +55,5 @@ pub(crate) use scheduler::Scheduler;
 pub(crate) use sequence::{initial_states, supply};
 pub use stall::Stall;
 pub use state::Activity;
-pub(crate) use wait::LatePlace;
+pub(crate) use wait::{Asker, LatePlace};
 pub use ward::Mending;

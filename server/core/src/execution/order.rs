@@ -20,24 +20,26 @@ struct Line {
     first: u64,
     /// Those that entered and were not yet let pass, in order.
     places: VecDeque<Place>,
+    /// What was let pass and is to be sent, and whether a thread is at that.
+    passed: VecDeque<Held>,
+    is_sending: bool,
 }
 
 enum Place {
     /// There is no final response yet. Nobody waits for one once the request is cancelled.
     Open(Cancel),
     /// Held until its turn comes.
-    Ready(Box<Held>),
+    Ready(Held),
     /// There will be none.
     Gone,
 }
 
-struct Held {
-    responder: Responder,
-    response: Response,
-}
+/// A box, since most places have none.
+type Held = Box<(Responder, Response)>;
 
 impl ResponseOrder {
-    /// A responder in place of `responder`, behind all those made earlier.
+    /// A responder in place of `responder`, behind all those made earlier. Nothing is sent: it may be called with a lock
+    /// held.
     pub(crate) fn enter(self: &Arc<Self>, responder: Responder) -> Responder {
         let cancel = responder.exchange().cancel().clone();
         let mut line = self.line.lock();
@@ -45,9 +47,11 @@ impl ResponseOrder {
         line.places.push_back(Place::Open(cancel.clone()));
         drop(line);
         let order = Arc::downgrade(self);
-        let given_up = cancel.on_cancel(move || {
+        // One that is given up already keeps nobody: those behind it come later, and look when they are answered.
+        let given_up = cancel.on_later_cancel(move || {
             if let Some(order) = order.upgrade() {
                 order.line.lock().advance();
+                order.send();
             }
         });
         Responder::new(Arc::new(Ordered { order: Arc::clone(self), place, responder, _given_up: given_up }))
@@ -55,6 +59,12 @@ impl ResponseOrder {
 
     /// Fills a place and lets those pass whose turn has come.
     fn fill(&self, place: u64, with: Place) -> Sent {
+        let sent = self.put(place, with);
+        self.send();
+        sent
+    }
+
+    fn put(&self, place: u64, with: Place) -> Sent {
         let mut line = self.line.lock();
         let index = place.checked_sub(line.first).and_then(|index| usize::try_from(index).ok());
         match index.and_then(|index| line.places.get_mut(index)) {
@@ -69,18 +79,33 @@ impl ResponseOrder {
         line.advance();
         Sent::Taken
     }
+
+    /// Sends what was let pass. One thread does, so that none overtakes another, and without the lock: what is answered
+    /// may be a step of an ensemble, and the next be pushed from within.
+    fn send(&self) {
+        let mut line = self.line.lock();
+        if line.is_sending {
+            return;
+        }
+        line.is_sending = true;
+        while let Some(held) = line.passed.pop_front() {
+            drop(line);
+            let (responder, response) = *held;
+            responder.send(response);
+            drop(responder);
+            line = self.line.lock();
+        }
+        line.is_sending = false;
+    }
 }
 
 impl Line {
     /// Lets those pass whose turn has come, and leaves out those that nobody waits for.
-    ///
-    /// To be called under the lock: two threads must not overtake each other on the way out. Sending only stores and
-    /// wakes.
     fn advance(&mut self) {
         while let Some(place) = self.places.pop_front_if(|place| place.may_pass()) {
             self.first += 1;
             if let Place::Ready(held) = place {
-                held.responder.send(held.response);
+                self.passed.push_back(held);
             }
         }
     }
@@ -101,7 +126,7 @@ struct Ordered {
     place: u64,
     responder: Responder,
     /// Lets the others pass when this one is given up.
-    _given_up: CancelGuard,
+    _given_up: Option<CancelGuard>,
 }
 
 impl Exchange for Ordered {
@@ -109,8 +134,18 @@ impl Exchange for Ordered {
         if !response.last {
             return self.responder.send(response);
         }
-        let held = Held { responder: self.responder.clone(), response };
-        self.order.fill(self.place, Place::Ready(Box::new(held)))
+        self.order.fill(self.place, Place::Ready(Box::new((self.responder.clone(), response))))
+    }
+
+    fn respond_anyway(&self, response: Response) -> Sent {
+        match response.last {
+            true => self.respond(response),
+            false => self.responder.exchange().respond_anyway(response),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.responder.exchange().has_room()
     }
 
     fn wait_for_room(&self, until: Instant) -> bool {

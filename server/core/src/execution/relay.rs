@@ -37,6 +37,8 @@ pub(crate) struct Relay {
 #[derive(Default)]
 struct State {
     progress: Progress,
+    /// Whether there has been a response other than a failure.
+    has_responded: bool,
     /// Whether no more responses are taken.
     is_over: bool,
     /// Whether the recipient has heard of the execution, or that nothing will be told of it.
@@ -128,8 +130,11 @@ impl Relay {
         if state.is_over {
             return Sent::Gone;
         }
-        if let Some(error) = &failure {
-            state.progress.failed(error);
+        match &failure {
+            Some(error) => state.progress.failed(error),
+            None if !self.many || response.only_ends() => {}
+            None if mem::replace(&mut state.has_responded, true) => {}
+            None => self.account.first_responded(),
         }
         if last {
             state.is_over = true;

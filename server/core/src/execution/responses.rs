@@ -72,8 +72,7 @@ impl Shared {
         }
         match &response.error {
             Some(error) => state.progress.failed(error),
-            // It says only that there are no more.
-            None if last && response.outputs.is_empty() && response.parameters.is_empty() => {}
+            None if response.only_ends() => {}
             None if mem::replace(&mut state.has_responded, true) => {}
             None => self.account.first_responded(),
         }

@@ -12,7 +12,7 @@ use super::sequence::Hold;
 use super::stall::{Found, Stall};
 use super::state::{Activity, Expired, Refused, State, Step};
 use super::ward::Mending;
-use super::{Dispatch, Executor, Machinery};
+use super::{Bringer, Dispatch, Executor, Machinery};
 use crate::admission::QueueTerms;
 use crate::changes::Changes;
 use crate::model::{ModelSpec, SequenceBatching};
@@ -166,16 +166,13 @@ impl Scheduler {
 
     /// Takes a request; it is answered whatever happens. `None` if that has been done already. A brief model may execute it
     /// before this returns, on a thread of the network's.
-    pub(crate) fn push(self: &Arc<Self>, request: Request, terms: &QueueTerms) -> Option<Placed> {
-        self.push_from(request, terms, self.is_brief())
-    }
-
-    /// The same, on a thread that is in the midst of an execution, which is not to last for as long as another.
-    pub(crate) fn push_amid(self: &Arc<Self>, request: Request, terms: &QueueTerms) -> Option<Placed> {
-        self.push_from(request, terms, false)
-    }
-
-    fn push_from(self: &Arc<Self>, request: Request, terms: &QueueTerms, here: bool) -> Option<Placed> {
+    pub(crate) fn push(
+        self: &Arc<Self>,
+        request: Request,
+        terms: &QueueTerms,
+        bringer: Bringer,
+    ) -> Option<Placed> {
+        let here = bringer == Bringer::Caller && self.is_brief();
         let mut state = self.state.lock();
         let now = self.machinery.clock.now();
         let arrival = Arrival { rows: request.rows(), now, terms: *terms };

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use nerite_backend::{BackendError, Code, Request};
 use tokio::time::{Sleep, sleep_until};
 
-use super::Placed;
 use super::call::{Ledger, TIMEOUT_EXPIRED};
+use super::{Expiries, Placed, Relay};
 use crate::sync::Mutex;
 
 /// The time that a request may wait in the queue. Its caller keeps it, so that the caller is answered when it is over,
@@ -65,6 +65,24 @@ impl Wait {
     }
 }
 
+/// Who learns of a request's place in the queue, if it waits there: who keeps the time that it may.
+pub(crate) enum Asker {
+    /// Its caller.
+    Caller(Arc<LatePlace>),
+    /// The ensemble that it is a step of, and what keeps the time for that.
+    Step(Arc<Relay>, Arc<Expiries>),
+}
+
+impl Asker {
+    /// The request has that place, if it waits.
+    pub(crate) fn tell(&self, placed: Option<Placed>, ledger: &dyn Ledger) {
+        match self {
+            Asker::Caller(late) => late.tell(placed, ledger),
+            Asker::Step(relay, expiries) => relay.queued_at(placed, expiries),
+        }
+    }
+}
+
 /// The place in the queue of a request that waits for something else first, between who puts it there and its caller.
 #[derive(Default)]
 pub(crate) struct LatePlace(Mutex<Late>);
@@ -88,7 +106,7 @@ impl Default for Late {
 impl LatePlace {
     /// The request has that place in the queue, if it waits there. A caller that has gone away by then could not take it
     /// out, so that this does.
-    pub(crate) fn tell(&self, placed: Option<Placed>, ledger: &dyn Ledger) {
+    fn tell(&self, placed: Option<Placed>, ledger: &dyn Ledger) {
         let Some(placed) = placed else { return };
         let mut late = self.0.lock();
         match &mut *late {

@@ -34,6 +34,8 @@ pub(super) struct Dependency {
     pub(super) failure: Option<String>,
     /// The models that it consists of, if it is an ensemble itself.
     pub(super) models: Vec<String>,
+    /// The models that those versions run on. They are others where a reload has failed.
+    pub(super) runs_on: Vec<String>,
 }
 
 /// How it is with the models of the ensemble of that name. `look` says what is known of a model. The complaints are those
@@ -43,15 +45,17 @@ pub(super) fn composition(
     plan: &EnsemblePlan,
     look: impl Fn(&str) -> Option<Dependency>,
 ) -> Composition {
-    if let Some(last) = circle(name, plan, &look) {
-        let message = format!("circular dependency between ensembles: {name} -> ... -> {last} -> {name}");
-        return Composition::Broken(LoadError::invalid(format!("{message}; take one out of the other")));
+    if let Some(last) = circle(name, plan, |model| look(model).map(|known| known.models)) {
+        return Composition::Broken(circular(name, &last));
     }
     let names: BTreeSet<&str> = plan.steps.iter().map(|step| step.model.as_str()).collect();
     let known: BTreeMap<&str, Option<Dependency>> =
         names.into_iter().map(|name| (name, look(name))).collect();
     if known.values().flatten().any(|model| model.is_loading) {
         return Composition::Waiting;
+    }
+    if let Some(last) = circle(name, plan, |model| look(model).map(|known| known.runs_on)) {
+        return Composition::Broken(circular(name, &last));
     }
     let is_missing = |known: &Option<Dependency>| {
         known.as_ref().is_none_or(|model| model.serving.is_empty() && model.failure.is_none())
@@ -96,8 +100,14 @@ pub(super) fn composition(
     Composition::Ready(found)
 }
 
-/// The last ensemble on a way from this one's models back to it, if there is one.
-fn circle(name: &str, plan: &EnsemblePlan, look: &impl Fn(&str) -> Option<Dependency>) -> Option<String> {
+fn circular(name: &str, last: &str) -> LoadError {
+    LoadError::invalid(format!(
+        "circular dependency between ensembles: {name} -> ... -> {last} -> {name}; take one out of the other"
+    ))
+}
+
+/// The last ensemble on a way from this one's models back to it, if there is one. `look` says which models one consists of.
+fn circle(name: &str, plan: &EnsemblePlan, look: impl Fn(&str) -> Option<Vec<String>>) -> Option<String> {
     let mut seen = BTreeSet::new();
     let mut open: Vec<(String, String)> =
         plan.steps.iter().map(|step| (name.to_owned(), step.model.clone())).collect();
@@ -106,8 +116,7 @@ fn circle(name: &str, plan: &EnsemblePlan, look: &impl Fn(&str) -> Option<Depend
             return Some(from);
         }
         if seen.insert(model.clone()) {
-            let models = look(&model).map(|dependency| dependency.models).unwrap_or_default();
-            open.extend(models.into_iter().map(|next| (model.clone(), next)));
+            open.extend(look(&model).unwrap_or_default().into_iter().map(|next| (model.clone(), next)));
         }
     }
     None
@@ -153,6 +162,7 @@ mod tests {
         let failed = Dependency { failure: Some("broken".to_owned()), ..Dependency::default() };
         let of_itself =
             Dependency { models: vec!["e".to_owned()], is_loading: true, ..Dependency::default() };
+        let former = Dependency { runs_on: vec!["e".to_owned()], ..served(&[(1, 1)]) };
         let table = [
             (None, "ensemble e contains models that are not available or ambiguous: a; "),
             (
@@ -164,6 +174,7 @@ mod tests {
                 "ensemble 'e' depends on 'a' which has no loaded version. Model 'a' loading failed with error: broken",
             ),
             (Some(served(&[(2, 1)])), "ensemble 'e' depends on 'a' whose required version 1 is not loaded; "),
+            (Some(former), "circular dependency between ensembles: e -> ... -> a -> e; "),
             (Some(of_itself), "circular dependency between ensembles: e -> ... -> a -> e; "),
         ];
         for (dependency, expected) in table {

@@ -29,6 +29,7 @@ impl OpenedModel {
             serving: part.versions.keys().map(|&version| (version, 0)).collect(),
             failure: part.failure.clone(),
             models: part.models.clone(),
+            runs_on: part.models.clone(),
         };
         match composition(self.name(), plan, |model| parts.get(model).map(dependency)) {
             Composition::Waiting => Ok(Vec::new()),

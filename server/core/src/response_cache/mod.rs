@@ -27,4 +27,4 @@ mod waiting;
 pub(crate) use cache::Lease;
 pub use cache::{ResponseCache, Usage};
 pub(crate) use lookup::Lookup;
-pub(crate) use version_cache::VersionCache;
+pub(crate) use version_cache::{Asked, VersionCache};

@@ -4,12 +4,13 @@ use std::time::Instant;
 use nerite_backend::Responder;
 
 use super::cache::{Lease, ResponseCache};
+use super::entry::Entry;
 use super::flights::{Route, Until};
-use super::key::{KeyRef, has_key, sort};
+use super::key::{Key, KeyRef, has_key, sort};
 use super::lookup::Lookup;
 use super::waiting::Waiting;
 use crate::admission::{Admitted, QueueTerms};
-use crate::execution::{Answer, Call, LatePlace, Open, ResponseOrder, open};
+use crate::execution::{Answer, Asker, Bringer, Call, LatePlace, Open, ResponseOrder, open};
 use crate::model::{ModelSpec, level};
 use crate::statistics::Hit;
 use crate::version::ModelVersion;
@@ -20,6 +21,22 @@ pub(crate) struct VersionCache {
     owner: u64,
     /// Where answers are given in the order of their requests, those that are there at once wait too.
     order: Option<Arc<ResponseOrder>>,
+}
+
+/// A request that was looked up.
+pub(crate) struct Asked {
+    key: Arc<Key>,
+    hash: u64,
+    lookup: Arc<Lookup>,
+    began: Instant,
+    found: Option<Arc<Entry>>,
+}
+
+impl Asked {
+    /// What was done for it, for its account.
+    pub(crate) fn lookup(&self) -> Arc<Lookup> {
+        Arc::clone(&self.lookup)
+    }
 }
 
 impl VersionCache {
@@ -38,7 +55,7 @@ impl VersionCache {
     ) -> Answer {
         if !has_key(&admitted) {
             let Open { responder, answer } = open(version.call(&admitted, received));
-            return answer.queued_at(version.queue(admitted, self.in_order(responder)));
+            return answer.queued_at(version.queue(admitted, self.in_order(responder), Bringer::Caller));
         }
         let began = Instant::now();
         sort(&mut admitted.meta.parameters);
@@ -57,12 +74,43 @@ impl VersionCache {
             return Answer::given(entry.answered().response());
         }
         let (key, lookup) = (Arc::new(key.shared()), Arc::new(Lookup::new(began.elapsed())));
-        let call = Call { lookup: Some(Arc::clone(&lookup)), ..version.call(&admitted, received) };
+        let asked = Asked { key, hash, lookup, began, found };
+        let call = Call { lookup: Some(asked.lookup()), ..version.call(&admitted, received) };
         let Open { responder, answer } = open(call);
+        let place = Arc::new(LatePlace::default());
+        let asker = Asker::Caller(Arc::clone(&place));
+        self.enter(version, admitted, responder, asked, asker, Bringer::Caller);
+        answer.queued_late(place)
+    }
+
+    /// Looks a request up; nothing if it has no key.
+    pub(crate) fn ask(&self, admitted: &mut Admitted) -> Option<Asked> {
+        if !has_key(admitted) {
+            return None;
+        }
+        let began = Instant::now();
+        sort(&mut admitted.meta.parameters);
+        let key = KeyRef::of(self.owner, admitted);
+        let hash = self.cache.hash(&key);
+        let found = self.cache.find(hash, &key, began);
+        let (key, lookup) = (Arc::new(key.shared()), Arc::new(Lookup::new(began.elapsed())));
+        Some(Asked { key, hash, lookup, began, found })
+    }
+
+    /// Sees to it that a request is answered that was looked up.
+    pub(crate) fn enter(
+        &self,
+        version: &Arc<ModelVersion>,
+        admitted: Admitted,
+        responder: Responder,
+        asked: Asked,
+        asker: Asker,
+        bringer: Bringer,
+    ) {
+        let Asked { key, hash, lookup, began, found } = asked;
         let (level, until) = patience(&version.spec, &admitted.terms, began);
         // The time that it may wait begins now, whatever it waits for.
         let terms = QueueTerms { since: Some(began), ..admitted.terms };
-        let place = Arc::new(LatePlace::default());
         let waiting = Waiting {
             cache: Arc::clone(&self.cache),
             version: Arc::clone(version),
@@ -72,18 +120,18 @@ impl VersionCache {
             key,
             route: Route { hash, level },
             lookup,
-            place: Arc::clone(&place),
+            asker,
+            bringer,
             given_up: None,
         };
         match found {
             Some(entry) => waiting.answer(entry.answered()),
             None => waiting.enter(),
         }
-        answer.queued_late(place)
     }
 
     /// The responder, behind those of all requests that came earlier if their order matters.
-    fn in_order(&self, responder: Responder) -> Responder {
+    pub(crate) fn in_order(&self, responder: Responder) -> Responder {
         match &self.order {
             Some(order) => order.enter(responder),
             None => responder,

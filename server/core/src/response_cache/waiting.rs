@@ -9,7 +9,7 @@ use super::key::Key;
 use super::leading::Leading;
 use super::lookup::Lookup;
 use crate::admission::QueueTerms;
-use crate::execution::LatePlace;
+use crate::execution::{Asker, Bringer};
 use crate::version::ModelVersion;
 
 /// A request whose answer is not kept, with all that it needs to be answered, whoever comes to do it.
@@ -22,8 +22,10 @@ pub(super) struct Waiting {
     pub(super) key: Arc<Key>,
     pub(super) route: Route,
     pub(super) lookup: Arc<Lookup>,
-    /// Where its caller learns of its place in the queue.
-    pub(super) place: Arc<LatePlace>,
+    /// Who learns of its place in the queue.
+    pub(super) asker: Asker,
+    /// Who has it executed.
+    pub(super) bringer: Bringer,
     /// Takes it out of its flight when its caller goes away.
     pub(super) given_up: Option<CancelGuard>,
 }
@@ -50,6 +52,7 @@ impl Waiting {
         let (watching, route, until) = (Arc::clone(&cache), self.route, self.until);
         let leave = move || watching.leave(route, number, (until, name));
         self.given_up = Some(self.request.cancel().on_cancel(leave));
+        self.bringer = Bringer::Engine;
         cache.join(number, name, self)
     }
 
@@ -65,16 +68,16 @@ impl Waiting {
 
     /// Has it executed, and the flight of that number depend on it.
     pub(super) fn lead(self, number: u64) {
-        let Waiting { cache, version, request, terms, key, route, lookup, place, .. } = self;
+        let Waiting { cache, version, request, terms, key, route, lookup, asker, bringer, .. } = self;
         let request = request.answered_through(move |responder| {
             Responder::new(Arc::new(Leading::new(cache, route, number, key, lookup, responder)))
         });
-        place.tell(version.push(request, &terms), &*version);
+        asker.tell(version.push(request, &terms, bringer), &*version);
     }
 
     /// Has it executed.
     pub(super) fn go(self) {
-        let Waiting { version, request, terms, place, .. } = self;
-        place.tell(version.push(request, &terms), &*version);
+        let Waiting { version, request, terms, asker, bringer, .. } = self;
+        asker.tell(version.push(request, &terms, bringer), &*version);
     }
 }

@@ -16,8 +16,8 @@ use crate::ensemble::graph::TensorId;
 use crate::ensemble::progress::{Came, Round};
 use crate::ensemble::sequence::{override_of, sequence_parameters};
 use crate::ensemble::shapes::handed_over;
-use crate::ensemble::turn::{Bringer, go_on};
-use crate::execution::Recipient;
+use crate::ensemble::turn::go_on;
+use crate::execution::{Bringer, Recipient};
 
 /// How many steps of one request may be under way before a decoupled one has to wait with its next response.
 const MOST_UNDER_WAY: usize = 64;
@@ -58,8 +58,7 @@ impl Run {
         let Active { firing, rows, sequence, .. } = &state.active[place];
         let (firing, rows) = (*firing, *rows);
         let many = self.pipeline.many[firing.step];
-        if many && response.last && response.outputs.is_empty() && response.parameters.is_empty() {
-            // It says only that there are no more.
+        if many && response.only_ends() {
             return Ok(());
         }
         let Some(version) = self.version(firing) else { return Ok(()) };
@@ -176,12 +175,15 @@ impl Run {
         state.is_over = true;
         state.outbox.push_back(Response::error(error));
         let active = mem::take(&mut state.active);
-        let left = (state.progress.clear(), mem::take(&mut state.ready), state.watch.take());
+        let ready = mem::take(&mut state.ready);
+        let left = (state.progress.clear(), state.watch.take());
         drop(state);
         drop(left);
         self.send_out();
         active.iter().for_each(|active| active.relay.give_up());
-        active.iter().for_each(|active| self.leave_place(active.firing.step, bringer));
+        let with_place = ready.iter().filter(|ready| ready.has_place).map(|ready| ready.firing);
+        let places = active.iter().map(|active| active.firing).chain(with_place);
+        places.for_each(|firing| self.leave_place(firing.step, bringer));
         self.pipeline.limits.iter().for_each(|limit| limit.forget(self));
         self.freed.notify_all();
     }

@@ -74,7 +74,8 @@ struct World {
 }
 
 impl World {
-    /// X goes through A, then through B and C at once, and what these give through D; A answers so many times.
+    /// X goes through A, then through B and C at once, and what these give through D; A answers so many times. Where there
+    /// is a limit, models answer in order.
     fn new(responses: usize, limit: usize) -> World {
         let (registry, to_fail) = (Arc::new(Registry::default()), Arc::default());
         let machinery = || {
@@ -86,7 +87,7 @@ impl World {
             [("A", 1, responses), ("B", 1, 1), ("C", 1, 1), ("D", 2, 1)].map(|(name, count, responses)| {
                 let inputs = inputs(count).map(|(slot, name)| input(name, DType::U8, &[1], slot));
                 let spec = ModelSpec {
-                    scheduling: Scheduling::default(),
+                    scheduling: Scheduling { preserve_ordering: limit > 0, ..Scheduling::default() },
                     decoupled: responses > 1,
                     ..model(name, 8, inputs.collect())
                 };

@@ -17,21 +17,21 @@ use crate::model::Scheduling;
 use crate::statistics::FailureReason;
 
 /// Models of the mock engine, with what decides over each, and an ensemble of them.
-struct World {
-    registry: Arc<Registry>,
+pub(super) struct World {
+    pub(super) registry: Arc<Registry>,
     handles: BTreeMap<&'static str, Handle>,
     ensemble: Arc<ModelVersion>,
 }
 
 /// A model that executes each request by itself and gives its inputs back.
-fn one_by_one(name: &str, inputs: usize) -> ModelSpec {
+pub(super) fn one_by_one(name: &str, inputs: usize) -> ModelSpec {
     let inputs = ["X", "Z"].into_iter().take(inputs).enumerate();
     let inputs = inputs.map(|(slot, name)| input(name, DType::U8, &[1], slot));
     ModelSpec { scheduling: Scheduling::default(), ..model(name, 8, inputs.collect()) }
 }
 
 impl World {
-    fn new(models: &[(&'static str, ModelSpec)], plan: &EnsemblePlan) -> World {
+    pub(super) fn new(models: &[(&'static str, ModelSpec)], plan: &EnsemblePlan) -> World {
         let registry = Arc::new(Registry::default());
         let served = models.iter().map(|(name, spec)| (*name, serve(spec.clone(), 2)));
         let (mut versions, mut handles) = (Vec::new(), BTreeMap::new());
@@ -45,7 +45,7 @@ impl World {
     }
 
     /// Models of one input and an output, one after the other.
-    fn chain(models: &[&'static str]) -> World {
+    pub(super) fn chain(models: &[&'static str]) -> World {
         let specs: Vec<_> = models.iter().map(|&name| (name, one_by_one(name, 1))).collect();
         World::new(&specs, &chain(models))
     }
@@ -61,23 +61,23 @@ impl World {
         World::new(&specs, &plan(&["X"], &["Y"], steps))
     }
 
-    fn send(&self, request: Admitted) -> Answer {
+    pub(super) fn send(&self, request: Admitted) -> Answer {
         self.ensemble.statistics().received();
         self.ensemble.infer(request, Instant::now())
     }
 
     #[track_caller]
-    fn next(&self, model: &str) -> Execution {
+    pub(super) fn next(&self, model: &str) -> Execution {
         self.handles[model].next()
     }
 
-    fn version(&self, model: &str) -> Arc<ModelVersion> {
+    pub(super) fn version(&self, model: &str) -> Arc<ModelVersion> {
         self.registry.lookup(model, None).expect("it is served")
     }
 
     /// Every request that was received was counted once, of the ensemble and of each step.
     #[track_caller]
-    fn check(&self) {
+    pub(super) fn check(&self) {
         let versions = self.registry.ready().into_iter().chain([Arc::clone(&self.ensemble)]);
         for version in versions {
             let statistics = version.statistics();
@@ -92,7 +92,7 @@ fn where_it_lies(tensor: &Tensor) -> *const u8 {
 }
 
 /// The answer of a model that gives its first input back.
-fn gives_back(request: &Request) -> Response {
+pub(super) fn gives_back(request: &Request) -> Response {
     Response::complete([(0, request.inputs()[0].clone().expect("it is given"))].into_iter().collect())
 }
 
@@ -450,6 +450,7 @@ fn each_response_of_a_decoupled_step_goes_on_by_itself_and_the_last_ends_the_req
         assert_eq!(response.outputs[0].1.data.contiguous(), Some(&[expected][..]));
         assert!(!response.last);
     }
+    assert_eq!(world.version("D").statistics().first_response().count(), 1);
     requests[0].report(&phases(), Ok(()));
     requests[0].responder().send(Response::end());
     let last = wait(responses.next()).expect("it ends");

@@ -52,12 +52,17 @@ fn take_turn(scheduler: &Arc<Scheduler>, batching: &Arc<SequenceBatching>, step:
 
 impl Exchange for Turn {
     fn respond(&self, response: Response) -> Sent {
-        if response.error.is_none() {
-            for (output, tensor) in &response.outputs {
-                self.keep(*output, tensor);
-            }
-        }
+        self.keep_all(&response);
         self.caller.exchange().respond(response)
+    }
+
+    fn respond_anyway(&self, response: Response) -> Sent {
+        self.keep_all(&response);
+        self.caller.exchange().respond_anyway(response)
+    }
+
+    fn has_room(&self) -> bool {
+        self.caller.exchange().has_room()
     }
 
     fn wait_for_room(&self, until: Instant) -> bool {
@@ -98,6 +103,14 @@ impl Exchange for Turn {
 }
 
 impl Turn {
+    fn keep_all(&self, response: &Response) {
+        if response.error.is_none() {
+            for (output, tensor) in &response.outputs {
+                self.keep(*output, tensor);
+            }
+        }
+    }
+
     /// Keeps a state for the sequence's next request, if that output is one.
     fn keep(&self, output: Slot, tensor: &Tensor) -> bool {
         let place = self.batching.states.iter().position(|state| state.output == output);

@@ -218,15 +218,15 @@ proptest! {
     }
 }
 
-#[test]
-fn ensembles_that_lie_in_each_other_too_deep_are_refused_and_the_inner_ones_are_served() {
-    const DEEPEST: usize = 32;
+/// Why the last of a line of ensembles is not served, each of which has the one before it for so many steps, the first a
+/// model. The others are.
+fn refused(width: usize, length: usize) -> String {
     let spec = model("a", 8, vec![input("X", DType::U8, &[1], 0)]);
-    let names: Vec<String> = (1..=DEEPEST + 1).map(|depth| format!("E{depth:02}")).collect();
+    let names: Vec<String> = (1..=length).map(|place| format!("E{place:02}")).collect();
     let mut configs = MockConfigs::default().with(plan(1), spec);
     let mut inner = "a";
     for name in &names {
-        configs = configs.with(through(&[inner]), ensemble_spec(name));
+        configs = configs.with(through(&vec![inner; width]), ensemble_spec(name));
         inner = name;
     }
     let directories: Vec<String> =
@@ -238,8 +238,17 @@ fn ensembles_that_lie_in_each_other_too_deep_are_refused_and_the_inner_ones_are_
             .manager
             .want(world.scan().models.into_iter().map(|(name, found)| (name, Ok(found.into()))).collect()),
     );
-    assert!(world.is_served(&names[DEEPEST - 1]) && !world.is_served(&names[DEEPEST]));
-    let entry = world.registry.entry(&names[DEEPEST]).unwrap();
-    let reason = format!("{:?} {:?}", entry.versions, entry.failure);
-    assert!(reason.contains("33 deep"), "{reason}");
+    assert!(world.is_served(&names[length - 2]) && !world.is_served(inner));
+    format!("{:?}", world.registry.entry(inner).unwrap().failure)
+}
+
+#[test]
+fn ensembles_that_lie_in_each_other_too_deep_are_refused_and_the_inner_ones_are_served() {
+    assert!(refused(1, 33).contains("33 deep"), "{}", refused(1, 33));
+}
+
+#[test]
+fn an_ensemble_whose_request_would_become_thousands_is_refused_and_the_inner_ones_are_served() {
+    let reason = refused(8, 5);
+    assert!(reason.contains("would become 32768 requests"), "{reason}");
 }

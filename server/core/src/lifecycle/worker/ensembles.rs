@@ -136,16 +136,14 @@ impl Worker {
     fn dependency(&self, model: &str) -> Option<Dependency> {
         let known = self.models.get(model)?;
         let models = known.composed.iter().flat_map(|composed| composed.opened.models());
+        let served = known.life.serving().values();
+        let runs_on = served.clone().flat_map(|loaded| loaded.version.models());
         Some(Dependency {
             is_loading: known.life.is_loading(),
-            serving: known
-                .life
-                .serving()
-                .iter()
-                .map(|(&version, loaded)| (version, loaded.serial()))
-                .collect(),
+            serving: served.map(|loaded| (loaded.version.version, loaded.serial())).collect(),
             failure: known.life.why_not(),
             models: models.map(str::to_owned).collect(),
+            runs_on: runs_on.map(str::to_owned).collect(),
         })
     }
 
