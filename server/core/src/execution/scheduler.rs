@@ -346,6 +346,10 @@ impl Scheduler {
                 if let Some(claim) = executor.claim().cloned() {
                     claim.limiter().stage(self, &claim, executor);
                 }
+                // The grant may be long in coming, and not every instance can do what is due.
+                if self.sequences.is_some() {
+                    self.look_on(self.state.lock());
+                }
             }
             Step::SetAlarm(at) => self.set_alarm(at),
         }

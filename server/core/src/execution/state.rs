@@ -1,12 +1,15 @@
 //! A model version's queue and instances, and what to do about them next. Knows no thread and no lock; the time is an
 //! argument.
 
+mod alarms;
 mod steps;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nerite_backend::{BackendError, Code, Request};
+
+use alarms::Alarms;
 
 use super::Executor;
 use super::call::QUEUE_FULL;
@@ -51,8 +54,8 @@ pub(super) struct State {
     instances: usize,
     /// Nothing is executed before so many requests wait.
     hold: usize,
-    /// The earliest alarm that is set.
-    alarm: Option<Instant>,
+    /// When everything is looked at again, if nobody looks before.
+    alarms: Alarms,
     /// For how many rows the last decision to wait is waiting; 0 if something has changed since.
     waits_for_rows: u32,
     pub(super) pace: Pace,
@@ -177,7 +180,7 @@ impl State {
             late: 0,
             instances,
             hold: if spec.scheduling.dynamic_batching { hold.ready } else { 0 },
-            alarm: None,
+            alarms: Alarms::default(),
             waits_for_rows: 0,
             // A decoupled model's executions may wait for callers that read slowly.
             pace: if spec.decoupled { Pace::never_inline() } else { Pace::new() },
@@ -438,7 +441,8 @@ impl State {
 
     /// An alarm has rung: the one that is set, or one that was set before an earlier one.
     pub(super) fn rung(&mut self, now: Instant) {
-        self.alarm = self.alarm.filter(|&at| now < at);
+        self.alarms.rung(now);
+        self.waits_for_rows = 0;
     }
 
     /// Looks after executions that take too long, if it is time to.
@@ -463,15 +467,11 @@ impl State {
     fn may_wait(&self, now: Instant) -> bool {
         self.likeness == Likeness::Given
             && self.queue.rows() < u64::from(self.waits_for_rows)
-            && self.alarm.is_some_and(|alarm| now < alarm)
+            && self.alarms.next().is_some_and(|alarm| now < alarm)
     }
 
     fn set_alarm(&mut self, at: Instant) -> Step {
-        if self.alarm.is_some_and(|set| set <= at) {
-            return Step::Nothing;
-        }
-        self.alarm = Some(at);
-        Step::SetAlarm(at)
+        if self.alarms.add(at) { Step::SetAlarm(at) } else { Step::Nothing }
     }
 
     fn candidates(&self) -> impl Iterator<Item = Candidate> {

@@ -68,6 +68,19 @@ fn serve(spec: ModelSpec, instances: u32) -> (Arc<ManualClock>, Arc<ModelVersion
     (clock, version, handle)
 }
 
+/// Two instances, of which one at a time may execute.
+fn serve_limited(spec: ModelSpec) -> (Arc<ManualClock>, Arc<ModelVersion>, Handle) {
+    let demand = ResourceDemand { name: "r".to_owned(), count: 1, global: true };
+    let mut plan: LoadPlan = plan(2);
+    plan.instances[0].rate_limit = Some(RateLimit { resources: vec![demand], priority: 1 });
+    let options =
+        MachineryOptions { rate_limiter: Some(Arc::new(RateLimiter::new(Vec::new()))), ..Default::default() };
+    let clock = ManualClock::new();
+    let machinery = Machinery::with(Arc::new(Pool::new()), Arc::clone(&clock) as _, options);
+    let (version, handle) = serve_with(spec, plan, Arc::new(machinery));
+    (clock, version, handle)
+}
+
 /// Sends a request of a sequence, with `^` before its name if it begins it and `$` behind if it ends it.
 fn send(version: &Arc<ModelVersion>, sequence: u64, text: &str) -> Answer {
     send_on(version, sequence, text, QueueTerms::default())
@@ -328,12 +341,7 @@ fn requests_of_other_models_are_executed_once() {
 
 #[test]
 fn instances_that_have_to_be_granted_resources_execute_sequences_too() {
-    let demand = ResourceDemand { name: "r".to_owned(), count: 1, global: true };
-    let mut plan: LoadPlan = plan(2);
-    plan.instances[0].rate_limit = Some(RateLimit { resources: vec![demand], priority: 1 });
-    let options =
-        MachineryOptions { rate_limiter: Some(Arc::new(RateLimiter::new(Vec::new()))), ..Default::default() };
-    let (version, handle) = serve_with(direct(1), plan, Arc::new(Machinery::new(options)));
+    let (_, version, handle) = serve_limited(direct(1));
     for text in ["^a", "b", "c$"] {
         let answers = [5, 6].map(|sequence| send(&version, sequence, text));
         for _ in 0..2 {
@@ -342,6 +350,27 @@ fn instances_that_have_to_be_granted_resources_execute_sequences_too() {
         answers.into_iter().for_each(|answer| assert_eq!(wait(answer).error, None));
     }
     assert_eq!(handle.most_at_once(), 1);
+}
+
+#[test]
+fn who_waits_for_a_row_too_long_is_told_so_while_an_instance_waits_for_its_grant() {
+    let (clock, version, handle) = serve_limited(direct(1));
+    let idle = send(&version, 6, "^a");
+    advance_all(handle.next());
+    assert_eq!(wait(idle).error, None);
+    until(|| version.free_instances() == 2);
+    let busy = send(&version, 5, "^a");
+    let execution = handle.next();
+    let next = send(&version, 7, "^a");
+    let timeout = Some(MAX_IDLE * 3 / 2);
+    let impatient = send_on(&version, 8, "^a", QueueTerms { timeout, ..QueueTerms::default() });
+    // Another has the idle one's row, and waits for the resource.
+    clock.advance(MAX_IDLE);
+    clock.advance(MAX_IDLE / 2);
+    assert_eq!(error(impatient).1, "timeout of the corresponding sequence has been expired");
+    advance_all(execution);
+    advance_all(handle.next());
+    assert_eq!((wait(busy).error, wait(next).error), (None, None));
 }
 
 #[test]
