@@ -130,6 +130,13 @@ impl Request {
         self.inputs[input] = Some(tensor);
     }
 
+    /// Takes back what it was supplied with.
+    pub fn withhold(&mut self, input: Slot) {
+        if let Some(input) = self.inputs.get_mut(input) {
+            *input = None;
+        }
+    }
+
     /// Asks for an output that the server needs, whether its caller does or not.
     pub fn want(&mut self, output: Slot) {
         self.wanted.insert(output);

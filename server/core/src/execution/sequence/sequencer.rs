@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use nerite_backend::{BackendError, CorrelationId, Request, Sequence, Tensor};
 
+use super::supply::withhold;
 use super::sequences::{Arrival, Batching, Head, Rules, Sequences, Step, Withdrawn};
 use crate::admission::QueueTerms;
 use crate::execution::decide::{Decision, Policy};
@@ -136,6 +137,7 @@ impl Sequencer {
     ) -> Option<Request> {
         let id = request.meta().sequence.id.clone();
         request.place_in(Sequence { id, start: false, end: false });
+        withhold(&self.batching, &mut request);
         self.sequences.again(ticket, states, request, now).err()
     }
 

@@ -102,6 +102,8 @@ struct Waiting<T> {
     serial: u64,
     arrived: Instant,
     start: bool,
+    /// Whether an engine has had it before.
+    again: bool,
     item: T,
 }
 
@@ -129,6 +131,8 @@ pub(in crate::execution) struct Step<T, M> {
     pub(in crate::execution) item: T,
     /// What its sequence keeps; `None` if it begins.
     pub(in crate::execution) memory: Option<M>,
+    /// Whether an engine has had it before.
+    pub(in crate::execution) again: bool,
 }
 
 /// The request that a sequence is to go on with.
@@ -191,7 +195,7 @@ impl<T, M> Sequences<T, M> {
         self.waiting += 1;
         let sequence = &mut self.sequences[key];
         sequence.open = !end && !self.rules.iterative;
-        sequence.queue.push_back(Waiting { serial, arrived: now, start, item });
+        sequence.queue.push_back(Waiting { serial, arrived: now, start, again: false, item });
         match sequence.place {
             Place::Backlog(_) => {
                 let until = timeout.and_then(|timeout| now.checked_add(timeout));
@@ -252,7 +256,7 @@ impl<T, M> Sequences<T, M> {
             return Err(item);
         }
         self.waiting += 1;
-        sequence.queue.push_front(Waiting { serial, arrived: now, start: false, item });
+        sequence.queue.push_front(Waiting { serial, arrived: now, start: false, again: true, item });
         self.settle(key, now);
         Ok(())
     }
@@ -414,14 +418,14 @@ impl<T, M> Sequences<T, M> {
     fn take_turn(&mut self, key: Key) -> Option<Step<T, M>> {
         self.unready(key);
         let sequence = &mut self.sequences[key];
-        let Waiting { serial, start, item, .. } = sequence.queue.pop_front()?;
+        let Waiting { serial, start, again, item, .. } = sequence.queue.pop_front()?;
         self.waiting -= 1;
         let kept = std::mem::replace(&mut sequence.turn, Turn::Taken { serial });
         let memory = match kept {
             Turn::Free(memory) if !start => memory,
             _ => None,
         };
-        Some(Step { ticket: Ticket { key, serial }, item, memory })
+        Some(Step { ticket: Ticket { key, serial }, item, memory, again })
     }
 
     /// Whether the ticket is that of the request that was with an engine until now.

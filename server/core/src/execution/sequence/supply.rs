@@ -28,6 +28,13 @@ pub(crate) fn supply(batching: &SequenceBatching, request: &mut Request, states:
     }
 }
 
+/// Takes that back: a request that waits is to be compared with others by what its caller gives.
+pub(super) fn withhold(batching: &SequenceBatching, request: &mut Request) {
+    let states = batching.states.iter().map(|state| state.input);
+    let controls = batching.controls.iter().map(|control| control.slot);
+    states.chain(controls).for_each(|input| request.withhold(input));
+}
+
 /// Rows without a request: zeros in the shapes of one that is in the same batch, and controls that say so.
 pub(super) struct Blank {
     inputs: Inputs,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use nerite_backend::{
-    BackendError, Cancel, Exchange, Phases, Request, Responder, Response, Sent, Slot, Tensor,
+    BackendError, Cancel, Code, Exchange, Phases, Request, Responder, Response, Sent, Slot, Tensor,
 };
 
 use super::sequencer::{SequenceStep, States};
@@ -36,7 +36,7 @@ pub(in crate::execution) fn take_turns(
 }
 
 fn take_turn(scheduler: &Arc<Scheduler>, batching: &Arc<SequenceBatching>, step: SequenceStep) -> Request {
-    let SequenceStep { ticket, item: mut request, memory } = step;
+    let SequenceStep { ticket, item: mut request, memory, .. } = step;
     let states = memory.unwrap_or_else(|| initial_states(batching));
     supply(batching, &mut request, &states);
     request.answered_through(|caller| {
@@ -82,7 +82,8 @@ impl Exchange for Turn {
         }
         let caller = self.caller.clone();
         let request = request.answered_through(|_| caller);
-        if let Some(states) = self.states.lock().take() {
+        let states = self.states.lock().take();
+        if let Some(states) = states {
             self.scheduler.execute_again(self.ticket, states, request);
         }
         None
@@ -122,7 +123,11 @@ impl Scheduler {
     fn execute_again(self: &Arc<Self>, ticket: Ticket, states: States, request: Request) {
         let mut state = self.state.lock();
         let now = self.machinery.clock.now();
-        let refused = match (state.closed.clone(), &mut state.sequencer) {
+        let reason = match request.cancel().is_cancelled() {
+            true => Some(BackendError::new(Code::Cancelled, "the caller went away")),
+            false => state.closed.clone(),
+        };
+        let refused = match (reason, &mut state.sequencer) {
             (Some(reason), sequencer) => {
                 if let Some(sequencer) = sequencer {
                     sequencer.released(ticket, states, now);

@@ -12,8 +12,8 @@ use crate::admission::{Admitted, QueueTerms};
 use crate::execution::{Answer, Machinery, MachineryOptions, Pool};
 use crate::mock::{Execution, Handle, ManualClock, input, model, plan, request, serve_with, until, wait};
 use crate::model::{
-    Control, LoadPlan, ModelSpec, RateLimit, ResourceDemand, SequenceBatching, SequenceStrategy, Signal,
-    StateSpec, Values,
+    Control, LoadPlan, ModelSpec, RateLimit, ResourceDemand, Scheduling, SequenceBatching, SequenceStrategy,
+    Signal, StateSpec, Values,
 };
 use crate::rate_limiter::RateLimiter;
 use crate::version::ModelVersion;
@@ -326,6 +326,54 @@ fn an_iterative_request_is_executed_until_the_engine_lets_it_go() {
     until(|| version.free_instances() == 1);
     assert_eq!(version.statistics().success.count(), 1);
     wait(version.settled());
+}
+
+/// Has the only request of a batch executed again.
+fn repeat(execution: Execution) {
+    let [request] = execution.leave().try_into().unwrap();
+    assert!(request.execute_again().is_none());
+}
+
+#[test]
+fn an_iterative_request_has_one_place_in_the_order_of_answers() {
+    let spec = iterative(oldest(1, 2));
+    let scheduling = Scheduling { preserve_ordering: true, ..spec.scheduling.clone() };
+    let (_, version, handle) = serve(ModelSpec { scheduling, ..spec }, 1);
+    let first = send(&version, 0, "a");
+    repeat(handle.next());
+    let second = send(&version, 0, "b");
+    repeat(handle.next());
+    (0..2).for_each(|_| drop(advance_all(handle.next())));
+    assert_eq!((wait(first).error, wait(second).error), (None, None));
+}
+
+#[test]
+fn an_iterative_request_whose_caller_is_gone_is_not_executed_again() {
+    let (_, version, handle) = serve(iterative(oldest(1, 1)), 1);
+    let given_up = send(&version, 0, "a");
+    let execution = handle.next();
+    drop(given_up);
+    repeat(execution);
+    let next = send(&version, 0, "b");
+    assert_eq!(advance_all(handle.next()), [("b".to_owned(), 0)], "it has left its row");
+    assert_eq!(wait(next).error, None);
+    wait(version.settled());
+}
+
+#[test]
+fn a_request_that_is_executed_again_shares_a_batch_with_one_that_is_not() {
+    let mut spec = iterative(oldest(2, 3));
+    spec.inputs = vec![input("X", DType::U8, &[-1], 0)];
+    let (_, version, handle) = serve(spec, 1);
+    let mut answers = vec![send(&version, 0, "a")];
+    let [again] = handle.next().leave().try_into().unwrap();
+    answers.push(send(&version, 0, "busy"));
+    let busy = handle.next();
+    answers.push(send(&version, 0, "b"));
+    assert!(again.execute_again().is_none());
+    advance_all(busy);
+    assert_eq!(advance_all(handle.next()).len(), 2);
+    answers.into_iter().for_each(|answer| assert_eq!(wait(answer).error, None));
 }
 
 #[test]
