@@ -181,7 +181,8 @@ impl Request {
     }
 
     /// Keeps a state for the next request of its sequence: an output of that slot, unless it comes with a response.
-    /// `false` if the model's sequences have no such state. To be called before the request is released.
+    /// `false` if the model's sequences have no such state, of another type or shape for
+    /// instance. To be called before the request is released.
     pub fn update_state(&self, output: Slot, state: Tensor) -> bool {
         self.responder.exchange().update_state(output, state)
     }

@@ -3,8 +3,8 @@ use std::time::Instant;
 
 use nerite_backend::{BackendError, CorrelationId, Request, Sequence, Tensor};
 
-use super::supply::withhold;
 use super::sequences::{Arrival, Batching, Head, Rules, Sequences, Step, Withdrawn};
+use super::supply::withhold;
 use crate::admission::QueueTerms;
 use crate::execution::decide::{Decision, Policy};
 use crate::execution::likeness::Likeness;
@@ -59,7 +59,7 @@ impl Sequencer {
         };
         let rules = Rules { strategy, rows, max_idle: batching.max_idle, iterative: batching.iterative };
         let likeness = Likeness::of(spec);
-        let are_fixed = likeness == Likeness::Given && batching.states.iter().all(|state| state.is_fixed);
+        let are_fixed = likeness == Likeness::Given && batching.states.iter().all(|state| state.is_fixed());
         Some(Sequencer {
             model: spec.name.clone(),
             sequences: Sequences::new(rules, instances),

@@ -9,7 +9,7 @@ use super::sequencer::{SequenceStep, States};
 use super::supply::{Blank, initial_states, supply};
 use crate::execution::Scheduler;
 use crate::execution::queue::Ticket;
-use crate::model::SequenceBatching;
+use crate::model::{SequenceBatching, StateSpec};
 use crate::sync::Mutex;
 
 /// A request's turn in its sequence: its exchange while an engine has it. It keeps the sequence's states, takes those
@@ -52,12 +52,11 @@ fn take_turn(scheduler: &Arc<Scheduler>, batching: &Arc<SequenceBatching>, step:
 
 impl Exchange for Turn {
     fn respond(&self, response: Response) -> Sent {
-        if response.error.is_none() {
-            for (output, tensor) in &response.outputs {
-                self.keep(*output, tensor);
-            }
-        }
-        self.caller.exchange().respond(response)
+        let kept = match response.error {
+            None => response.outputs.iter().try_for_each(|(output, tensor)| self.keep(*output, tensor)),
+            Some(_) => Ok(()),
+        };
+        self.caller.exchange().respond(kept.map_or_else(Response::error, |()| response))
     }
 
     fn wait_for_room(&self, until: Instant) -> bool {
@@ -73,7 +72,8 @@ impl Exchange for Turn {
     }
 
     fn update_state(&self, output: Slot, state: Tensor) -> bool {
-        self.keep(output, &state)
+        let is_state = self.batching.states.iter().any(|state| state.output == output);
+        is_state && self.keep(output, &state).is_ok()
     }
 
     fn execute_again(&self, request: Request) -> Option<Request> {
@@ -99,16 +99,33 @@ impl Exchange for Turn {
 }
 
 impl Turn {
-    /// Keeps a state for the sequence's next request, if that output is one.
-    fn keep(&self, output: Slot, tensor: &Tensor) -> bool {
-        let place = self.batching.states.iter().position(|state| state.output == output);
-        let mut states = self.states.lock();
-        let kept = place.and_then(|place| states.as_mut()?.get_mut(place));
-        kept.map(|kept| *kept = tensor.clone()).is_some()
+    /// Keeps a state for the sequence's next request, if that output is one. In a batch, one that does not fit would shift
+    /// those of other sequences.
+    fn keep(&self, output: Slot, tensor: &Tensor) -> Result<(), BackendError> {
+        let Some(place) = self.batching.states.iter().position(|state| state.output == output) else {
+            return Ok(());
+        };
+        let state = &self.batching.states[place];
+        if !state.fits(tensor) {
+            return Err(self.scheduler.misfit(state, tensor));
+        }
+        if let Some(kept) = self.states.lock().as_mut().and_then(|states| states.get_mut(place)) {
+            *kept = tensor.clone();
+        }
+        Ok(())
     }
 }
 
 impl Scheduler {
+    fn misfit(&self, state: &StateSpec, given: &Tensor) -> BackendError {
+        let (name, configured) = (&self.name, &state.shape);
+        BackendError::internal(format!(
+            "model '{name}' gave a state of type {} and shape {}, which the configuration says has type {} and shape \
+             {configured}; correct the state's dims, or the model",
+            given.dtype, given.shape, state.initial.dtype
+        ))
+    }
+
     /// An engine has let go of a request, whose sequence has these states now.
     fn released(self: &Arc<Self>, ticket: Ticket, states: States) {
         let mut state = self.state.lock();

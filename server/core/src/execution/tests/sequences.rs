@@ -39,7 +39,7 @@ fn spec(rows: u32, strategy: SequenceStrategy) -> ModelSpec {
             shape: Shape::new(&[1, 1]),
             signal: Signal::Ready(values),
         }],
-        states: vec![StateSpec { input: STATE, output: STATE, initial: byte(0), is_fixed: true }],
+        states: vec![StateSpec { input: STATE, output: STATE, initial: byte(0), shape: Shape::new(&[1, 1]) }],
     };
     let mut spec = model("M", rows, vec![input("X", DType::U8, &[1], 0)]);
     spec.sequences = Some(Arc::new(batching));
@@ -181,6 +181,26 @@ fn a_request_that_fails_leaves_its_sequence_the_state_that_it_had() {
 }
 
 #[test]
+fn a_state_that_does_not_fit_is_an_error_and_leaves_the_one_before() {
+    let (_, version, handle) = serve(direct(1), 1);
+    let first = send(&version, 5, "^a");
+    advance_all(handle.next());
+    assert_eq!(wait(first).error, None);
+    let second = send(&version, 5, "b");
+    let [request] = handle.next().leave().try_into().unwrap();
+    let wide = Tensor::new(DType::U8, Shape::new(&[1, 2]), Bytes::from(vec![8, 9]));
+    assert!(!request.update_state(STATE, wide.clone()) && !request.update_state(0, byte(9)));
+    request.responder().send(Response::complete([(STATE, wide)].into_iter().collect()));
+    drop(request);
+    let expected = "model 'M' gave a state of type UINT8 and shape [1,2], which the configuration says has type UINT8 and \
+                    shape [1,1]; correct the state's dims, or the model";
+    assert_eq!(error(second), (Code::Internal, expected.to_owned()));
+    let third = send(&version, 5, "c");
+    assert_eq!(advance_all(handle.next()), [("c".to_owned(), 1)]);
+    assert_eq!(wait(third).error, None);
+}
+
+#[test]
 fn a_sequence_keeps_its_row_and_a_row_without_a_request_is_told_so() {
     let (_, version, handle) = serve(direct(4), 1);
     let mut answers = vec![send(&version, 1, "^first")];
@@ -191,6 +211,7 @@ fn a_sequence_keeps_its_row_and_a_row_without_a_request_is_told_so() {
     let other = ("other".to_owned(), 1);
     assert_eq!(rows(&execution), [(String::new(), 0), other.clone(), other]);
     assert_eq!(state(&execution.requests()[0]), 0);
+    assert!(execution.requests()[0].update_state(STATE, byte(9)), "an engine may treat all rows alike");
     advance_all(execution);
     answers.into_iter().for_each(|answer| assert_eq!(wait(answer).error, None));
     assert_eq!(version.statistics().success.count(), 3, "a row without a request is none in the account");
