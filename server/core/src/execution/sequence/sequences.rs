@@ -102,6 +102,8 @@ struct Waiting<T> {
     serial: u64,
     arrived: Instant,
     start: bool,
+    /// Until when it would wait for a row.
+    until: Option<Instant>,
     /// Whether an engine has had it before.
     again: bool,
     item: T,
@@ -193,17 +195,15 @@ impl<T, M> Sequences<T, M> {
         self.serial += 1;
         let serial = self.serial;
         self.waiting += 1;
+        let until = timeout.and_then(|timeout| now.checked_add(timeout));
         let sequence = &mut self.sequences[key];
         sequence.open = !end && !self.rules.iterative;
-        sequence.queue.push_back(Waiting { serial, arrived: now, start, again: false, item });
-        match sequence.place {
-            Place::Backlog(_) => {
-                let until = timeout.and_then(|timeout| now.checked_add(timeout));
-                let due = sequence.due.into_iter().chain(until).min();
-                self.set_due(key, due);
-            }
-            _ => self.set_due(key, None),
-        }
+        sequence.queue.push_back(Waiting { serial, arrived: now, start, until, again: false, item });
+        let due = match sequence.place {
+            Place::Backlog(_) => sequence.due.into_iter().chain(until).min(),
+            _ => None,
+        };
+        self.set_due(key, due);
         self.settle(key, now);
         Ok(Ticket { key, serial })
     }
@@ -223,6 +223,9 @@ impl<T, M> Sequences<T, M> {
         let item = removed.next()?;
         let followers: Vec<T> = removed.collect();
         self.waiting -= 1 + followers.len();
+        if matches!(sequence.place, Place::Backlog(_)) {
+            self.set_patience(key);
+        }
         if first == 0 {
             self.unready(key);
             self.settle(key, now);
@@ -256,7 +259,14 @@ impl<T, M> Sequences<T, M> {
             return Err(item);
         }
         self.waiting += 1;
-        sequence.queue.push_front(Waiting { serial, arrived: now, start: false, again: true, item });
+        sequence.queue.push_front(Waiting {
+            serial,
+            arrived: now,
+            start: false,
+            until: None,
+            again: true,
+            item,
+        });
         self.settle(key, now);
         Ok(())
     }
@@ -382,7 +392,8 @@ impl<T, M> Sequences<T, M> {
             }
             Batching::Direct { .. } => {
                 let mut rows = self.ready_rows(seat);
-                let Some(first) = rows.iter().flatten().next().copied() else { return Vec::new() };
+                // Others have to be like the one that has been ready for longest, which waits for no more batches then.
+                let Some(first) = self.seats[seat].ready().next() else { return Vec::new() };
                 for key in &mut rows {
                     *key = key.filter(|&key| key == first || alike(self.head(first), self.head(key)));
                 }
@@ -472,6 +483,13 @@ impl<T, M> Sequences<T, M> {
         self.serial += 1;
         self.backlog.insert(self.serial, key);
         self.sequences[key].place = Place::Backlog(self.serial);
+        self.set_patience(key);
+    }
+
+    /// Has a sequence that has no row wait for one as long as all of its requests would.
+    fn set_patience(&mut self, key: Key) {
+        let until = self.sequences[key].queue.iter().filter_map(|waiting| waiting.until).min();
+        self.set_due(key, until);
     }
 
     /// Finds out what becomes of a sequence after something has changed about it.

@@ -10,7 +10,9 @@ use nerite_backend::{
 
 use crate::admission::{Admitted, QueueTerms};
 use crate::execution::{Answer, Machinery, MachineryOptions, Pool};
-use crate::mock::{Execution, Handle, ManualClock, input, model, plan, request, serve_with, until, wait};
+use crate::mock::{
+    Execution, Handle, ManualClock, input, model, of_shapes, plan, request, serve_with, until, wait,
+};
 use crate::model::{
     Control, LoadPlan, ModelSpec, RateLimit, ResourceDemand, Scheduling, SequenceBatching, SequenceStrategy,
     Signal, StateSpec, Values,
@@ -289,6 +291,52 @@ fn a_sequence_that_waits_too_long_for_a_row_is_told_so() {
     }
     advance_all(busy);
     assert_eq!(wait(first).error, None);
+}
+
+#[test]
+fn how_long_a_sequence_waits_for_a_row_is_for_the_requests_that_are_left_to_say() {
+    let (clock, version, handle) = serve(direct(1), 1);
+    let first = send(&version, 5, "^a");
+    let busy = handle.next();
+    let timeout = Some(Duration::from_millis(10));
+    let impatient = send_on(&version, 6, "^b", QueueTerms { timeout, ..QueueTerms::default() });
+    let patient = send(&version, 6, "^c$");
+    drop(impatient);
+    clock.advance(Duration::from_millis(10));
+    // One that has a row and begins anew behind others waits for one as they do.
+    let anew = send_on(&version, 5, "^d$", QueueTerms { timeout, ..QueueTerms::default() });
+    advance_all(busy);
+    let busy = handle.next();
+    assert_eq!(busy.ids(), ["c"]);
+    clock.advance(Duration::from_millis(10));
+    assert_eq!(error(anew).1, "timeout of the corresponding sequence has been expired");
+    advance_all(busy);
+    assert_eq!((wait(first).error, wait(patient).error), (None, None));
+}
+
+#[test]
+fn of_sequences_whose_requests_differ_in_shape_each_has_its_turn() {
+    let mut spec = direct(2);
+    spec.inputs = vec![input("X", DType::U8, &[-1], 0)];
+    let (_, version, handle) = serve(spec, 1);
+    let send_wide = |sequence, width: i64| {
+        let mut admitted = of_shapes("a", 1, &[Some(&[1, width])]);
+        admitted.inputs.resize(3, None);
+        admitted.wanted = Slots::all(1);
+        admitted.meta.sequence = Sequence { id: CorrelationId::Number(sequence), start: true, end: false };
+        version.infer(admitted, Instant::now())
+    };
+    let mut answers = vec![send_wide(1, 1)];
+    let execution = handle.next();
+    answers.extend([send_wide(2, 2), send_wide(1, 1)]);
+    execution.succeed();
+    let execution = handle.next();
+    assert_eq!(execution.ids(), ["", "a"], "the second row has waited for longer");
+    execution.succeed();
+    let execution = handle.next();
+    assert_eq!(execution.ids(), ["a"]);
+    execution.succeed();
+    answers.into_iter().for_each(|answer| assert_eq!(wait(answer).error, None));
 }
 
 #[test]
