@@ -3,7 +3,8 @@ use std::time::Instant;
 
 use nerite_backend::{BackendError, CorrelationId, Request, Sequence, Tensor};
 
-use super::sequences::{Arrival, Batching, Head, Rules, Sequences, Step, Withdrawn};
+use super::rules::{Batching, Rules};
+use super::sequences::{Arrival, Head, Sequences, Step, Withdrawn};
 use super::supply::withhold;
 use crate::admission::QueueTerms;
 use crate::execution::decide::{Decision, Policy};
