@@ -342,14 +342,19 @@ impl State {
     }
 
     /// Takes back the grants of instances that no called thread will use: what is held keeps others waiting.
-    pub(super) fn unused_grants(&mut self) -> Vec<Arc<Claim>> {
+    pub(super) fn unused_grants(&mut self, now: Instant) -> Vec<Arc<Claim>> {
+        let State { free, idle, sequencer, called, .. } = self;
+        // Where only one of them can do what is due, it is not for the others to be used first.
+        let is_due = |executor: &Executor| {
+            sequencer.as_ref().is_some_and(|sequencer| sequencer.is_due(executor.seat(), now))
+        };
         let mut unused = Vec::new();
-        while self.free.len() > self.called
-            && let Some(place) = self.free.iter().rposition(|executor| executor.claim().is_some())
+        while free.len() > *called
+            && let Some(place) = free.iter().rposition(|free| free.claim().is_some() && !is_due(free))
         {
-            let executor = self.free.remove(place);
+            let executor = free.remove(place);
             unused.extend(executor.claim().cloned());
-            self.idle.push(executor);
+            idle.push(executor);
         }
         unused
     }

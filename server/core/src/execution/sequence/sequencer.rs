@@ -190,6 +190,12 @@ impl Sequencer {
         self.sequences.decide(seat, |first, other| self.may_share(&first, &other), now)
     }
 
+    /// Whether the instance in that seat is to execute now.
+    pub(in crate::execution) fn is_due(&self, seat: usize, now: Instant) -> bool {
+        let is_held = self.hold > 0 || self.backlog_hold > 0;
+        !is_held && matches!(self.decide(seat, now), Decision::Dispatch { .. })
+    }
+
     /// The rows of the batch that was decided upon.
     pub(in crate::execution) fn take(&mut self, seat: usize, requests: usize) -> Vec<Option<SequenceStep>> {
         let Sequencer { sequences, likeness, compares, batching, .. } = self;

@@ -70,11 +70,16 @@ fn serve(spec: ModelSpec, instances: u32) -> (Arc<ManualClock>, Arc<ModelVersion
     (clock, version, handle)
 }
 
-/// Two instances, of which one at a time may execute.
-fn serve_limited(spec: ModelSpec) -> (Arc<ManualClock>, Arc<ModelVersion>, Handle) {
+/// So many instances, of which one at a time may execute, and others that need not wait for it.
+fn serve_limited(
+    spec: ModelSpec,
+    limited: u32,
+    others: u32,
+) -> (Arc<ManualClock>, Arc<ModelVersion>, Handle) {
     let demand = ResourceDemand { name: "r".to_owned(), count: 1, global: true };
-    let mut plan: LoadPlan = plan(2);
+    let mut plan: LoadPlan = crate::mock::plan(limited);
     plan.instances[0].rate_limit = Some(RateLimit { resources: vec![demand], priority: 1 });
+    plan.instances.extend(crate::mock::plan(others).instances);
     let options =
         MachineryOptions { rate_limiter: Some(Arc::new(RateLimiter::new(Vec::new()))), ..Default::default() };
     let clock = ManualClock::new();
@@ -458,7 +463,7 @@ fn requests_of_other_models_are_executed_once() {
 
 #[test]
 fn instances_that_have_to_be_granted_resources_execute_sequences_too() {
-    let (_, version, handle) = serve_limited(direct(1));
+    let (_, version, handle) = serve_limited(direct(1), 2, 0);
     for text in ["^a", "b", "c$"] {
         let answers = [5, 6].map(|sequence| send(&version, sequence, text));
         for _ in 0..2 {
@@ -470,8 +475,18 @@ fn instances_that_have_to_be_granted_resources_execute_sequences_too() {
 }
 
 #[test]
+fn a_grant_is_kept_for_an_instance_whose_sequence_others_cannot_go_on_with() {
+    let (_, version, handle) = serve_limited(direct(1), 1, 1);
+    for text in ["^a", "b", "c$"] {
+        let answer = send(&version, 5, text);
+        advance_all(handle.next());
+        assert_eq!(wait(answer).error, None);
+    }
+}
+
+#[test]
 fn who_waits_for_a_row_too_long_is_told_so_while_an_instance_waits_for_its_grant() {
-    let (clock, version, handle) = serve_limited(direct(1));
+    let (clock, version, handle) = serve_limited(direct(1), 2, 0);
     let idle = send(&version, 6, "^a");
     advance_all(handle.next());
     assert_eq!(wait(idle).error, None);
