@@ -52,11 +52,15 @@ fn take_turn(scheduler: &Arc<Scheduler>, batching: &Arc<SequenceBatching>, step:
 
 impl Exchange for Turn {
     fn respond(&self, response: Response) -> Sent {
-        let kept = match response.error {
-            None => response.outputs.iter().try_for_each(|(output, tensor)| self.keep(*output, tensor)),
-            Some(_) => Ok(()),
-        };
-        self.caller.exchange().respond(kept.map_or_else(Response::error, |()| response))
+        self.caller.exchange().respond(self.kept(response))
+    }
+
+    fn respond_anyway(&self, response: Response) -> Sent {
+        self.caller.exchange().respond_anyway(self.kept(response))
+    }
+
+    fn has_room(&self) -> bool {
+        self.caller.exchange().has_room()
     }
 
     fn wait_for_room(&self, until: Instant) -> bool {
@@ -99,6 +103,15 @@ impl Exchange for Turn {
 }
 
 impl Turn {
+    /// Keeps the states in a response. The response, or an error if one of them does not fit.
+    fn kept(&self, response: Response) -> Response {
+        let kept = match response.error {
+            None => response.outputs.iter().try_for_each(|(output, tensor)| self.keep(*output, tensor)),
+            Some(_) => Ok(()),
+        };
+        kept.map_or_else(Response::error, |()| response)
+    }
+
     /// Keeps a state for the sequence's next request, if that output is one. In a batch, one that does not fit would shift
     /// those of other sequences.
     fn keep(&self, output: Slot, tensor: &Tensor) -> Result<(), BackendError> {
