@@ -112,8 +112,8 @@ impl Turn {
         kept.map_or_else(Response::error, |()| response)
     }
 
-    /// Keeps a state for the sequence's next request, if that output is one. In a batch, one that does not fit would shift
-    /// those of other sequences.
+    /// Keeps a state for the sequence's next request, if that output is one. In a batch, one that does not fit would
+    /// shift those of other sequences.
     fn keep(&self, output: Slot, tensor: &Tensor) -> Result<(), BackendError> {
         let Some(place) = self.batching.states.iter().position(|state| state.output == output) else {
             return Ok(());

@@ -1,7 +1,7 @@
 use std::time::Instant;
 
-/// The alarms that are set, each earlier than those that were set before it. None is taken back, so that one is set only if no
-/// other rings by then: where short waits alternate with a long one, the long one is set once.
+/// The alarms that are set, each earlier than those that were set before it. None is taken back, so that one is set only
+/// if no other rings by then: where short waits alternate with a long one, the long one is set once.
 #[derive(Debug, Default)]
 pub(super) struct Alarms(Vec<Instant>);
 

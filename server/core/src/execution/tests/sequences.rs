@@ -199,8 +199,8 @@ fn a_state_that_does_not_fit_is_an_error_and_leaves_the_one_before() {
     assert!(!request.update_state(STATE, wide.clone()) && !request.update_state(0, byte(9)));
     request.responder().send(Response::complete([(STATE, wide)].into_iter().collect()));
     drop(request);
-    let expected = "model 'M' gave a state of type UINT8 and shape [1,2], which the configuration says has type UINT8 and \
-                    shape [1,1]; correct the state's dims, or the model";
+    let expected = "model 'M' gave a state of type UINT8 and shape [1,2], which the configuration says has type UINT8 \
+                    and shape [1,1]; correct the state's dims, or the model";
     assert_eq!(error(second), (Code::Internal, expected.to_owned()));
     let third = send(&version, 5, "c");
     assert_eq!(advance_all(handle.next()), [("c".to_owned(), 1)]);
