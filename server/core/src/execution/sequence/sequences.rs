@@ -123,7 +123,7 @@ impl<T, M> Sequences<T, M> {
         let Arrival { id, start, end, timeout, now } = arrival;
         let key = match self.by_id.get(&id) {
             Some(&key) if start || self.sequences[key].open => key,
-            None if start => self.begin(id),
+            None if start => self.begin(id, now),
             _ => return Err(item),
         };
         self.serial += 1;
@@ -132,7 +132,7 @@ impl<T, M> Sequences<T, M> {
         let until = timeout.and_then(|timeout| now.checked_add(timeout));
         let sequence = &mut self.sequences[key];
         sequence.open = !end && !self.rules.iterative;
-        sequence.queue.push_back(Waiting { serial, arrived: now, start, until, again: false, item });
+        sequence.queue.push_back(Waiting { serial, arrived: now, start, timeout, until, again: false, item });
         let due = match sequence.place {
             Place::Backlog(_) => sequence.due.into_iter().chain(until).min(),
             _ => None,
@@ -197,6 +197,7 @@ impl<T, M> Sequences<T, M> {
             serial,
             arrived: now,
             start: false,
+            timeout: None,
             until: None,
             again: true,
             item,
@@ -268,7 +269,7 @@ impl<T, M> Sequences<T, M> {
     }
 
     /// A new sequence, in a row if one is vacant: the first of all instances, so that they are used alike.
-    fn begin(&mut self, id: CorrelationId) -> Key {
+    fn begin(&mut self, id: CorrelationId, now: Instant) -> Key {
         let key = self.sequences.insert(Sequence {
             id: id.clone(),
             open: true,
@@ -281,7 +282,7 @@ impl<T, M> Sequences<T, M> {
         self.by_id.insert(id, key);
         match self.vacancy() {
             Some((row, seat)) => self.give(seat, row, key),
-            None => self.wait_for_row(key),
+            None => self.wait_for_row(key, now),
         }
         key
     }
@@ -297,10 +298,14 @@ impl<T, M> Sequences<T, M> {
         self.sequences[key].place = Place::Row { seat, row };
     }
 
-    fn wait_for_row(&mut self, key: Key) {
+    fn wait_for_row(&mut self, key: Key, now: Instant) {
         self.serial += 1;
         self.backlog.insert(self.serial, key);
-        self.sequences[key].place = Place::Backlog(self.serial);
+        let sequence = &mut self.sequences[key];
+        sequence.place = Place::Backlog(self.serial);
+        for waiting in &mut sequence.queue {
+            waiting.until = waiting.timeout.and_then(|timeout| now.checked_add(timeout));
+        }
         self.set_patience(key);
     }
 
@@ -328,7 +333,7 @@ impl<T, M> Sequences<T, M> {
             // One that begins anew has had its row; it is the turn of those that wait for one.
             (&Place::Row { seat, row }, Some(next)) if next.start && !self.backlog.is_empty() => {
                 self.seats[seat].take_back(row);
-                self.wait_for_row(key);
+                self.wait_for_row(key, now);
                 self.fill(now);
             }
             (&Place::Row { seat, .. }, Some(_)) => self.make_ready(seat, key, now),

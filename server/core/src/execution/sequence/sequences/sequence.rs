@@ -1,5 +1,5 @@
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nerite_backend::CorrelationId;
 
@@ -40,7 +40,8 @@ pub(super) struct Waiting<T> {
     pub(super) serial: u64,
     pub(super) arrived: Instant,
     pub(super) start: bool,
-    /// Until when it would wait for a row.
+    /// How long it would wait for a row, and until when, since its sequence has none.
+    pub(super) timeout: Option<Duration>,
     pub(super) until: Option<Instant>,
     /// Whether an engine has had it before.
     pub(super) again: bool,
