@@ -274,7 +274,7 @@ def keeper(strategy, more=""):
     controls = """control_input [
       { name: "START" control [ { kind: CONTROL_SEQUENCE_START fp32_false_true: [ 0, 1 ] } ] },
       { name: "READY" control [ { kind: CONTROL_SEQUENCE_READY int32_false_true: [ 0, 1 ] } ] } ]"""
-    written = made.batching(strategy, controls, made.SUM_STATE, more, size=8, idle=HOUR) + tensors
+    written = made.batching(strategy, controls, made.SUM_STATE, more, size=8, idle=HOUR) + tensors + made.WARM_UP
     return written.replace('"onnxruntime"', '"keeper"')
 
 

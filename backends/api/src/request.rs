@@ -130,6 +130,13 @@ impl Request {
         self.inputs[input] = Some(tensor);
     }
 
+    /// Takes back what it was supplied with.
+    pub fn withhold(&mut self, input: Slot) {
+        if let Some(input) = self.inputs.get_mut(input) {
+            *input = None;
+        }
+    }
+
     /// Asks for an output that the server needs, whether its caller does or not.
     pub fn want(&mut self, output: Slot) {
         self.wanted.insert(output);
@@ -174,7 +181,8 @@ impl Request {
     }
 
     /// Keeps a state for the next request of its sequence: an output of that slot, unless it comes with a response.
-    /// `false` if the model's sequences have no such state. To be called before the request is released.
+    /// `false` if the model's sequences have no such state, of another type or shape for
+    /// instance. To be called before the request is released.
     pub fn update_state(&self, output: Slot, state: Tensor) -> bool {
         self.responder.exchange().update_state(output, state)
     }

@@ -298,9 +298,10 @@ impl Model<'_> {
         }
         let initial = initial_state::make(state, dtype, directory)
             .map_err(|what| self.cannot_load(&format!("state '{}' {what}", state.input_name)))?;
-        let shape = if self.batching { initial.shape.prepend(1) } else { initial.shape.clone() };
-        let is_fixed = !state.dims.contains(&-1);
-        Ok(StateSpec { input, output, initial: Tensor { shape, ..initial }, is_fixed })
+        let for_one = |dims: &Shape| if self.batching { dims.prepend(1) } else { dims.clone() };
+        let shape = for_one(&Shape::new(&state.dims));
+        let initial = Tensor { shape: for_one(&initial.shape), ..initial };
+        Ok(StateSpec { input, output, initial, shape })
     }
 
     fn find<'a>(

@@ -44,7 +44,7 @@ impl Dispatch {
     pub(super) fn refused(self) {
         let mut state = self.0.state.lock();
         if state.refuse() {
-            let look = Look::of_nothing(&mut state);
+            let look = Look::of_nothing(&mut state, &self.0.machinery);
             return self.0.follow(state, look);
         }
         drop(state);

@@ -68,12 +68,13 @@ impl Look {
         let mut expired = expired;
         expired.extend(state.expire_sequences(now));
         let step = state.next_step(now);
-        Look { step, expired, unused: state.unused_grants() }
+        Look { step, expired, unused: state.unused_grants(now) }
     }
 
     /// Nothing is to be done, since somebody else looks later; but what is held for now keeps others waiting.
-    pub(super) fn of_nothing(state: &mut State) -> Look {
-        Look { step: Step::Nothing, expired: Vec::new(), unused: state.unused_grants() }
+    pub(super) fn of_nothing(state: &mut State, machinery: &Machinery) -> Look {
+        let unused = state.unused_grants(machinery.clock.now());
+        Look { step: Step::Nothing, expired: Vec::new(), unused }
     }
 }
 
@@ -342,6 +343,10 @@ impl Scheduler {
             Step::Stage(executor) => {
                 if let Some(claim) = executor.claim().cloned() {
                     claim.limiter().stage(self, &claim, executor);
+                }
+                // The grant may be long in coming, and not every instance can do what is due.
+                if self.sequences.is_some() {
+                    self.look_on(self.state.lock());
                 }
             }
             Step::SetAlarm(at) => self.set_alarm(at),

@@ -1,12 +1,17 @@
 //! A model version's queue and instances, and what to do about them next. Knows no thread and no lock; the time is an
 //! argument.
 
-mod steps;
+mod alarms;
+mod mending;
+mod sequences;
+mod step;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nerite_backend::{BackendError, Code, Request};
+
+use alarms::Alarms;
 
 use super::Executor;
 use super::call::QUEUE_FULL;
@@ -18,10 +23,13 @@ use super::pace::{Pace, Place};
 use super::queue::{Arrival, Entry, Expiry, Placed, Queue, Ticket};
 use super::sequence::{Hold, SequenceStep, Sequencer};
 use super::stall::{Found, Stall, Watch};
-use super::ward::{Mending, Ward};
+use super::ward::Ward;
 use crate::admission::RequestPrefix;
 use crate::model::ModelSpec;
 use crate::rate_limiter::Claim;
+
+pub(super) use mending::Rounds;
+pub(super) use step::{Call, Step};
 
 /// Requests that wait, instances that do not, and threads on their way from the one to the other.
 ///
@@ -51,8 +59,8 @@ pub(super) struct State {
     instances: usize,
     /// Nothing is executed before so many requests wait.
     hold: usize,
-    /// The earliest alarm that is set.
-    alarm: Option<Instant>,
+    /// When everything is looked at again, if nobody looks before.
+    alarms: Alarms,
     /// For how many rows the last decision to wait is waiting; 0 if something has changed since.
     waits_for_rows: u32,
     pub(super) pace: Pace,
@@ -62,30 +70,6 @@ pub(super) struct State {
     pub(super) ward: Ward<Vacancy>,
     /// Why no more requests are taken.
     pub(super) closed: Option<BackendError>,
-}
-
-/// What is to be done next, once the lock is released.
-pub(super) enum Step {
-    /// Nothing, until something changes.
-    Nothing,
-    /// Call a thread.
-    Call(Call),
-    /// Let the rate limiter say when this one may execute.
-    Stage(Executor),
-    /// Look again at that time.
-    SetAlarm(Instant),
-}
-
-/// Which thread to call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Call {
-    /// One that may be kept for as long as an execution takes.
-    Pool,
-    /// One of the network's, if models may be executed there; `patient`: not before everything else that is ready there
-    /// has been done, since more requests are likely to be on their way.
-    Network { patient: bool },
-    /// This one, if it is one of the network's.
-    Here,
 }
 
 /// Requests to be executed as a batch, and an instance for them.
@@ -117,21 +101,6 @@ pub struct Activity {
     pub instances: usize,
     /// How many of them execute.
     pub busy: usize,
-}
-
-/// What follows from a look after the instances that cannot execute.
-#[derive(Default)]
-pub(super) struct Rounds {
-    /// To be made anew now.
-    pub(super) due: Vec<Vacancy>,
-    /// When to look again, if nobody looks before.
-    pub(super) alarm: Option<Instant>,
-    /// Requests that have waited for an instance for long enough.
-    pub(super) refused: Vec<Request>,
-    /// Why there is none.
-    pub(super) reason: String,
-    /// Whether others are to hear of it.
-    pub(super) has_changed: bool,
 }
 
 /// A request that cannot wait, and why.
@@ -177,7 +146,7 @@ impl State {
             late: 0,
             instances,
             hold: if spec.scheduling.dynamic_batching { hold.ready } else { 0 },
-            alarm: None,
+            alarms: Alarms::default(),
             waits_for_rows: 0,
             // A decoupled model's executions may wait for callers that read slowly.
             pace: if spec.decoupled { Pace::never_inline() } else { Pace::new() },
@@ -257,11 +226,6 @@ impl State {
         self.free.drain(..).chain(self.idle.drain(..)).collect()
     }
 
-    /// What was to be made anew, and will not be.
-    pub(super) fn take_vacancies(&mut self) -> Vec<Vacancy> {
-        self.ward.drain().collect()
-    }
-
     /// An instance was granted what it needs.
     pub(super) fn granted(&mut self, executor: Executor) {
         self.staged -= 1;
@@ -298,41 +262,6 @@ impl State {
             Some(_) => self.idle.push(executor),
             None => self.free.push(executor),
         }
-    }
-
-    /// An instance cannot execute any more, for that reason. The requests that only it could have executed.
-    pub(super) fn vacated(&mut self, vacancy: Vacancy, reason: &BackendError, now: Instant) -> Vec<Request> {
-        let seat = vacancy.seat();
-        let mending = Mending {
-            instance: vacancy.name().to_owned(),
-            reason: reason.message.clone(),
-            since: now,
-            failures: 0,
-            next: Some(vacancy.next_attempt(now)),
-        };
-        self.ward.admit(seat, vacancy, mending);
-        self.sequencer.as_mut().map(|sequencer| sequencer.lose(seat)).unwrap_or_default()
-    }
-
-    /// An instance was made in the place of one that could not execute any more.
-    pub(super) fn mended(&mut self, executor: Executor, now: Instant) {
-        if let Some(sequencer) = &mut self.sequencer {
-            sequencer.restore(executor.seat(), now);
-        }
-        self.rejoin(executor);
-    }
-
-    /// Looks after the instances that cannot execute. Once no more requests are taken, none is made anew, and those that are
-    /// left are let go of: an engine may answer what it has kept of their requests only then.
-    pub(super) fn rounds(&mut self, now: Instant) -> Rounds {
-        if self.closed.is_some() {
-            return Rounds { due: self.ward.give_up(), ..Rounds::default() };
-        }
-        let due = self.ward.due(now);
-        let alarm = self.ward.alarm(now);
-        let Some(reason) = self.ward.refusal(now) else { return Rounds { due, alarm, ..Rounds::default() } };
-        let (reason, refused) = (reason.to_owned(), self.take_all());
-        Rounds { due, alarm, refused, reason, has_changed: false }
     }
 
     /// The batch to be executed now, if any, and the instance for it; and requests that expired.
@@ -413,14 +342,19 @@ impl State {
     }
 
     /// Takes back the grants of instances that no called thread will use: what is held keeps others waiting.
-    pub(super) fn unused_grants(&mut self) -> Vec<Arc<Claim>> {
+    pub(super) fn unused_grants(&mut self, now: Instant) -> Vec<Arc<Claim>> {
+        let State { free, idle, sequencer, called, .. } = self;
+        // Where only one of them can do what is due, it is not for the others to be used first.
+        let is_due = |executor: &Executor| {
+            sequencer.as_ref().is_some_and(|sequencer| sequencer.is_due(executor.seat(), now))
+        };
         let mut unused = Vec::new();
-        while self.free.len() > self.called
-            && let Some(place) = self.free.iter().rposition(|executor| executor.claim().is_some())
+        while free.len() > *called
+            && let Some(place) = free.iter().rposition(|free| free.claim().is_some() && !is_due(free))
         {
-            let executor = self.free.remove(place);
+            let executor = free.remove(place);
             unused.extend(executor.claim().cloned());
-            self.idle.push(executor);
+            idle.push(executor);
         }
         unused
     }
@@ -438,7 +372,8 @@ impl State {
 
     /// An alarm has rung: the one that is set, or one that was set before an earlier one.
     pub(super) fn rung(&mut self, now: Instant) {
-        self.alarm = self.alarm.filter(|&at| now < at);
+        self.alarms.rung(now);
+        self.waits_for_rows = 0;
     }
 
     /// Looks after executions that take too long, if it is time to.
@@ -463,15 +398,11 @@ impl State {
     fn may_wait(&self, now: Instant) -> bool {
         self.likeness == Likeness::Given
             && self.queue.rows() < u64::from(self.waits_for_rows)
-            && self.alarm.is_some_and(|alarm| now < alarm)
+            && self.alarms.next().is_some_and(|alarm| now < alarm)
     }
 
     fn set_alarm(&mut self, at: Instant) -> Step {
-        if self.alarm.is_some_and(|set| set <= at) {
-            return Step::Nothing;
-        }
-        self.alarm = Some(at);
-        Step::SetAlarm(at)
+        if self.alarms.add(at) { Step::SetAlarm(at) } else { Step::Nothing }
     }
 
     fn candidates(&self) -> impl Iterator<Item = Candidate> {
@@ -482,16 +413,6 @@ impl State {
             enqueued: *enqueued,
             like_first: first.is_some_and(|first| likeness.holds(first, item)),
         })
-    }
-}
-
-impl Step {
-    /// The same on a thread that brings a request: with nobody else to wait for, it is the one to execute it.
-    pub(super) fn here(self) -> Step {
-        match self {
-            Step::Call(Call::Network { patient: false }) => Step::Call(Call::Here),
-            step => step,
-        }
     }
 }
 

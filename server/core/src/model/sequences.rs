@@ -79,8 +79,23 @@ pub struct StateSpec {
     pub output: Slot,
     /// What the first request of a sequence has for it.
     pub initial: Tensor,
+    /// Its shape for one request; an extent that may vary is -1.
+    pub shape: Shape,
+}
+
+impl StateSpec {
     /// Whether it always has the same shape.
-    pub is_fixed: bool,
+    pub(crate) fn is_fixed(&self) -> bool {
+        !self.shape.is_dynamic()
+    }
+
+    /// Whether that can be the state of a sequence.
+    pub(crate) fn fits(&self, state: &Tensor) -> bool {
+        let fits = |(&dim, &given): (&i64, &i64)| dim == -1 || dim == given;
+        state.dtype == self.initial.dtype
+            && state.shape.len() == self.shape.len()
+            && self.shape.iter().zip(state.shape.iter()).all(fits)
+    }
 }
 
 impl Values {

@@ -39,7 +39,7 @@ fn controls_and_states_are_left_out_of_the_inputs_and_outputs_that_are_completed
     assert_eq!(controls, [(1, &[1, 1][..]), (2, &[1][..])]);
     assert_eq!(batching.controls[1].signal, Signal::CorrelationId);
     let state = &batching.states[0];
-    assert_eq!((state.input, state.output, state.is_fixed), (3, 1, true));
+    assert_eq!((state.input, state.output, state.shape.is_dynamic()), (3, 1, false));
     assert_eq!(state.initial.shape, Shape::new(&[1, 3]));
     assert_eq!(state.initial.data.contiguous(), Some(&[0; 12][..]));
     let config = published(&spec);

@@ -144,9 +144,10 @@ impl Request {
             .map_err(|misfit| BackendError::invalid(format!("state '{}' {misfit}", shown())))?;
         match self.asked.update_state(slot, tensor) {
             true => Ok(()),
-            false => {
-                Err(BackendError::invalid(format!("the request's sequence keeps no state '{}'", shown())))
-            }
+            false => Err(BackendError::invalid(format!(
+                "the request's sequence keeps no state '{}' of this type and shape; use those of the configuration",
+                shown()
+            ))),
         }
     }
 

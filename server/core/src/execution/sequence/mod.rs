@@ -1,5 +1,6 @@
 //! Requests that are parts of sequences: which of them may be executed, with what their sequence keeps.
 
+mod rules;
 mod seat;
 mod sequencer;
 mod sequences;

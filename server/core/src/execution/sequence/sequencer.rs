@@ -3,7 +3,9 @@ use std::time::Instant;
 
 use nerite_backend::{BackendError, CorrelationId, Request, Sequence, Tensor};
 
-use super::sequences::{Arrival, Batching, Head, Rules, Sequences, Step, Withdrawn};
+use super::rules::{Batching, Rules};
+use super::sequences::{Arrival, Head, Sequences, Step, Withdrawn};
+use super::supply::withhold;
 use crate::admission::QueueTerms;
 use crate::execution::decide::{Decision, Policy};
 use crate::execution::likeness::Likeness;
@@ -58,7 +60,7 @@ impl Sequencer {
         };
         let rules = Rules { strategy, rows, max_idle: batching.max_idle, iterative: batching.iterative };
         let likeness = Likeness::of(spec);
-        let are_fixed = likeness == Likeness::Given && batching.states.iter().all(|state| state.is_fixed);
+        let are_fixed = likeness == Likeness::Given && batching.states.iter().all(|state| state.is_fixed());
         Some(Sequencer {
             model: spec.name.clone(),
             sequences: Sequences::new(rules, instances),
@@ -136,6 +138,7 @@ impl Sequencer {
     ) -> Option<Request> {
         let id = request.meta().sequence.id.clone();
         request.place_in(Sequence { id, start: false, end: false });
+        withhold(&self.batching, &mut request);
         self.sequences.again(ticket, states, request, now).err()
     }
 
@@ -185,6 +188,12 @@ impl Sequencer {
     /// What the instance in that seat is to do if it has nothing else to do.
     pub(in crate::execution) fn decide(&self, seat: usize, now: Instant) -> Decision {
         self.sequences.decide(seat, |first, other| self.may_share(&first, &other), now)
+    }
+
+    /// Whether the instance in that seat is to execute now.
+    pub(in crate::execution) fn is_due(&self, seat: usize, now: Instant) -> bool {
+        let is_held = self.hold > 0 || self.backlog_hold > 0;
+        !is_held && matches!(self.decide(seat, now), Decision::Dispatch { .. })
     }
 
     /// The rows of the batch that was decided upon.

@@ -1,3 +1,5 @@
+mod batches;
+mod sequence;
 #[cfg(test)]
 mod tests;
 
@@ -7,9 +9,10 @@ use std::time::{Duration, Instant};
 use nerite_backend::CorrelationId;
 use slab::Slab;
 
+use super::rules::{Batching, Rules};
 use super::seat::{Key, Seat};
-use crate::execution::decide::{Candidate, Decision, DispatchReason, Policy, decide};
 use crate::execution::queue::Ticket;
+use sequence::{Place, Sequence, Turn, Waiting};
 
 /// A model version's sequences: which requests of them wait, which instance's row each has, and which wait for one.
 ///
@@ -40,71 +43,6 @@ pub(in crate::execution) struct Sequences<T, M> {
     serial: u64,
 }
 
-/// What holds for all sequences of a model.
-#[derive(Clone, Debug)]
-pub(in crate::execution) struct Rules {
-    /// How batches are made.
-    pub(in crate::execution) strategy: Batching,
-    /// How many sequences an instance has at once.
-    pub(in crate::execution) rows: usize,
-    /// How long a sequence may have no request.
-    pub(in crate::execution) max_idle: Duration,
-    /// Whether each request is a sequence of its own, which its engine may have executed again and again.
-    pub(in crate::execution) iterative: bool,
-}
-
-/// How batches are made.
-#[derive(Clone, Debug)]
-pub(in crate::execution) enum Batching {
-    /// A sequence has the same row in every batch.
-    Direct {
-        /// So many ready ones are executed at once,
-        fewest: usize,
-        /// and fewer when the first of them has waited for so long.
-        delay: Duration,
-        /// The size of a full batch.
-        most: usize,
-    },
-    /// The requests that are ready make batches like those of any other model.
-    Oldest(Policy),
-}
-
-struct Sequence<T, M> {
-    id: CorrelationId,
-    /// Whether further requests may come that do not begin it anew.
-    open: bool,
-    queue: VecDeque<Waiting<T>>,
-    place: Place,
-    turn: Turn<M>,
-    /// Its place among the ready ones, and since when it is ready.
-    ready: Option<(u64, Instant)>,
-    due: Option<Instant>,
-}
-
-enum Place {
-    Row {
-        seat: usize,
-        row: usize,
-    },
-    Backlog(u64),
-    /// It has come to its end, but an engine still has a request of it.
-    Nowhere,
-}
-
-enum Turn<M> {
-    /// No engine has a request of it. What it keeps; nothing before its first.
-    Free(Option<M>),
-    /// An engine has this request.
-    Taken { serial: u64 },
-}
-
-struct Waiting<T> {
-    serial: u64,
-    arrived: Instant,
-    start: bool,
-    item: T,
-}
-
 /// A request that comes.
 #[derive(Clone, Debug)]
 pub(in crate::execution) struct Arrival {
@@ -129,6 +67,8 @@ pub(in crate::execution) struct Step<T, M> {
     pub(in crate::execution) item: T,
     /// What its sequence keeps; `None` if it begins.
     pub(in crate::execution) memory: Option<M>,
+    /// Whether an engine has had it before.
+    pub(in crate::execution) again: bool,
 }
 
 /// The request that a sequence is to go on with.
@@ -183,23 +123,21 @@ impl<T, M> Sequences<T, M> {
         let Arrival { id, start, end, timeout, now } = arrival;
         let key = match self.by_id.get(&id) {
             Some(&key) if start || self.sequences[key].open => key,
-            None if start => self.begin(id),
+            None if start => self.begin(id, now),
             _ => return Err(item),
         };
         self.serial += 1;
         let serial = self.serial;
         self.waiting += 1;
+        let until = timeout.and_then(|timeout| now.checked_add(timeout));
         let sequence = &mut self.sequences[key];
         sequence.open = !end && !self.rules.iterative;
-        sequence.queue.push_back(Waiting { serial, arrived: now, start, item });
-        match sequence.place {
-            Place::Backlog(_) => {
-                let until = timeout.and_then(|timeout| now.checked_add(timeout));
-                let due = sequence.due.into_iter().chain(until).min();
-                self.set_due(key, due);
-            }
-            _ => self.set_due(key, None),
-        }
+        sequence.queue.push_back(Waiting { serial, arrived: now, start, timeout, until, again: false, item });
+        let due = match sequence.place {
+            Place::Backlog(_) => sequence.due.into_iter().chain(until).min(),
+            _ => None,
+        };
+        self.set_due(key, due);
         self.settle(key, now);
         Ok(Ticket { key, serial })
     }
@@ -219,6 +157,9 @@ impl<T, M> Sequences<T, M> {
         let item = removed.next()?;
         let followers: Vec<T> = removed.collect();
         self.waiting -= 1 + followers.len();
+        if matches!(sequence.place, Place::Backlog(_)) {
+            self.set_patience(key);
+        }
         if first == 0 {
             self.unready(key);
             self.settle(key, now);
@@ -252,7 +193,15 @@ impl<T, M> Sequences<T, M> {
             return Err(item);
         }
         self.waiting += 1;
-        sequence.queue.push_front(Waiting { serial, arrived: now, start: false, item });
+        sequence.queue.push_front(Waiting {
+            serial,
+            arrived: now,
+            start: false,
+            timeout: None,
+            until: None,
+            again: true,
+            item,
+        });
         self.settle(key, now);
         Ok(())
     }
@@ -309,121 +258,6 @@ impl<T, M> Sequences<T, M> {
         requests
     }
 
-    /// What an instance with nothing else to do does with its sequences. Where a batch has to have requests that are
-    /// alike, `alike` compares the first with another.
-    pub(in crate::execution) fn decide(
-        &self,
-        seat: usize,
-        alike: impl Fn(Head<'_, T, M>, Head<'_, T, M>) -> bool,
-        now: Instant,
-    ) -> Decision {
-        match &self.rules.strategy {
-            Batching::Direct { fewest, delay, most } => self.decide_direct(seat, *fewest, *most, *delay, now),
-            Batching::Oldest(policy) => {
-                let first = self.seats[seat].ready().next();
-                let candidates = self.seats[seat].ready().map(|key| Candidate {
-                    rows: 1,
-                    like_first: first
-                        .is_some_and(|first| first == key || alike(self.head(first), self.head(key))),
-                    enqueued: self.sequences[key].ready.map_or(now, |(_, since)| since),
-                });
-                decide(candidates, 1, policy, now)
-            }
-        }
-    }
-
-    fn decide_direct(
-        &self,
-        seat: usize,
-        fewest: usize,
-        most: usize,
-        delay: Duration,
-        now: Instant,
-    ) -> Decision {
-        let ready = self.seats[seat].ready_count();
-        let arrivals = self.seats[seat].ready().filter_map(|key| self.sequences[key].queue.front());
-        let Some(oldest) = arrivals.map(|waiting| waiting.arrived).min() else { return Decision::Idle };
-        let dispatch = |reason| Decision::Dispatch { requests: ready, reason };
-        if most == 1 {
-            return dispatch(DispatchReason::Single);
-        }
-        if ready >= most {
-            return dispatch(DispatchReason::Full);
-        }
-        if fewest <= 1 || delay.is_zero() {
-            return dispatch(DispatchReason::Idle);
-        }
-        if ready >= fewest {
-            return dispatch(DispatchReason::Preferred);
-        }
-        match oldest.checked_add(delay) {
-            Some(until) if now < until => Decision::Wait { until, rows: 0 },
-            Some(_) => dispatch(DispatchReason::Delay),
-            None => Decision::Idle,
-        }
-    }
-
-    /// The rows of the batch that was decided upon; `None` where the row's sequence has nothing to be executed, but one
-    /// with a later row has.
-    pub(in crate::execution) fn take(
-        &mut self,
-        seat: usize,
-        requests: usize,
-        alike: impl Fn(Head<'_, T, M>, Head<'_, T, M>) -> bool,
-    ) -> Vec<Option<Step<T, M>>> {
-        match self.rules.strategy {
-            Batching::Oldest(_) => {
-                let keys: Vec<Key> = self.seats[seat].ready().take(requests).collect();
-                keys.into_iter().map(|key| self.take_turn(key)).collect()
-            }
-            Batching::Direct { .. } => {
-                let mut rows = self.ready_rows(seat);
-                let Some(first) = rows.iter().flatten().next().copied() else { return Vec::new() };
-                for key in &mut rows {
-                    *key = key.filter(|&key| key == first || alike(self.head(first), self.head(key)));
-                }
-                let taken = rows.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-                rows.truncate(taken);
-                rows.into_iter().map(|key| key.and_then(|key| self.take_turn(key))).collect()
-            }
-        }
-    }
-
-    /// The ready sequences of an instance by row.
-    fn ready_rows(&self, seat: usize) -> Vec<Option<Key>> {
-        let mut rows = Vec::new();
-        for key in self.seats[seat].ready() {
-            if let Place::Row { row, .. } = self.sequences[key].place {
-                rows.resize(rows.len().max(row + 1), None);
-                rows[row] = Some(key);
-            }
-        }
-        rows
-    }
-
-    fn head(&self, key: Key) -> Head<'_, T, M> {
-        let sequence = &self.sequences[key];
-        let waiting = sequence.queue.front().expect("a ready sequence has a request");
-        let memory = match &sequence.turn {
-            Turn::Free(memory) if !waiting.start => memory.as_ref(),
-            _ => None,
-        };
-        Head { item: &waiting.item, memory }
-    }
-
-    fn take_turn(&mut self, key: Key) -> Option<Step<T, M>> {
-        self.unready(key);
-        let sequence = &mut self.sequences[key];
-        let Waiting { serial, start, item, .. } = sequence.queue.pop_front()?;
-        self.waiting -= 1;
-        let kept = std::mem::replace(&mut sequence.turn, Turn::Taken { serial });
-        let memory = match kept {
-            Turn::Free(memory) if !start => memory,
-            _ => None,
-        };
-        Some(Step { ticket: Ticket { key, serial }, item, memory })
-    }
-
     /// Whether the ticket is that of the request that was with an engine until now.
     fn take_turn_back(&mut self, ticket: Ticket, memory: M) -> bool {
         let Some(sequence) = self.sequences.get_mut(ticket.key) else { return false };
@@ -435,7 +269,7 @@ impl<T, M> Sequences<T, M> {
     }
 
     /// A new sequence, in a row if one is vacant: the first of all instances, so that they are used alike.
-    fn begin(&mut self, id: CorrelationId) -> Key {
+    fn begin(&mut self, id: CorrelationId, now: Instant) -> Key {
         let key = self.sequences.insert(Sequence {
             id: id.clone(),
             open: true,
@@ -448,7 +282,7 @@ impl<T, M> Sequences<T, M> {
         self.by_id.insert(id, key);
         match self.vacancy() {
             Some((row, seat)) => self.give(seat, row, key),
-            None => self.wait_for_row(key),
+            None => self.wait_for_row(key, now),
         }
         key
     }
@@ -464,10 +298,21 @@ impl<T, M> Sequences<T, M> {
         self.sequences[key].place = Place::Row { seat, row };
     }
 
-    fn wait_for_row(&mut self, key: Key) {
+    fn wait_for_row(&mut self, key: Key, now: Instant) {
         self.serial += 1;
         self.backlog.insert(self.serial, key);
-        self.sequences[key].place = Place::Backlog(self.serial);
+        let sequence = &mut self.sequences[key];
+        sequence.place = Place::Backlog(self.serial);
+        for waiting in &mut sequence.queue {
+            waiting.until = waiting.timeout.and_then(|timeout| now.checked_add(timeout));
+        }
+        self.set_patience(key);
+    }
+
+    /// Has a sequence that has no row wait for one as long as all of its requests would.
+    fn set_patience(&mut self, key: Key) {
+        let until = self.sequences[key].queue.iter().filter_map(|waiting| waiting.until).min();
+        self.set_due(key, until);
     }
 
     /// Finds out what becomes of a sequence after something has changed about it.
@@ -488,7 +333,7 @@ impl<T, M> Sequences<T, M> {
             // One that begins anew has had its row; it is the turn of those that wait for one.
             (&Place::Row { seat, row }, Some(next)) if next.start && !self.backlog.is_empty() => {
                 self.seats[seat].take_back(row);
-                self.wait_for_row(key);
+                self.wait_for_row(key, now);
                 self.fill(now);
             }
             (&Place::Row { seat, .. }, Some(_)) => self.make_ready(seat, key, now),

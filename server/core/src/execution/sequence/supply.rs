@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nerite_backend::{
-    BackendError, Cancel, Exchange, Inputs, Meta, Phases, Request, Responder, Response, Sent, Sequence,
+    BackendError, Cancel, Exchange, Inputs, Meta, Phases, Request, Responder, Response, Sent, Sequence, Slot,
     Slots, Tensor,
 };
 
@@ -26,6 +26,13 @@ pub(crate) fn supply(batching: &SequenceBatching, request: &mut Request, states:
     for control in &batching.controls {
         request.supply(control.slot, control.tensor(Some(&sequence)));
     }
+}
+
+/// Takes that back: a request that waits is to be compared with others by what its caller gives.
+pub(super) fn withhold(batching: &SequenceBatching, request: &mut Request) {
+    let states = batching.states.iter().map(|state| state.input);
+    let controls = batching.controls.iter().map(|control| control.slot);
+    states.chain(controls).for_each(|input| request.withhold(input));
 }
 
 /// Rows without a request: zeros in the shapes of one that is in the same batch, and controls that say so.
@@ -93,6 +100,11 @@ impl Exchange for Nobody {
     }
 
     fn report(&self, _: &Phases, _: Result<(), &BackendError>) {}
+
+    /// An engine need not know that there is no request; what it makes of the row is forgotten.
+    fn update_state(&self, _: Slot, _: Tensor) -> bool {
+        true
+    }
 
     fn release(&self) {}
 }

@@ -2,14 +2,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use nerite_backend::{
-    BackendError, Cancel, Exchange, Phases, Request, Responder, Response, Sent, Slot, Tensor,
+    BackendError, Cancel, Code, Exchange, Phases, Request, Responder, Response, Sent, Slot, Tensor,
 };
 
 use super::sequencer::{SequenceStep, States};
 use super::supply::{Blank, initial_states, supply};
 use crate::execution::Scheduler;
 use crate::execution::queue::Ticket;
-use crate::model::SequenceBatching;
+use crate::model::{SequenceBatching, StateSpec};
 use crate::sync::Mutex;
 
 /// A request's turn in its sequence: its exchange while an engine has it. It keeps the sequence's states, takes those
@@ -36,7 +36,7 @@ pub(in crate::execution) fn take_turns(
 }
 
 fn take_turn(scheduler: &Arc<Scheduler>, batching: &Arc<SequenceBatching>, step: SequenceStep) -> Request {
-    let SequenceStep { ticket, item: mut request, memory } = step;
+    let SequenceStep { ticket, item: mut request, memory, .. } = step;
     let states = memory.unwrap_or_else(|| initial_states(batching));
     supply(batching, &mut request, &states);
     request.answered_through(|caller| {
@@ -52,13 +52,11 @@ fn take_turn(scheduler: &Arc<Scheduler>, batching: &Arc<SequenceBatching>, step:
 
 impl Exchange for Turn {
     fn respond(&self, response: Response) -> Sent {
-        self.keep_all(&response);
-        self.caller.exchange().respond(response)
+        self.caller.exchange().respond(self.kept(response))
     }
 
     fn respond_anyway(&self, response: Response) -> Sent {
-        self.keep_all(&response);
-        self.caller.exchange().respond_anyway(response)
+        self.caller.exchange().respond_anyway(self.kept(response))
     }
 
     fn has_room(&self) -> bool {
@@ -78,7 +76,8 @@ impl Exchange for Turn {
     }
 
     fn update_state(&self, output: Slot, state: Tensor) -> bool {
-        self.keep(output, &state)
+        let is_state = self.batching.states.iter().any(|state| state.output == output);
+        is_state && self.keep(output, &state).is_ok()
     }
 
     fn execute_again(&self, request: Request) -> Option<Request> {
@@ -87,7 +86,8 @@ impl Exchange for Turn {
         }
         let caller = self.caller.clone();
         let request = request.answered_through(|_| caller);
-        if let Some(states) = self.states.lock().take() {
+        let states = self.states.lock().take();
+        if let Some(states) = states {
             self.scheduler.execute_again(self.ticket, states, request);
         }
         None
@@ -103,24 +103,42 @@ impl Exchange for Turn {
 }
 
 impl Turn {
-    fn keep_all(&self, response: &Response) {
-        if response.error.is_none() {
-            for (output, tensor) in &response.outputs {
-                self.keep(*output, tensor);
-            }
-        }
+    /// Keeps the states in a response. The response, or an error if one of them does not fit.
+    fn kept(&self, response: Response) -> Response {
+        let kept = match response.error {
+            None => response.outputs.iter().try_for_each(|(output, tensor)| self.keep(*output, tensor)),
+            Some(_) => Ok(()),
+        };
+        kept.map_or_else(Response::error, |()| response)
     }
 
-    /// Keeps a state for the sequence's next request, if that output is one.
-    fn keep(&self, output: Slot, tensor: &Tensor) -> bool {
-        let place = self.batching.states.iter().position(|state| state.output == output);
-        let mut states = self.states.lock();
-        let kept = place.and_then(|place| states.as_mut()?.get_mut(place));
-        kept.map(|kept| *kept = tensor.clone()).is_some()
+    /// Keeps a state for the sequence's next request, if that output is one. In a batch, one that does not fit would
+    /// shift those of other sequences.
+    fn keep(&self, output: Slot, tensor: &Tensor) -> Result<(), BackendError> {
+        let Some(place) = self.batching.states.iter().position(|state| state.output == output) else {
+            return Ok(());
+        };
+        let state = &self.batching.states[place];
+        if !state.fits(tensor) {
+            return Err(self.scheduler.misfit(state, tensor));
+        }
+        if let Some(kept) = self.states.lock().as_mut().and_then(|states| states.get_mut(place)) {
+            *kept = tensor.clone();
+        }
+        Ok(())
     }
 }
 
 impl Scheduler {
+    fn misfit(&self, state: &StateSpec, given: &Tensor) -> BackendError {
+        let (name, configured) = (&self.name, &state.shape);
+        BackendError::internal(format!(
+            "model '{name}' gave a state of type {} and shape {}, which the configuration says has type {} and shape \
+             {configured}; correct the state's dims, or the model",
+            given.dtype, given.shape, state.initial.dtype
+        ))
+    }
+
     /// An engine has let go of a request, whose sequence has these states now.
     fn released(self: &Arc<Self>, ticket: Ticket, states: States) {
         let mut state = self.state.lock();
@@ -135,7 +153,11 @@ impl Scheduler {
     fn execute_again(self: &Arc<Self>, ticket: Ticket, states: States, request: Request) {
         let mut state = self.state.lock();
         let now = self.machinery.clock.now();
-        let refused = match (state.closed.clone(), &mut state.sequencer) {
+        let reason = match request.cancel().is_cancelled() {
+            true => Some(BackendError::new(Code::Cancelled, "the caller went away")),
+            false => state.closed.clone(),
+        };
+        let refused = match (reason, &mut state.sequencer) {
             (Some(reason), sequencer) => {
                 if let Some(sequencer) = sequencer {
                     sequencer.released(ticket, states, now);

@@ -140,7 +140,7 @@ fn spec_of_sequences() -> ModelSpec {
         max_idle: STALL,
         iterative: false,
         controls: Vec::new(),
-        states: vec![StateSpec { input: STATE, output: STATE, initial, is_fixed: true }],
+        states: vec![StateSpec { input: STATE, output: STATE, shape: initial.shape.clone(), initial }],
     };
     ModelSpec { sequences: Some(Arc::new(batching)), ..spec() }
 }

@@ -10,10 +10,12 @@ use nerite_backend::{
 
 use crate::admission::{Admitted, QueueTerms};
 use crate::execution::{Answer, Machinery, MachineryOptions, Pool};
-use crate::mock::{Execution, Handle, ManualClock, input, model, plan, request, serve_with, until, wait};
+use crate::mock::{
+    Execution, Handle, ManualClock, input, model, of_shapes, plan, request, serve_with, until, wait,
+};
 use crate::model::{
-    Control, LoadPlan, ModelSpec, RateLimit, ResourceDemand, SequenceBatching, SequenceStrategy, Signal,
-    StateSpec, Values,
+    Control, LoadPlan, ModelSpec, RateLimit, ResourceDemand, Scheduling, SequenceBatching, SequenceStrategy,
+    Signal, StateSpec, Values,
 };
 use crate::rate_limiter::RateLimiter;
 use crate::version::ModelVersion;
@@ -39,7 +41,7 @@ fn spec(rows: u32, strategy: SequenceStrategy) -> ModelSpec {
             shape: Shape::new(&[1, 1]),
             signal: Signal::Ready(values),
         }],
-        states: vec![StateSpec { input: STATE, output: STATE, initial: byte(0), is_fixed: true }],
+        states: vec![StateSpec { input: STATE, output: STATE, initial: byte(0), shape: Shape::new(&[1, 1]) }],
     };
     let mut spec = model("M", rows, vec![input("X", DType::U8, &[1], 0)]);
     spec.sequences = Some(Arc::new(batching));
@@ -65,6 +67,24 @@ fn serve(spec: ModelSpec, instances: u32) -> (Arc<ManualClock>, Arc<ModelVersion
     let machinery =
         Machinery::with(Arc::new(Pool::new()), Arc::clone(&clock) as _, MachineryOptions::default());
     let (version, handle) = serve_with(spec, plan(instances), Arc::new(machinery));
+    (clock, version, handle)
+}
+
+/// So many instances, of which one at a time may execute, and others that need not wait for it.
+fn serve_limited(
+    spec: ModelSpec,
+    limited: u32,
+    others: u32,
+) -> (Arc<ManualClock>, Arc<ModelVersion>, Handle) {
+    let demand = ResourceDemand { name: "r".to_owned(), count: 1, global: true };
+    let mut plan: LoadPlan = crate::mock::plan(limited);
+    plan.instances[0].rate_limit = Some(RateLimit { resources: vec![demand], priority: 1 });
+    plan.instances.extend(crate::mock::plan(others).instances);
+    let options =
+        MachineryOptions { rate_limiter: Some(Arc::new(RateLimiter::new(Vec::new()))), ..Default::default() };
+    let clock = ManualClock::new();
+    let machinery = Machinery::with(Arc::new(Pool::new()), Arc::clone(&clock) as _, options);
+    let (version, handle) = serve_with(spec, plan, Arc::new(machinery));
     (clock, version, handle)
 }
 
@@ -168,6 +188,26 @@ fn a_request_that_fails_leaves_its_sequence_the_state_that_it_had() {
 }
 
 #[test]
+fn a_state_that_does_not_fit_is_an_error_and_leaves_the_one_before() {
+    let (_, version, handle) = serve(direct(1), 1);
+    let first = send(&version, 5, "^a");
+    advance_all(handle.next());
+    assert_eq!(wait(first).error, None);
+    let second = send(&version, 5, "b");
+    let [request] = handle.next().leave().try_into().unwrap();
+    let wide = Tensor::new(DType::U8, Shape::new(&[1, 2]), Bytes::from(vec![8, 9]));
+    assert!(!request.update_state(STATE, wide.clone()) && !request.update_state(0, byte(9)));
+    request.responder().send(Response::complete([(STATE, wide)].into_iter().collect()));
+    drop(request);
+    let expected = "model 'M' gave a state of type UINT8 and shape [1,2], which the configuration says has type UINT8 \
+                    and shape [1,1]; correct the state's dims, or the model";
+    assert_eq!(error(second), (Code::Internal, expected.to_owned()));
+    let third = send(&version, 5, "c");
+    assert_eq!(advance_all(handle.next()), [("c".to_owned(), 1)]);
+    assert_eq!(wait(third).error, None);
+}
+
+#[test]
 fn a_sequence_keeps_its_row_and_a_row_without_a_request_is_told_so() {
     let (_, version, handle) = serve(direct(4), 1);
     let mut answers = vec![send(&version, 1, "^first")];
@@ -178,6 +218,7 @@ fn a_sequence_keeps_its_row_and_a_row_without_a_request_is_told_so() {
     let other = ("other".to_owned(), 1);
     assert_eq!(rows(&execution), [(String::new(), 0), other.clone(), other]);
     assert_eq!(state(&execution.requests()[0]), 0);
+    assert!(execution.requests()[0].update_state(STATE, byte(9)), "an engine may treat all rows alike");
     advance_all(execution);
     answers.into_iter().for_each(|answer| assert_eq!(wait(answer).error, None));
     assert_eq!(version.statistics().success.count(), 3, "a row without a request is none in the account");
@@ -258,6 +299,52 @@ fn a_sequence_that_waits_too_long_for_a_row_is_told_so() {
 }
 
 #[test]
+fn how_long_a_sequence_waits_for_a_row_is_for_the_requests_that_are_left_to_say() {
+    let (clock, version, handle) = serve(direct(1), 1);
+    let first = send(&version, 5, "^a");
+    let busy = handle.next();
+    let timeout = Some(Duration::from_millis(10));
+    let impatient = send_on(&version, 6, "^b", QueueTerms { timeout, ..QueueTerms::default() });
+    let patient = send(&version, 6, "^c$");
+    drop(impatient);
+    clock.advance(Duration::from_millis(10));
+    // One that has a row and begins anew behind others waits for one as they do.
+    let anew = send_on(&version, 5, "^d$", QueueTerms { timeout, ..QueueTerms::default() });
+    advance_all(busy);
+    let busy = handle.next();
+    assert_eq!(busy.ids(), ["c"]);
+    clock.advance(Duration::from_millis(10));
+    assert_eq!(error(anew).1, "timeout of the corresponding sequence has been expired");
+    advance_all(busy);
+    assert_eq!((wait(first).error, wait(patient).error), (None, None));
+}
+
+#[test]
+fn of_sequences_whose_requests_differ_in_shape_each_has_its_turn() {
+    let mut spec = direct(2);
+    spec.inputs = vec![input("X", DType::U8, &[-1], 0)];
+    let (_, version, handle) = serve(spec, 1);
+    let send_wide = |sequence, width: i64| {
+        let mut admitted = of_shapes("a", 1, &[Some(&[1, width])]);
+        admitted.inputs.resize(3, None);
+        admitted.wanted = Slots::all(1);
+        admitted.meta.sequence = Sequence { id: CorrelationId::Number(sequence), start: true, end: false };
+        version.infer(admitted, Instant::now())
+    };
+    let mut answers = vec![send_wide(1, 1)];
+    let execution = handle.next();
+    answers.extend([send_wide(2, 2), send_wide(1, 1)]);
+    execution.succeed();
+    let execution = handle.next();
+    assert_eq!(execution.ids(), ["", "a"], "the second row has waited for longer");
+    execution.succeed();
+    let execution = handle.next();
+    assert_eq!(execution.ids(), ["a"]);
+    execution.succeed();
+    answers.into_iter().for_each(|answer| assert_eq!(wait(answer).error, None));
+}
+
+#[test]
 fn an_instance_that_breaks_ends_its_sequences_and_those_of_its_sibling_go_on() {
     let (_, version, handle) = serve(direct(1), 2);
     let firsts = [5, 6].map(|sequence| send(&version, sequence, "^a"));
@@ -315,6 +402,54 @@ fn an_iterative_request_is_executed_until_the_engine_lets_it_go() {
     wait(version.settled());
 }
 
+/// Has the only request of a batch executed again.
+fn repeat(execution: Execution) {
+    let [request] = execution.leave().try_into().unwrap();
+    assert!(request.execute_again().is_none());
+}
+
+#[test]
+fn an_iterative_request_has_one_place_in_the_order_of_answers() {
+    let spec = iterative(oldest(1, 2));
+    let scheduling = Scheduling { preserve_ordering: true, ..spec.scheduling.clone() };
+    let (_, version, handle) = serve(ModelSpec { scheduling, ..spec }, 1);
+    let first = send(&version, 0, "a");
+    repeat(handle.next());
+    let second = send(&version, 0, "b");
+    repeat(handle.next());
+    (0..2).for_each(|_| drop(advance_all(handle.next())));
+    assert_eq!((wait(first).error, wait(second).error), (None, None));
+}
+
+#[test]
+fn an_iterative_request_whose_caller_is_gone_is_not_executed_again() {
+    let (_, version, handle) = serve(iterative(oldest(1, 1)), 1);
+    let given_up = send(&version, 0, "a");
+    let execution = handle.next();
+    drop(given_up);
+    repeat(execution);
+    let next = send(&version, 0, "b");
+    assert_eq!(advance_all(handle.next()), [("b".to_owned(), 0)], "it has left its row");
+    assert_eq!(wait(next).error, None);
+    wait(version.settled());
+}
+
+#[test]
+fn a_request_that_is_executed_again_shares_a_batch_with_one_that_is_not() {
+    let mut spec = iterative(oldest(2, 3));
+    spec.inputs = vec![input("X", DType::U8, &[-1], 0)];
+    let (_, version, handle) = serve(spec, 1);
+    let mut answers = vec![send(&version, 0, "a")];
+    let [again] = handle.next().leave().try_into().unwrap();
+    answers.push(send(&version, 0, "busy"));
+    let busy = handle.next();
+    answers.push(send(&version, 0, "b"));
+    assert!(again.execute_again().is_none());
+    advance_all(busy);
+    assert_eq!(advance_all(handle.next()).len(), 2);
+    answers.into_iter().for_each(|answer| assert_eq!(wait(answer).error, None));
+}
+
 #[test]
 fn requests_of_other_models_are_executed_once() {
     let (_, version, handle) = serve(direct(1), 1);
@@ -328,12 +463,7 @@ fn requests_of_other_models_are_executed_once() {
 
 #[test]
 fn instances_that_have_to_be_granted_resources_execute_sequences_too() {
-    let demand = ResourceDemand { name: "r".to_owned(), count: 1, global: true };
-    let mut plan: LoadPlan = plan(2);
-    plan.instances[0].rate_limit = Some(RateLimit { resources: vec![demand], priority: 1 });
-    let options =
-        MachineryOptions { rate_limiter: Some(Arc::new(RateLimiter::new(Vec::new()))), ..Default::default() };
-    let (version, handle) = serve_with(direct(1), plan, Arc::new(Machinery::new(options)));
+    let (_, version, handle) = serve_limited(direct(1), 2, 0);
     for text in ["^a", "b", "c$"] {
         let answers = [5, 6].map(|sequence| send(&version, sequence, text));
         for _ in 0..2 {
@@ -342,6 +472,37 @@ fn instances_that_have_to_be_granted_resources_execute_sequences_too() {
         answers.into_iter().for_each(|answer| assert_eq!(wait(answer).error, None));
     }
     assert_eq!(handle.most_at_once(), 1);
+}
+
+#[test]
+fn a_grant_is_kept_for_an_instance_whose_sequence_others_cannot_go_on_with() {
+    let (_, version, handle) = serve_limited(direct(1), 1, 1);
+    for text in ["^a", "b", "c$"] {
+        let answer = send(&version, 5, text);
+        advance_all(handle.next());
+        assert_eq!(wait(answer).error, None);
+    }
+}
+
+#[test]
+fn who_waits_for_a_row_too_long_is_told_so_while_an_instance_waits_for_its_grant() {
+    let (clock, version, handle) = serve_limited(direct(1), 2, 0);
+    let idle = send(&version, 6, "^a");
+    advance_all(handle.next());
+    assert_eq!(wait(idle).error, None);
+    until(|| version.free_instances() == 2);
+    let busy = send(&version, 5, "^a");
+    let execution = handle.next();
+    let next = send(&version, 7, "^a");
+    let timeout = Some(MAX_IDLE * 3 / 2);
+    let impatient = send_on(&version, 8, "^a", QueueTerms { timeout, ..QueueTerms::default() });
+    // Another has the idle one's row, and waits for the resource.
+    clock.advance(MAX_IDLE);
+    clock.advance(MAX_IDLE / 2);
+    assert_eq!(error(impatient).1, "timeout of the corresponding sequence has been expired");
+    advance_all(execution);
+    advance_all(handle.next());
+    assert_eq!((wait(busy).error, wait(next).error), (None, None));
 }
 
 #[test]

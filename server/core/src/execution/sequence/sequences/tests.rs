@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::execution::decide::{Decision, DispatchReason, Policy};
 
 const MAX_IDLE: Duration = Duration::from_secs(1);
 const SEATS: usize = 2;

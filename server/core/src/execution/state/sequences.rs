@@ -26,8 +26,11 @@ impl State {
         let executor = self.free.remove(index);
         let mut steps = sequencer.take(executor.seat(), requests);
         if let Some(order) = &self.order {
-            let step_in_order =
-                |step: SequenceStep| SequenceStep { item: in_order(step.item, order), ..step };
+            // What is executed again has its place: behind itself, it would wait for ever.
+            let step_in_order = |step: SequenceStep| match step.again {
+                true => step,
+                false => SequenceStep { item: in_order(step.item, order), ..step },
+            };
             steps = steps.into_iter().map(|step| step.map(step_in_order)).collect();
         }
         Some(self.assigned(executor, Work::Steps(steps), reason, place, now))
