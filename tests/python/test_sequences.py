@@ -337,6 +337,19 @@ def test_a_request_given_up_before_its_turn_ends_its_sequence(serve, repository)
     server.close()
 
 
+def test_a_stop_executes_what_waits_for_the_end_of_a_sequence_that_nobody_can_end_any_more(serve, repository):
+    repository.add("sum", made.accumulator(), made.batching("direct", made.SUM_STATE, size=1, idle=HOUR))
+    server = Sequences(serve(repository))
+    server.step("sum", 1, 5, True)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(server.step, "sum", 2, 7, True)
+        server.until(lambda: server.pending("sum") == 1, "the second sequence waits for the first one's row")
+        server.daemon.terminate()
+        assert waiting.result()["OUTPUT"].item() == 7
+    assert server.daemon.wait_exit() == 0, server.daemon.log_text()
+    server.close()
+
+
 def test_a_reload_ends_sequences_and_they_can_begin_again(serve, repository):
     repository.add("sum", made.accumulator(), made.batching("oldest", made.SUM_STATE, size=4, idle=HOUR))
     server = Sequences(serve(repository, EXPLICIT, "--load-model=sum"))
