@@ -37,6 +37,7 @@ static MODEL: LazyLock<ModelSpec> = LazyLock::new(|| {
         ragged: std::sync::Arc::default(),
         sequences: None,
         decoupled: false,
+        response_cache: false,
         inputs: inputs.collect(),
         outputs: vec![output],
         slots: SlotCounts { inputs: 3, outputs: 1 },
