@@ -58,10 +58,7 @@ impl VersionCache {
             return answer.queued_at(version.queue(admitted, self.in_order(responder), Bringer::Caller));
         }
         let began = Instant::now();
-        sort(&mut admitted.meta.parameters);
-        let key = KeyRef::of(self.owner, &admitted);
-        let hash = self.cache.hash(&key);
-        let found = self.cache.find(hash, &key, began);
+        let (hash, found) = self.find(&mut admitted, began);
         if let (Some(entry), None) = (&found, &self.order) {
             let ended = Instant::now();
             let hit = Hit {
@@ -73,8 +70,7 @@ impl VersionCache {
             version.statistics().hit(&hit, ended);
             return Answer::given(entry.answered().response());
         }
-        let (key, lookup) = (Arc::new(key.shared()), Arc::new(Lookup::new(began.elapsed())));
-        let asked = Asked { key, hash, lookup, began, found };
+        let asked = self.asked(&admitted, hash, found, began);
         let call = Call { lookup: Some(asked.lookup()), ..version.call(&admitted, received) };
         let Open { responder, answer } = open(call);
         let place = Arc::new(LatePlace::default());
@@ -89,12 +85,22 @@ impl VersionCache {
             return None;
         }
         let began = Instant::now();
+        let (hash, found) = self.find(admitted, began);
+        Some(self.asked(admitted, hash, found, began))
+    }
+
+    /// The hash of a request, and what is kept for it.
+    fn find(&self, admitted: &mut Admitted, now: Instant) -> (u64, Option<Arc<Entry>>) {
         sort(&mut admitted.meta.parameters);
         let key = KeyRef::of(self.owner, admitted);
         let hash = self.cache.hash(&key);
-        let found = self.cache.find(hash, &key, began);
-        let (key, lookup) = (Arc::new(key.shared()), Arc::new(Lookup::new(began.elapsed())));
-        Some(Asked { key, hash, lookup, began, found })
+        (hash, self.cache.find(hash, &key, now))
+    }
+
+    /// A request that was found to have that hash, from `began` on.
+    fn asked(&self, admitted: &Admitted, hash: u64, found: Option<Arc<Entry>>, began: Instant) -> Asked {
+        let key = Arc::new(KeyRef::of(self.owner, admitted).shared());
+        Asked { key, hash, lookup: Arc::new(Lookup::new(began.elapsed())), began, found }
     }
 
     /// Sees to it that a request is answered that was looked up.

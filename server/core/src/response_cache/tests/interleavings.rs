@@ -7,27 +7,17 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use nerite_backend::{
-    BackendError, Batch, Code, Condition, Declaration, Instance, InstanceKind, InstanceSpec, Model, Phases,
-    Response,
+    BackendError, Batch, Code, Condition, Declaration, Instance, InstanceSpec, Model, Phases, Response,
 };
 use shuttle::thread;
 
 use super::super::VersionCache;
 use super::*;
-use crate::execution::{Errand, Executor, Job, Machinery, MachineryOptions, Scheduler, Threads};
-use crate::mock::{ManualClock, poll};
+use crate::execution::{Machinery, MachineryOptions, Scheduler};
+use crate::mock::{ManualClock, Spawning, executor, poll};
 use crate::statistics::Statistics;
 
 const ITERATIONS: usize = 5_000;
-
-/// Calls a new thread each time, so that the order of everything is shuttle's to choose.
-struct Spawning;
-
-impl Threads for Spawning {
-    fn run(&self, errand: Errand) {
-        thread::spawn(move || errand.run());
-    }
-}
 
 /// Answers with what it is given, and fails so many requests before.
 struct Engine {
@@ -83,20 +73,12 @@ impl World {
         let machinery =
             Machinery::with(Arc::new(Spawning), ManualClock::new() as _, MachineryOptions::default());
         let statistics = Arc::new(Statistics::default());
-        let executions = Arc::clone(&statistics) as _;
-        let instance = InstanceSpec {
-            name: String::new(),
-            kind: InstanceKind::Cpu,
-            batching: true,
-            ragged: Arc::default(),
-            executions,
-        };
-        let executor = Executor::new(&*engine, instance).expect("the engine makes instances");
+        let executors = vec![executor(&*engine, &statistics)];
         let lease = cache.lease();
         let in_cache = VersionCache::new(&lease, &spec);
         let mut scheduled = spec.clone();
         scheduled.scheduling.preserve_ordering = false;
-        let scheduler = Scheduler::new(&scheduled, engine, vec![executor], Arc::new(machinery));
+        let scheduler = Scheduler::new(&scheduled, engine, executors, Arc::new(machinery));
         let version = ModelVersion::new(1, spec, scheduler, statistics, Duration::ZERO);
         World { cache, version: Arc::new(version.with_cache(Some(in_cache))) }
     }
