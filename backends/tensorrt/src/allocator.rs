@@ -10,7 +10,7 @@ use std::sync::Arc;
 use nerite_backend::{BackendError, Shape};
 use nerite_cuda::{Device, DeviceBuffer, StreamHandle};
 
-use crate::logger::{CPP, InterfaceInfo};
+use crate::interface::{InterfaceInfo, language, leave};
 use crate::version::Product;
 use crate::vtable::{Dims, Slot};
 
@@ -159,16 +159,9 @@ unsafe extern "C" fn notify_shape(this: *mut Inner, _name: *const c_char, dims: 
     }));
 }
 
-unsafe extern "C" fn language(_this: *const Inner) -> i32 {
-    CPP
-}
-
 unsafe extern "C" fn info(_this: *const Inner) -> InterfaceInfo {
     InterfaceInfo { kind: c"IOutputAllocator".as_ptr(), major: 1, minor: 0 }
 }
-
-/// TensorRT does not delete what is not its own.
-unsafe extern "C" fn leave(_this: *mut Inner) {}
 
 #[cfg(test)]
 pub(crate) mod tests {

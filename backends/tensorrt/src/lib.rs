@@ -7,7 +7,7 @@
 //!
 //! A file's way: `config`, `plan` → `library`, `nerite_cuda` → `model` → `runtime` → `engine` → `declaration`; a
 //! request's: `compute` → `profile` → `rooms`, `context`. TensorRT is called through tables of slots (`vtable`), and
-//! calls two objects of ours (`logger`, `allocator`). Everything `unsafe` is in these two, `vtable`, `library`,
+//! calls two objects of ours (`logger`, `allocator`, both with `interface`). Everything `unsafe` is in these, `vtable`, `library`,
 //! `runtime`, `engine` and `context`.
 
 mod allocator;
@@ -19,6 +19,7 @@ mod context;
 mod declaration;
 mod dtype;
 mod engine;
+mod interface;
 mod library;
 mod logger;
 mod model;

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::interface::{InterfaceInfo, language, leave};
 use crate::version::Layout;
 use crate::vtable::Slot;
 
@@ -30,17 +31,6 @@ struct TableOfEleven {
     destructors: [unsafe extern "C" fn(*mut Logger); 2],
     log: unsafe extern "C" fn(*mut Logger, i32, *const c_char),
 }
-
-/// Which interface an object of ours implements, and in which version.
-#[repr(C)]
-pub(crate) struct InterfaceInfo {
-    pub(crate) kind: *const c_char,
-    pub(crate) major: i32,
-    pub(crate) minor: i32,
-}
-
-/// `APILanguage::kCPP`
-pub(crate) const CPP: i32 = 0;
 
 // The tables are read alone, and hold nothing but the addresses of functions.
 static TABLE_OF_TEN: TableOfTen = TableOfTen { log, destructors: [leave; 2] };
@@ -116,16 +106,9 @@ unsafe extern "C" fn log(_this: *mut Logger, severity: i32, message: *const c_ch
     }));
 }
 
-unsafe extern "C" fn language(_this: *const Logger) -> i32 {
-    CPP
-}
-
 unsafe extern "C" fn info(_this: *const Logger) -> InterfaceInfo {
     InterfaceInfo { kind: c"ILogger".as_ptr(), major: 1, minor: 0 }
 }
-
-/// Nobody deletes a logger that is not its own.
-unsafe extern "C" fn leave(_this: *mut Logger) {}
 
 #[cfg(test)]
 pub(crate) mod tests {
