@@ -1,6 +1,8 @@
 //! A server's side of the boundary, as small as can be.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../../api/tests/support/caller.rs"]
+mod caller;
 pub(crate) mod onnx;
 
 use std::collections::BTreeMap;
@@ -8,13 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+pub(crate) use caller::{Answer, Caller, Counts};
 use nerite_backend::{
-    Artifact, Backend, BackendError, Batch, Cancel, DType, Exchange, Executions, Inputs, Instance,
-    InstanceKind, InstanceSpec, Meta, Model, Optimization, Phases, Request, Responder, Response, Sent, Shape,
-    Slots, Tensor,
+    Artifact, Backend, BackendError, Batch, Cancel, DType, Executions, Instance, InstanceKind, InstanceSpec,
+    Model, Optimization, Shape, Slots, Tensor,
 };
 use nerite_onnxruntime::{OnnxRuntime, Options};
-use parking_lot::Mutex;
 use tempfile::TempDir;
 
 /// Where the scripts put the library, unless the environment says otherwise.
@@ -108,71 +109,10 @@ pub(crate) fn load(model: &[u8]) -> Arc<dyn Model> {
     Version::new(model).load().unwrap()
 }
 
-#[derive(Default)]
-pub(crate) struct Counts {
-    pub(crate) executed: Mutex<Vec<u32>>,
-    pub(crate) rerun: Mutex<usize>,
-}
-
-impl Executions for Counts {
-    fn executed(&self, rows: u32, _phases: &Phases) {
-        self.executed.lock().push(rows);
-    }
-
-    fn rerun(&self, requests: usize) {
-        *self.rerun.lock() += requests;
-    }
-}
-
 pub(crate) fn instance(model: &Arc<dyn Model>, batching: bool, counts: &Arc<Counts>) -> Box<dyn Instance> {
     let executions = Arc::clone(counts) as Arc<dyn Executions>;
     let (name, kind, ragged) = ("test_0".into(), InstanceKind::Cpu, Arc::default());
     model.instance(&InstanceSpec { name, kind, batching, ragged, executions }).unwrap()
-}
-
-/// Keeps the answer to one request.
-#[derive(Default)]
-pub(crate) struct Caller {
-    pub(crate) cancel: Cancel,
-    response: Mutex<Option<Response>>,
-}
-
-impl Exchange for Caller {
-    fn respond(&self, response: Response) -> Sent {
-        assert!(self.response.lock().replace(response).is_none(), "answered twice");
-        Sent::Taken
-    }
-
-    fn cancel(&self) -> &Cancel {
-        &self.cancel
-    }
-
-    fn report(&self, _phases: &Phases, _result: Result<(), &BackendError>) {}
-
-    fn release(&self) {}
-}
-
-pub(crate) type Answer = Result<BTreeMap<usize, Tensor>, BackendError>;
-
-impl Caller {
-    pub(crate) fn request(
-        self: &Arc<Self>,
-        inputs: Vec<Option<Tensor>>,
-        wanted: Slots,
-        rows: u32,
-    ) -> Request {
-        let responder = Responder::new(Arc::clone(self) as Arc<dyn Exchange>);
-        Request::new(Inputs::from_vec(inputs), wanted, rows, Meta::default(), responder)
-    }
-
-    #[track_caller]
-    pub(crate) fn answer(&self) -> Answer {
-        let response = self.response.lock().take().expect("the request was answered");
-        match response.error {
-            Some(error) => Err(error),
-            None => Ok(response.outputs.into_iter().collect()),
-        }
-    }
 }
 
 /// One request to a model without batching, for all of its outputs.

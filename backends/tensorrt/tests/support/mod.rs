@@ -1,6 +1,8 @@
 //! Counterfeits of NVIDIA's libraries, and a server's side of the boundary, as small as can be.
 #![allow(dead_code, unsafe_code, clippy::unwrap_used, clippy::panic)]
 
+#[path = "../../../api/tests/support/caller.rs"]
+mod caller;
 #[path = "../../../cuda/tests/support/compiler.rs"]
 pub(crate) mod compiler;
 #[path = "../../../cuda/tests/support/counterfeit.rs"]
@@ -8,19 +10,17 @@ mod counterfeit;
 mod counterfeits;
 mod stubs;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 
 use bytes::Bytes;
+pub(crate) use caller::{Answer, Caller, Counts};
 pub(crate) use counterfeit::Counterfeit;
 use nerite_backend::{
-    Artifact, Backend, BackendError, Batch, Cancel, Condition, DType, Exchange, Executions, Inputs, Instance,
-    InstanceKind, InstanceSpec, Meta, Model, Phases, Request, Responder, Response, Sent, Shape, Slots,
-    Tensor,
+    Artifact, Backend, BackendError, Batch, Cancel, Condition, DType, Instance, InstanceKind, InstanceSpec,
+    Model, Shape, Slots, Tensor,
 };
 use nerite_tensorrt::{Options, TensorRt};
-use parking_lot::Mutex;
 use tempfile::TempDir;
 
 /// Which library there is a counterfeit of.
@@ -114,22 +114,6 @@ impl World {
     }
 }
 
-#[derive(Default)]
-pub(crate) struct Counts {
-    pub(crate) executed: Mutex<Vec<u32>>,
-    pub(crate) rerun: Mutex<usize>,
-}
-
-impl Executions for Counts {
-    fn executed(&self, rows: u32, _phases: &Phases) {
-        self.executed.lock().push(rows);
-    }
-
-    fn rerun(&self, requests: usize) {
-        *self.rerun.lock() += requests;
-    }
-}
-
 pub(crate) fn spec(name: &str, kind: InstanceKind, batching: bool) -> InstanceSpec {
     let executions = Arc::new(Counts::default());
     InstanceSpec { name: name.to_owned(), kind, batching, ragged: Arc::default(), executions }
@@ -138,47 +122,6 @@ pub(crate) fn spec(name: &str, kind: InstanceKind, batching: bool) -> InstanceSp
 /// An instance on the first device.
 pub(crate) fn instance(model: &Arc<dyn Model>, batching: bool) -> Box<dyn Instance> {
     model.instance(&spec("test_0", InstanceKind::Gpu(0), batching)).unwrap()
-}
-
-/// Keeps the answer to one request.
-#[derive(Default)]
-pub(crate) struct Caller {
-    cancel: Cancel,
-    response: Mutex<Option<Response>>,
-}
-
-impl Exchange for Caller {
-    fn respond(&self, response: Response) -> Sent {
-        assert!(self.response.lock().replace(response).is_none(), "answered twice");
-        Sent::Taken
-    }
-
-    fn cancel(&self) -> &Cancel {
-        &self.cancel
-    }
-
-    fn report(&self, _phases: &Phases, _result: Result<(), &BackendError>) {}
-
-    fn release(&self) {}
-}
-
-pub(crate) type Answer = Result<BTreeMap<usize, Tensor>, BackendError>;
-
-impl Caller {
-    pub(crate) fn request(self: &Arc<Self>, inputs: Vec<Tensor>, wanted: Slots, rows: u32) -> Request {
-        let responder = Responder::new(Arc::clone(self) as Arc<dyn Exchange>);
-        let inputs = Inputs::from_vec(inputs.into_iter().map(Some).collect());
-        Request::new(inputs, wanted, rows, Meta::default(), responder)
-    }
-
-    #[track_caller]
-    pub(crate) fn answer(&self) -> Answer {
-        let response = self.response.lock().take().expect("the request was answered");
-        match response.error {
-            Some(error) => Err(error),
-            None => Ok(response.outputs.into_iter().collect()),
-        }
-    }
 }
 
 /// What one request tells of the instance.
