@@ -6,6 +6,8 @@ mod configs;
 mod engine;
 mod handle;
 mod requests;
+#[cfg(feature = "shuttle")]
+mod shuttled;
 mod specs;
 
 pub(crate) use clock::ManualClock;
@@ -13,4 +15,6 @@ pub(crate) use configs::MockConfigs;
 pub(crate) use engine::{Fault, MockEngine, content};
 pub(crate) use handle::{Execution, Handle, answer, phases};
 pub(crate) use requests::{of_shapes, poll, request, until, wait};
+#[cfg(feature = "shuttle")]
+pub(crate) use shuttled::{Spawning, executor};
 pub(crate) use specs::{Stage, declaration, directory, input, model, output, plan, serve, serve_with};

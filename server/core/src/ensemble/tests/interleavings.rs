@@ -6,27 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use nerite_backend::{
-    BackendError, Batch, Condition, Declaration, Instance, InstanceKind, InstanceSpec, Model, Response,
-};
+use nerite_backend::{BackendError, Batch, Condition, Declaration, Instance, InstanceSpec, Model, Response};
 use shuttle::thread;
 
 use super::*;
-use crate::execution::{Errand, Executor, Job, MachineryOptions, Room, Scheduler, Threads};
-use crate::mock::{ManualClock, input, phases, poll, request};
+use crate::execution::{MachineryOptions, Room, Scheduler};
+use crate::mock::{ManualClock, Spawning, executor, input, phases, poll, request};
 use crate::model::Scheduling;
 use crate::statistics::Statistics;
 
 const ITERATIONS: usize = 3_000;
-
-/// Calls a new thread each time, so that the order of everything is shuttle's to choose.
-struct Spawning;
-
-impl Threads for Spawning {
-    fn run(&self, errand: Errand) {
-        thread::spawn(move || errand.run());
-    }
-}
 
 /// Gives inputs back, once for a model that answers once, and fails so many times before.
 #[derive(Clone)]
@@ -94,17 +83,8 @@ impl World {
                 let engine =
                     Engine { responses, to_fail: Arc::clone(&to_fail), declaration: Declaration::default() };
                 let statistics = Arc::new(Statistics::default());
-                let executions = Arc::clone(&statistics) as _;
-                let instance = InstanceSpec {
-                    name: String::new(),
-                    kind: InstanceKind::Cpu,
-                    batching: true,
-                    ragged: Arc::default(),
-                    executions,
-                };
-                let executor = Executor::new(&engine, instance).expect("the engine makes instances");
-                let scheduler =
-                    Scheduler::new(&spec, Arc::new(engine), vec![executor], Arc::new(machinery()));
+                let executors = vec![executor(&engine, &statistics)];
+                let scheduler = Scheduler::new(&spec, Arc::new(engine), executors, Arc::new(machinery()));
                 Arc::new(ModelVersion::new(1, spec, scheduler, statistics, Duration::ZERO))
             });
         serve_all(&registry, &versions);

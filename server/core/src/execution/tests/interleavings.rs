@@ -10,18 +10,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nerite_backend::{
-    BackendError, Batch, Code, Condition, CorrelationId, DType, Declaration, Instance, InstanceKind,
-    InstanceSpec, Model, Phases, Request, Response, Sequence, Shape, Tensor,
+    BackendError, Batch, Code, Condition, CorrelationId, DType, Declaration, Instance, InstanceSpec, Model,
+    Phases, Request, Response, Sequence, Shape, Tensor,
 };
 use parking_lot::Mutex;
 use shuttle::thread;
 
-use crate::execution::machinery::Threads;
 use crate::execution::{
-    Answer, Call, Errand, Executor, Job, Ledger, Machinery, MachineryOptions, Open, Responses, Room,
-    Scheduler, open, open_for_many,
+    Answer, Call, Ledger, Machinery, MachineryOptions, Open, Responses, Room, Scheduler, open, open_for_many,
 };
-use crate::mock::{ManualClock, input, model, poll, request};
+use crate::mock::{ManualClock, Spawning, executor, input, model, poll, request};
 use crate::model::{
     ModelSpec, QueuePolicy, RateLimit, ResourceDemand, Scheduling, SequenceBatching, SequenceStrategy,
     StateSpec,
@@ -36,15 +34,6 @@ const INSTANCES: usize = 2;
 const STATE: usize = 1;
 /// After that long an instance is stalled.
 const STALL: Duration = Duration::from_secs(1);
-
-/// Calls a new thread each time, so that the order of everything is shuttle's to choose.
-struct Spawning;
-
-impl Threads for Spawning {
-    fn run(&self, errand: Errand) {
-        thread::spawn(move || errand.run());
-    }
-}
 
 /// What the engine has seen.
 #[derive(Default)]
@@ -182,18 +171,10 @@ impl World {
         let machinery = Machinery::with(Arc::new(Spawning), Arc::clone(&clock) as _, options);
         let statistics = Arc::new(Statistics::default());
         let executors = (0..INSTANCES).map(|_| {
-            let executions = Arc::clone(&statistics) as _;
-            let instance = InstanceSpec {
-                name: String::new(),
-                kind: InstanceKind::Cpu,
-                batching: true,
-                ragged: Arc::default(),
-                executions,
-            };
             let resources = vec![ResourceDemand { name: "r".to_owned(), count: 1, global: true }];
             let wanted = RateLimit { resources, priority: 1 };
             let claim = at_once.map(|_| limiter.claim(&wanted, 0).expect("within the limit"));
-            Executor::new(&*engine, instance).expect("the engine makes instances").limited_by(claim)
+            executor(&*engine, &statistics).limited_by(claim)
         });
         let executors = executors.collect();
         let scheduler = Scheduler::new(&spec, engine, executors, Arc::new(machinery));
