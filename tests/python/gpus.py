@@ -1,10 +1,11 @@
-"""A counterfeit of NVIDIA's management library, and so GPUs for the metrics of a daemon, on a machine without any."""
+"""Counterfeits of NVIDIA's libraries, and so GPUs for a daemon, on a machine without any."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import plugins
-from daemon import ROOT
+from daemon import BINARY, ROOT
 
 SOURCE = ROOT / "server" / "nvml" / "tests" / "c" / "nvml.c"
 HEADERS = ROOT / "target" / "tensorrt" / "headers" / "nvml"
@@ -26,8 +27,16 @@ TWO = f"""devices 2
 """
 
 
+def counterfeits(maker, folder):
+    """A folder in there with the libraries that this example of the workspace makes."""
+    folder = folder / "counterfeits"
+    folder.mkdir()
+    subprocess.run([BINARY.parent / "examples" / maker, folder], check=True)
+    return folder
+
+
 class Counterfeit:
-    """The library in a folder, where a daemon with `environment` finds it."""
+    """The management library in a folder, where a daemon with `environment` finds it."""
 
     def __init__(self, folder, state=TWO):
         self.library = plugins.compile_c(SOURCE, Path(folder) / "libnvidia-ml.so.1", "-I", HEADERS)

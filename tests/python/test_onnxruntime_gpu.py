@@ -1,13 +1,13 @@
 """ONNX models on GPUs: through counterfeits of ONNX Runtime for GPUs and of NVIDIA's driver, and without any."""
 
 import os
-import subprocess
 
+import gpus
 import models
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from daemon import BINARY, ROOT
+from daemon import ROOT
 
 ON_GPU = "instance_group [ { count: 2 kind: KIND_GPU } ]"
 TENSORS = ([("INPUT0", "FP32", [4])], [("OUTPUT0", "FP32", [4])], 4)
@@ -22,10 +22,7 @@ def add(repository, name, extra=""):
 @pytest.fixture
 def counterfeits(tmp_path):
     """The environment in which a daemon finds them; there is one GPU."""
-    maker = BINARY.parent / "examples" / "gpu_counterfeits"
-    folder = tmp_path / "counterfeits"
-    folder.mkdir()
-    subprocess.run([maker, folder], check=True)
+    folder = gpus.counterfeits("gpu_counterfeits", tmp_path)
     real = os.environ.get("ORT_DYLIB_PATH") or ROOT / "target" / "onnxruntime" / "lib" / "libonnxruntime.so"
     return {
         "LD_LIBRARY_PATH": str(folder),

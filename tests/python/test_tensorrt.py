@@ -1,12 +1,10 @@
 """Models for TensorRT: through counterfeits of NVIDIA's libraries where there is no GPU, and without any."""
 
-import subprocess
-
+import gpus
 import models
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from daemon import BINARY
 
 # What the counterfeit takes for an engine; see backends/tensorrt/tests/cpp/nvinfer.cpp.
 PLAN = """plan 11
@@ -25,11 +23,7 @@ def add_plan(repository, name, text=PLAN, config=None):
 @pytest.fixture
 def counterfeits(tmp_path):
     """The environment in which a daemon finds them."""
-    maker = BINARY.parent / "examples" / "counterfeit"
-    folder = tmp_path / "counterfeits"
-    folder.mkdir()
-    subprocess.run([maker, folder], check=True)
-    return {"LD_LIBRARY_PATH": str(folder)}
+    return {"LD_LIBRARY_PATH": str(gpus.counterfeits("counterfeit", tmp_path))}
 
 
 def infer(client, name, rows):
