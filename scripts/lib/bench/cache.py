@@ -4,15 +4,12 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-import grpc
 import models
-import numpy as np
-from bench import generator, h2load
+from bench import generator, h2load, row
 from bench.bare import Bare
 from bench.load import Server, successes
-from bench.report import table, target
+from bench.report import FIGURES, figures, table, target
 from daemon import Daemon
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 ROUNDS = 7
 SECONDS_OF_A_ROUND = 1.0
@@ -53,22 +50,11 @@ def add(repository, width):
     repository.add(f"m{width}", models.identity("FP32", [-1, width]), config)
 
 
-def request(width):
-    """A row."""
-    message = service_pb2.ModelInferRequest(model_name=f"m{width}")
-    message.inputs.add(name="INPUT0", datatype="FP32", shape=[1, width])
-    message.raw_input_contents.append(np.arange(width, dtype=np.float32).tobytes())
-    return message
-
-
 def measure(daemon, width, shape, scratch):
     """Rounds of one run for each, in turn, another first each time; the first finds out how many requests fill a round."""
     log, body, file = scratch / "requests.log", scratch / "body", scratch / "answer"
-    message = request(width)
-    with grpc.insecure_channel(daemon.url) as channel:
-        answer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message)
-    if answer.raw_output_contents[0] != message.raw_input_contents[0]:
-        raise RuntimeError(f"{message.model_name} does not answer with what it was given")
+    message = row.request(f"m{width}", width)
+    answer = row.answer(daemon, message)
     body.write_bytes(generator.frame(message.SerializeToString()))
     file.write_bytes(answer.SerializeToString())
     with Bare("echo_server", file) as echo:
@@ -108,8 +94,6 @@ def show(results):
     rows = []
     for (size, (connections, streams)), runs in results.items():
         for name in (ECHO, HIT):
-            rate, p50, p99, cpu = (median(column) for column in zip(*runs[name]))
-            numbers = [f"{rate:,.0f}", f"{p50:,.0f}", f"{p99:,.0f}", f"{cpu:.1f}"]
             shown = f"{ratio(runs):.2f}" if name == HIT else ""
-            rows.append([f"{size}  {connections}×{streams}  {name}", *numbers, shown])
-    table([f"median of {ROUNDS} rounds", "requests/s", "p50 µs", "p99 µs", "CPU µs/request", "to the echo"], rows)
+            rows.append([f"{size}  {connections}×{streams}  {name}", *figures(runs[name]), shown])
+    table([f"median of {ROUNDS} rounds", *FIGURES, "to the echo"], rows)

@@ -7,10 +7,9 @@ from statistics import median
 import ensembles
 import grpc
 import models
-import numpy as np
-from bench import generator, h2load
+from bench import generator, h2load, row
 from bench.load import Server, successes
-from bench.report import table, target
+from bench.report import FIGURES, figures, table, target
 from daemon import Daemon
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -73,8 +72,8 @@ def measure(daemon, shape, scratch):
     log = scratch / "requests.log"
     servers, counts = {}, {}
     for steps in STEPS:
-        message = request(model_name(steps))
-        check(daemon, message)
+        message = row.request(model_name(steps), WIDTH)
+        row.answer(daemon, message)
         body = scratch / f"{steps}.body"
         body.write_bytes(generator.frame(message.SerializeToString()))
         servers[steps] = Server(daemon.grpc_port, daemon.process.pid, body)
@@ -107,33 +106,14 @@ def taken(daemon):
     return stats.success.count, sum(getattr(stats, phase).ns for phase in PHASES)
 
 
-def request(model):
-    """A row."""
-    message = service_pb2.ModelInferRequest(model_name=model)
-    message.inputs.add(name="INPUT0", datatype="FP32", shape=[1, WIDTH])
-    message.raw_input_contents.append(np.arange(WIDTH, dtype=np.float32).tobytes())
-    return message
-
-
-def check(daemon, message):
-    """Raises unless the answer is the request's own row."""
-    with grpc.insecure_channel(daemon.url) as channel:
-        answer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message)
-    if answer.raw_output_contents[0] != message.raw_input_contents[0]:
-        raise RuntimeError(f"{message.model_name} does not answer with what it was given")
-
-
 def show(results):
     """The table."""
     rows = []
     for (connections, streams), turns in results.items():
         for steps in STEPS:
-            rate, p50, p99, cpu = (median(column) for column in zip(*(turn.runs[steps] for turn in turns)))
-            numbers = [f"{rate:,.0f}", f"{p50:,.0f}", f"{p99:,.0f}", f"{cpu:.1f}"]
             more = [f"{over(turns, steps):.1f}"] if steps else [f"(itself {median(turn.own for turn in turns):.1f})"]
-            rows.append([f"{connections}×{streams}  {model_name(steps)}", *numbers, *more])
-    header = ["requests/s", "p50 µs", "p99 µs", "CPU µs/request", "µs a step over itself"]
-    table([f"median of {ROUNDS} rounds", *header], rows)
+            rows.append([f"{connections}×{streams}  {model_name(steps)}", *figures(turn.runs[steps] for turn in turns), *more])
+    table([f"median of {ROUNDS} rounds", *FIGURES, "µs a step over itself"], rows)
 
 
 def over(turns, steps):

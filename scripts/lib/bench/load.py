@@ -13,8 +13,7 @@ import numpy as np
 import onnxruntime
 from bench import generator, h2load
 from bench.bare import Bare
-from bench.h2load import Run
-from bench.report import table, target
+from bench.report import FIGURES, figures, table, target
 from daemon import Daemon
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -166,21 +165,16 @@ def show(results):
     rows = []
     for (connections, streams), runs in results.items():
         for name in [ECHO, RUN, *MODELS]:
-            middle = Run(*(median(column) for column in zip(*runs[name])))
             label = f"nerite, {name}" if name in MODELS else name
             rows.append(
                 [
                     f"{connections}×{streams}  {label}",
-                    f"{middle.rate:,.0f}",
-                    f"{middle.p50:,.0f}",
-                    f"{middle.p99:,.0f}",
-                    f"{middle.cpu:.1f}",
+                    *figures(runs[name]),
                     f"{ratio(runs, name, ECHO):.2f}",
                     f"{ratio(runs, name, RUN):.2f}",
                 ]
             )
-    header = ["requests/s", "p50 µs", "p99 µs", "CPU µs/request", "to the echo", "to the run"]
-    table([f"median of {ROUNDS} rounds", *header], rows)
+    table([f"median of {ROUNDS} rounds", *FIGURES, "to the echo", "to the run"], rows)
 
 
 def ratio(runs, name, floor, figure="cpu"):

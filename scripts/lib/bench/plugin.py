@@ -4,15 +4,12 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-import grpc
 import models
-import numpy as np
 from backends import stage
-from bench import generator, h2load
+from bench import generator, h2load, row
 from bench.load import Server, successes
-from bench.report import table, target
+from bench.report import FIGURES, figures, table, target
 from daemon import Daemon
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 ROUNDS = 7
 SECONDS_OF_A_ROUND = 1.2
@@ -75,8 +72,8 @@ def measure(daemon, width, shape, scratch):
     log = scratch / "requests.log"
     servers, counts = {}, {}
     for backend in CONFIGURATIONS:
-        message = request(model_name(backend, width), width)
-        check(daemon, message)
+        message = row.request(model_name(backend, width), width)
+        row.answer(daemon, message)
         body = scratch / f"{backend}.body"
         body.write_bytes(generator.frame(message.SerializeToString()))
         servers[backend] = Server(daemon.grpc_port, daemon.process.pid, body)
@@ -94,33 +91,14 @@ def measure(daemon, width, shape, scratch):
     return runs
 
 
-def request(model, width):
-    """A row."""
-    message = service_pb2.ModelInferRequest(model_name=model)
-    message.inputs.add(name="INPUT0", datatype="FP32", shape=[1, width])
-    message.raw_input_contents.append(np.arange(width, dtype=np.float32).tobytes())
-    return message
-
-
-def check(daemon, message):
-    """Raises unless the answer is the request's own row."""
-    with grpc.insecure_channel(daemon.url) as channel:
-        answer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(message)
-    if answer.raw_output_contents[0] != message.raw_input_contents[0]:
-        raise RuntimeError(f"{message.model_name} does not answer with what it was given")
-
-
 def show(results):
     """The table."""
     rows = []
     for (size, (connections, streams)), runs in results.items():
         for backend in CONFIGURATIONS:
-            rate, p50, p99, cpu = (median(column) for column in zip(*runs[backend]))
-            numbers = [f"{rate:,.0f}", f"{p50:,.0f}", f"{p99:,.0f}", f"{cpu:.1f}"]
             ratios = [f"{ratio(runs, backend):.2f}" if backend != ONNX else ""]
-            rows.append([f"{size}  {connections}×{streams}  {backend}", *numbers, *ratios])
-    header = ["requests/s", "p50 µs", "p99 µs", "CPU µs/request", "to ONNX"]
-    table([f"median of {ROUNDS} rounds", *header], rows)
+            rows.append([f"{size}  {connections}×{streams}  {backend}", *figures(runs[backend]), *ratios])
+    table([f"median of {ROUNDS} rounds", *FIGURES, "to ONNX"], rows)
 
 
 def ratio(runs, backend):

@@ -3,6 +3,16 @@
 from statistics import median
 
 
+# What is said of runs of h2load.
+FIGURES = ["requests/s", "p50 µs", "p99 µs", "CPU µs/request"]
+
+
+def figures(runs):
+    """The cells of some runs: the middle of each of their figures."""
+    rate, p50, p99, cpu = (median(column) for column in zip(*runs))
+    return [f"{rate:,.0f}", f"{p50:,.0f}", f"{p99:,.0f}", f"{cpu:.1f}"]
+
+
 def table(header, rows):
     """Prints rows under a header, the first column to the left, the others to the right."""
     rows = [header, *rows]
