@@ -32,6 +32,7 @@ mod slots;
 pub mod strings;
 mod tensor;
 mod trace;
+mod unfinished;
 
 pub use aligned::AlignedBytes;
 pub use backend::{Artifact, Backend, Condition, Instance, InstanceKind, InstanceSpec, Model};
@@ -53,3 +54,4 @@ pub use shape::Shape;
 pub use slots::{Slot, Slots};
 pub use tensor::Tensor;
 pub use trace::{SpanContext, TraceMark, TracedBatch};
+pub use unfinished::{Unfinished, call_engine, lose_thread};

@@ -2,8 +2,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use nerite_backend::{Batch, Condition, TracedBatch};
+use nerite_backend::{BackendError, Batch, Condition, TracedBatch};
 
+use super::executor::{Bereaved, Vacancy};
 use super::mend::Mend;
 use super::pace::Place;
 use super::scheduler::Look;
@@ -15,11 +16,11 @@ use crate::sync::MutexGuard;
 /// A call to a thread: there is something to execute, and an instance to do it.
 pub(crate) struct Dispatch(Arc<Scheduler>);
 
-/// An execution that is over.
-#[derive(Clone, Copy)]
+/// An execution, which goes on where a batch is assigned to an instance until that is given back.
 struct Execution {
+    dispatch: Dispatch,
+    place: Place,
     began: Instant,
-    ended: Instant,
     requests: usize,
 }
 
@@ -52,19 +53,20 @@ impl Dispatch {
         machinery.threads.run(Errand::Dispatch(self));
     }
 
-    fn work_through(&self, place: Place) {
+    fn work_through(self, place: Place) {
         let mut state = self.0.state.lock();
         let (mut assignment, expired) = state.begin(place, self.0.machinery.clock.now());
         self.look_and_follow(state, expired);
+        let mut dispatch = self;
         while let Some(assigned) = assignment {
-            assignment = self.execute(assigned, place);
+            (dispatch, assignment) = dispatch.execute(assigned, place);
         }
     }
 
     /// Executes a batch on this thread; the next one, if this thread is to take it.
-    fn execute(&self, assignment: Assignment, place: Place) -> Option<Assignment> {
-        let Dispatch(scheduler) = self;
-        let Assignment { mut executor, work, reason, alarm } = assignment;
+    fn execute(self, assignment: Assignment, place: Place) -> (Dispatch, Option<Assignment>) {
+        let Dispatch(scheduler) = &self;
+        let Assignment { executor, work, reason, alarm } = assignment;
         if let Some(at) = alarm {
             scheduler.set_alarm(at);
         }
@@ -77,58 +79,39 @@ impl Dispatch {
             Work::Steps(steps) => take_turns(scheduler, steps),
         };
         TracedBatch::note(&requests);
-        let count = requests.len();
         let began = scheduler.machinery.clock.now();
-        let condition = match count {
-            0 => Condition::Sound,
-            _ => {
-                scheduler.statistics.dispatched(reason, place == Place::Inline);
-                executor.execute(Batch::new(requests))
+        let execution = Execution { place, began, requests: requests.len(), dispatch: self };
+        if requests.is_empty() {
+            return execution.finished(executor, Condition::Sound);
+        }
+        execution.dispatch.0.statistics.dispatched(reason, place == Place::Inline);
+        let (executor, condition, execution) = executor.execute(Batch::new(requests), execution);
+        execution.finished(executor, condition)
+    }
+
+    /// An instance is not to execute now: it cannot any more, or that is to be found out.
+    fn put_aside(&self, executor: Executor, condition: Condition) {
+        let Dispatch(scheduler) = self;
+        match condition {
+            Condition::Sound => {}
+            Condition::Doubtful(doubt) => {
+                let examination = Mend::examine(scheduler, executor, doubt);
+                scheduler.machinery.threads.run(Errand::Mend(examination));
             }
-        };
-        let ended = scheduler.machinery.clock.now();
-        // On a busy machine this lets the network bring what it has: a larger batch, and no sleep and wake-up of this
-        // thread in between. Where nothing else wants the core it returns at once.
-        if place == Place::Pool && scheduler.combines {
-            thread::yield_now();
+            Condition::Broken(reason) => scheduler.condemn(executor.vacate(), &reason),
         }
-        self.finished(executor, condition, place, Execution { began, ended, requests: count })
     }
 
-    /// A batch has been executed. The next one, if this thread is to take it.
-    fn finished(
-        &self,
-        executor: Executor,
-        condition: Condition,
-        place: Place,
-        execution: Execution,
-    ) -> Option<Assignment> {
-        let claim = executor.claim().cloned();
-        if let Some(claim) = &claim {
-            claim.limiter().release(claim);
-        }
-        let next = self.take_back(executor, condition, place, execution);
-        if let Some(claim) = claim {
-            claim.limiter().grant();
-        }
-        next
-    }
-
-    /// Gives the instance back after an execution, unless that has left a doubt about it. The next batch, if this thread is
-    /// to take it.
+    /// Takes the instance back after an execution that ended then, unless that has left a doubt about it. The next batch, if
+    /// this thread is to take it.
     fn take_back(
         &self,
+        mut state: MutexGuard<'_, State>,
         executor: Executor,
         condition: Condition,
         place: Place,
-        execution: Execution,
+        ended: Instant,
     ) -> Option<Assignment> {
-        let Execution { began, ended, requests } = execution;
-        let mut state = self.0.state.lock();
-        if requests > 0 {
-            state.pace.observe(place, ended.saturating_duration_since(began), requests, ended);
-        }
-        state.left(place);
         if condition != Condition::Sound {
             let next = self.go_on(state, place);
             self.put_aside(executor, condition);
@@ -141,19 +124,6 @@ impl Dispatch {
             self.0.report_end(&stall, ended);
         }
         next
-    }
-
-    /// An instance is not to execute now: it cannot any more, or that is to be found out.
-    fn put_aside(&self, executor: Executor, condition: Condition) {
-        let Dispatch(scheduler) = self;
-        match condition {
-            Condition::Sound => {}
-            Condition::Doubtful(doubt) => {
-                let examination = Mend::examine(scheduler, executor, doubt);
-                scheduler.machinery.threads.run(Errand::Mend(examination));
-            }
-            Condition::Broken(reason) => scheduler.condemn(executor, &reason),
-        }
     }
 
     /// The next batch, if this thread is to take it.
@@ -180,6 +150,55 @@ impl Dispatch {
     fn look_and_follow(&self, mut state: MutexGuard<'_, State>, expired: Expired) {
         let look = Look::at(&mut state, expired, &self.0.machinery);
         self.0.follow(state, look);
+    }
+}
+
+impl Execution {
+    /// The batch has been executed. The next one, if this thread is to take it.
+    fn finished(self, executor: Executor, condition: Condition) -> (Dispatch, Option<Assignment>) {
+        let Execution { dispatch, place, began, requests } = self;
+        let scheduler = &dispatch.0;
+        let ended = scheduler.machinery.clock.now();
+        // On a busy machine this lets the network bring what it has: a larger batch, and no sleep and wake-up of this
+        // thread in between. Where nothing else wants the core it returns at once.
+        if place == Place::Pool && scheduler.combines {
+            thread::yield_now();
+        }
+        let claim = executor.claim().cloned();
+        if let Some(claim) = &claim {
+            claim.limiter().release(claim);
+        }
+        let mut state = scheduler.state.lock();
+        if requests > 0 {
+            state.pace.observe(place, ended.saturating_duration_since(began), requests, ended);
+        }
+        state.left(place);
+        let next = dispatch.take_back(state, executor, condition, place, ended);
+        if let Some(claim) = claim {
+            claim.limiter().grant();
+        }
+        (dispatch, next)
+    }
+}
+
+impl Bereaved for Execution {
+    /// The engine has answered the requests, or drops them. Other instances go on without this thread.
+    fn bereft(self, vacancy: Vacancy, reason: &BackendError) {
+        let Execution { dispatch, place, .. } = self;
+        let machinery = Arc::clone(&dispatch.0.machinery);
+        let claim = vacancy.claim().cloned();
+        if let Some(claim) = &claim {
+            claim.limiter().release(claim);
+        }
+        let mut state = dispatch.0.state.lock();
+        state.left(place);
+        dispatch.look_and_follow(state, Vec::new());
+        dispatch.0.condemn(vacancy, reason);
+        if let Some(claim) = claim {
+            claim.limiter().grant();
+        }
+        drop(dispatch);
+        machinery.lose_this_thread(place);
     }
 }
 

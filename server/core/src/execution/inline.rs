@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -40,6 +41,7 @@ pub(super) struct Inline {
 /// An execution under way.
 struct Run {
     scheduler: Arc<Scheduler>,
+    thread: ThreadId,
     since: Instant,
     is_overdue: bool,
 }
@@ -94,7 +96,8 @@ impl Inline {
                 return false;
             }
             let scheduler = Arc::clone(scheduler);
-            *slot = Some(Run { scheduler, since: self.clock.now(), is_overdue: false });
+            let (thread, since) = (thread::current().id(), self.clock.now());
+            *slot = Some(Run { scheduler, thread, since, is_overdue: false });
             true
         })?;
         // After the slot is filled: whoever finds it empty sees this instead.
@@ -102,6 +105,21 @@ impl Inline {
             self.watch_on();
         }
         Some(Permit(slot))
+    }
+
+    /// The calling thread does not come back from its execution. The right to it is free again, and the runtime has another
+    /// thread in its place; only the task that it was executing is lost.
+    pub(super) fn lose_this_thread(&self) {
+        let this = thread::current().id();
+        for slot in &self.slots {
+            let run = slot.lock().take_if(|run| run.thread == this);
+            run.into_iter().for_each(Run::ended);
+        }
+        tokio::task::block_in_place(|| {
+            loop {
+                thread::park();
+            }
+        });
     }
 
     fn watch_on(self: &Arc<Self>) {
@@ -153,8 +171,15 @@ impl Alarm for Inline {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         let run = self.0.lock().take();
-        if let Some(Run { scheduler, is_overdue: true, .. }) = run {
-            scheduler.no_longer_overdue();
+        run.into_iter().for_each(Run::ended);
+    }
+}
+
+impl Run {
+    /// It is over. To be told without the slot locked.
+    fn ended(self) {
+        if self.is_overdue {
+            self.scheduler.no_longer_overdue();
         }
     }
 }

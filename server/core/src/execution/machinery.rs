@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 use super::clock::{Clock, Timer};
 use super::inline::Inline;
 use super::mend::Mend;
+use super::pace::Place;
 use super::state::Call;
 use super::{Dispatch, Job, Pool};
 use crate::rate_limiter::RateLimiter;
@@ -67,11 +68,18 @@ impl Job for Errand {
 pub(crate) trait Threads: Send + Sync {
     /// Runs an errand on one of them.
     fn run(&self, errand: Errand);
+
+    /// The calling thread, which is one of them, does not come back from its errand.
+    fn lose_this_one(&self) {}
 }
 
 impl Threads for Pool<Errand> {
     fn run(&self, errand: Errand) {
         Pool::run(self, errand);
+    }
+
+    fn lose_this_one(&self) {
+        Pool::lose_this_thread(self);
     }
 }
 
@@ -100,6 +108,15 @@ impl Machinery {
             (Call::Here, Some(inline)) => inline.run_here(dispatch),
             (Call::Network { patient }, Some(inline)) => inline.spawn(dispatch, patient),
             (Call::Pool, _) | (_, None) => self.threads.run(Errand::Dispatch(dispatch)),
+        }
+    }
+
+    /// The calling thread, which was called to execute there, does not come back: another does what it would have done. One
+    /// of the network's does not return from this.
+    pub(super) fn lose_this_thread(&self, place: Place) {
+        match (place, &self.inline) {
+            (Place::Inline, Some(inline)) => inline.lose_this_thread(),
+            (Place::Pool, _) | (_, None) => self.threads.lose_this_one(),
         }
     }
 

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use nerite_backend::{BackendError, Code};
 
-use super::executor::Vacancy;
+use super::executor::{Bereaved, Vacancy};
+use super::pace::Place;
 use super::state::{Rounds, State};
 use super::{Errand, Executor, Job, Scheduler};
 
@@ -35,21 +36,71 @@ impl Job for Mend {
     fn run(self) {
         let Mend { scheduler, task } = self;
         match task {
-            Task::Examine(executor, doubt) => scheduler.examine(executor, doubt),
-            Task::Fill(vacancy) => scheduler.fill(vacancy),
+            Task::Examine(executor, doubt) => Examination(scheduler).run(executor, doubt),
+            Task::Fill(vacancy) => Filling(scheduler).run(vacancy),
         }
+    }
+}
+
+/// An engine is asked whether an instance can execute.
+struct Examination(Arc<Scheduler>);
+
+impl Examination {
+    fn run(self, executor: Executor, doubt: BackendError) {
+        let machinery = Arc::clone(&self.0.machinery);
+        let (executor, reason, Examination(scheduler)) =
+            executor.examine(doubt, || machinery.clock.now(), self);
+        match reason {
+            Some(reason) => scheduler.condemn(executor.vacate(), &reason),
+            None => scheduler.cleared(executor),
+        }
+    }
+}
+
+impl Bereaved for Examination {
+    fn bereft(self, vacancy: Vacancy, reason: &BackendError) {
+        let Examination(scheduler) = self;
+        scheduler.condemn(vacancy, reason);
+        scheduler.machinery.lose_this_thread(Place::Pool);
+    }
+}
+
+/// An engine is to make another instance.
+struct Filling(Arc<Scheduler>);
+
+impl Filling {
+    fn run(self, vacancy: Vacancy) {
+        if self.0.state.lock().closed.is_some() {
+            return vacancy.let_go();
+        }
+        let model = Arc::clone(self.0.engine_model());
+        let machinery = Arc::clone(&self.0.machinery);
+        let (filled, Filling(scheduler)) = vacancy.fill(&*model, || machinery.clock.now(), self);
+        match filled {
+            Ok(executor) => scheduler.mended(executor),
+            Err((vacancy, error)) => scheduler.not_mended(vacancy, &error),
+        }
+    }
+}
+
+impl Bereaved for Filling {
+    fn bereft(self, vacancy: Vacancy, reason: &BackendError) {
+        let Filling(scheduler) = self;
+        let mut vacancy = vacancy;
+        vacancy.attempted(scheduler.machinery.clock.now());
+        scheduler.not_mended(vacancy, reason);
+        scheduler.machinery.lose_this_thread(Place::Pool);
     }
 }
 
 impl Scheduler {
     /// An instance cannot execute any more: it is made anew. To be called without the lock.
-    pub(super) fn condemn(self: &Arc<Self>, executor: Executor, reason: &BackendError) {
+    pub(super) fn condemn(self: &Arc<Self>, vacancy: Vacancy, reason: &BackendError) {
         let Scheduler { name, version, .. } = &**self;
-        let instance = executor.name();
+        let instance = vacancy.name();
         tracing::error!(
             "model '{name}' version {version}: instance '{instance}' cannot execute any more and is made anew: {reason}"
         );
-        let vacancy = executor.vacate();
         let now = self.machinery.clock.now();
         let mut state = self.state.lock();
         let recovered = self.ended(&mut state, vacancy.seat());
@@ -63,12 +114,8 @@ impl Scheduler {
         }
     }
 
-    fn examine(self: &Arc<Self>, executor: Executor, doubt: BackendError) {
-        let mut executor = executor;
-        let reason = executor.examine(doubt, || self.machinery.clock.now());
-        if let Some(reason) = reason {
-            return self.condemn(executor, &reason);
-        }
+    /// There is no doubt any more about an instance.
+    fn cleared(self: &Arc<Self>, executor: Executor) {
         let now = self.machinery.clock.now();
         let mut state = self.state.lock();
         let recovered = self.ended(&mut state, executor.seat());
@@ -76,16 +123,6 @@ impl Scheduler {
         self.look_on(state);
         if let Some(stall) = recovered {
             self.report_end(&stall, now);
-        }
-    }
-
-    fn fill(self: &Arc<Self>, vacancy: Vacancy) {
-        if self.state.lock().closed.is_some() {
-            return vacancy.let_go();
-        }
-        match vacancy.fill(&**self.engine_model(), || self.machinery.clock.now()) {
-            Ok(executor) => self.mended(executor),
-            Err((vacancy, error)) => self.not_mended(vacancy, &error),
         }
     }
 

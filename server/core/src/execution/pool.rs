@@ -69,6 +69,11 @@ impl<J: Job> Pool<J> {
         }
     }
 
+    /// The calling thread, which is one of the pool's, does not come back from its job.
+    pub(crate) fn lose_this_thread(&self) {
+        self.shared.state.lock().threads -= 1;
+    }
+
     /// How many threads there are now.
     #[cfg(test)]
     fn threads(&self) -> usize {

@@ -367,8 +367,7 @@ impl Drop for Scheduler {
             let (executors, vacancies) = (state.take_instances(), state.take_vacancies());
             drop(state);
             let model = self.model.take();
-            Remains { _executors: executors, _vacancies: vacancies, _model: model, _on_gone: on_gone }
-                .let_go();
+            Remains { executors, vacancies, model, on_gone }.let_go();
         }
     }
 }

@@ -6,6 +6,7 @@ mod faults;
 mod inline;
 #[cfg(feature = "shuttle")]
 mod interleavings;
+mod lost;
 mod mending;
 mod property;
 mod rates;

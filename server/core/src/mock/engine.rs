@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use nerite_backend::{
     Artifact, Backend, BackendError, Batch, Cancel, Condition, DType, Declaration, Instance, InstanceSpec,
-    Model, Shape, TensorDeclaration,
+    Model, Shape, TensorDeclaration, lose_thread,
 };
 use parking_lot::Mutex;
 
@@ -24,6 +24,8 @@ pub(crate) struct MockEngine {
 pub(crate) enum Fault {
     Error(BackendError),
     Panic(&'static str),
+    /// The engine does not give the thread back.
+    Loss(BackendError),
 }
 
 impl Fault {
@@ -32,6 +34,7 @@ impl Fault {
             Fault::Error(error) => error,
             // Unlike `panic!`, this prints nothing.
             Fault::Panic(text) => resume_unwind(Box::new(text)),
+            Fault::Loss(reason) => lose_thread(&reason),
         }
     }
 }
@@ -52,7 +55,7 @@ pub(super) struct Shared {
     pub(super) made_on: Mutex<String>,
     pub(super) executions: AtomicUsize,
     pub(super) is_brief: AtomicBool,
-    pub(super) panics_when_dropped: AtomicBool,
+    pub(super) drop_fault: Mutex<Option<Fault>>,
     running: AtomicUsize,
     pub(super) most_running: AtomicUsize,
     pub(super) instances: AtomicUsize,
@@ -76,7 +79,7 @@ impl MockEngine {
             made_on: Mutex::default(),
             executions: AtomicUsize::new(0),
             is_brief: AtomicBool::new(false),
-            panics_when_dropped: AtomicBool::new(false),
+            drop_fault: Mutex::default(),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
             instances: AtomicUsize::new(0),
@@ -160,9 +163,8 @@ struct MockInstance {
 impl Drop for MockInstance {
     fn drop(&mut self) {
         self.shared.instances_alive.fetch_sub(1, SeqCst);
-        if self.shared.panics_when_dropped.swap(false, SeqCst) {
-            resume_unwind(Box::new("the mock engine was told to panic"));
-        }
+        let fault = self.shared.drop_fault.lock().take();
+        fault.into_iter().for_each(|fault| drop(fault.strike()));
     }
 }
 
@@ -178,6 +180,7 @@ impl Instance for MockInstance {
         self.shared.running.fetch_sub(1, SeqCst);
         match outcome {
             Some(End::Return(condition)) => condition,
+            Some(End::Loss(reason)) => lose_thread(&reason),
             Some(End::Panic(_unwound)) => resume_unwind(Box::new("the mock engine was told to panic")),
             None => Condition::Sound,
         }

@@ -61,9 +61,9 @@ impl Handle {
         self.shared.is_brief.store(true, SeqCst);
     }
 
-    /// Makes the engine panic whenever it is to let go of an instance.
-    pub(crate) fn panic_when_dropped(&self) {
-        self.shared.panics_when_dropped.store(true, SeqCst);
+    /// Makes it go wrong that the engine lets go of the next instance.
+    pub(crate) fn fail_drop(&self, fault: Fault) {
+        *self.shared.drop_fault.lock() = Some(fault);
     }
 
     /// Makes every later load of that version go wrong.
@@ -153,6 +153,8 @@ pub(super) enum End {
     Return(Condition),
     /// Panic while it has the batch.
     Panic(Vec<Request>),
+    /// Keep the thread.
+    Loss(BackendError),
 }
 
 impl Execution {
@@ -197,6 +199,14 @@ impl Execution {
     pub(crate) fn break_down(mut self, error: &BackendError) {
         self.condition = Condition::Broken(error.clone());
         self.fail(error);
+    }
+
+    /// Answers every request with an error, and never returns from `execute`.
+    pub(crate) fn lose_thread(mut self, reason: &BackendError) {
+        let end = self.end.clone();
+        let requests = std::mem::take(&mut self.requests);
+        requests.into_iter().for_each(|request| request.fail(reason.clone()));
+        end.send(End::Loss(reason.clone())).expect("the instance waits");
     }
 
     /// Returns from `execute` while the requests live on.

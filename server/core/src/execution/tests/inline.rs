@@ -19,7 +19,8 @@ use crate::version::ModelVersion;
 
 /// A network of two threads, and a clock by which every execution takes no time unless the test says so.
 struct World {
-    network: Runtime,
+    /// For as long as the process: a thread that an engine keeps would hold up its end.
+    network: &'static Runtime,
     clock: Arc<ManualClock>,
     machinery: Arc<Machinery>,
 }
@@ -28,6 +29,7 @@ impl World {
     fn new() -> World {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let network = builder.worker_threads(2).enable_all().thread_name("network").build().unwrap();
+        let network = Box::leak(Box::new(network));
         let clock = ManualClock::new();
         let runtime = network.handle().clone();
         let options = MachineryOptions {
@@ -87,6 +89,33 @@ fn a_model_that_was_measured_and_is_fast_is_executed_on_the_network() {
         let answer = send(&version, "a", 1);
         world.inline(&handle).succeed();
         assert_eq!(wait(answer).error, None);
+    }
+}
+
+#[test]
+fn the_network_has_another_thread_for_each_that_an_engine_keeps() {
+    let world = World::new();
+    let (version, handle) = world.fast(one_by_one(), 1);
+    // More than it has threads, and more than may execute there at a time.
+    for _ in 0..4 {
+        let lost = BackendError::internal("its thread is lost");
+        // The one before may not have given back the right to execute there yet; then it is the pool's turn.
+        until(|| {
+            let answer = send(&version, "a", 1);
+            let execution = handle.next();
+            let is_inline = execution.thread == "network";
+            match is_inline {
+                true => execution.lose_thread(&lost),
+                false => execution.succeed(),
+            }
+            assert_eq!(wait(answer).error.as_ref(), is_inline.then_some(&lost));
+            until(|| version.free_instances() == 1);
+            is_inline
+        });
+        let answer = send(&version, "b", 1);
+        handle.next().succeed();
+        assert_eq!(wait(answer).error, None);
+        until(|| version.free_instances() == 1);
     }
 }
 

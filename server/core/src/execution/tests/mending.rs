@@ -140,9 +140,10 @@ fn attempts_back_off_and_a_success_resets_that() {
 
 #[test]
 fn without_an_instance_requests_wait_for_so_long_and_are_then_told_that_there_is_none() {
-    for fault in [cannot_be_made(), Fault::Panic("again")] {
+    let loss = Fault::Loss(BackendError::internal("its thread is lost"));
+    for fault in [cannot_be_made(), Fault::Panic("again"), loss] {
         let reason = match &fault {
-            Fault::Error(error) => error.message.clone(),
+            Fault::Error(error) | Fault::Loss(error) => error.message.clone(),
             Fault::Panic(_) => "the model's engine panicked when it was to make another instance".to_owned(),
         };
         let (clock, version, handle) = serve(1);
@@ -272,7 +273,7 @@ fn of_a_version_that_takes_no_more_requests_no_instance_is_made_anew_and_broken_
 #[test]
 fn an_engine_that_panics_when_it_is_to_let_go_of_an_instance_is_asked_for_another_all_the_same() {
     let (_, version, handle) = serve(1);
-    handle.panic_when_dropped();
+    handle.fail_drop(Fault::Panic("let go of"));
     break_one(&version, &handle);
     succeed_one(&version, &handle);
     assert_eq!(handle.instances(), 2);

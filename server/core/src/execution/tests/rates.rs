@@ -6,7 +6,7 @@ use nerite_backend::{BackendError, InstanceKind};
 
 use super::{one_by_one, send};
 use crate::execution::{Machinery, MachineryOptions};
-use crate::mock::{Handle, plan, serve_with, until, wait};
+use crate::mock::{Execution, Fault, Handle, plan, serve_with, until, wait};
 use crate::model::{InstanceGroup, LoadPlan, RateLimit, ResourceDemand};
 use crate::rate_limiter::{RateLimiter, ResourceLimit};
 use crate::version::ModelVersion;
@@ -71,16 +71,19 @@ fn an_instance_whose_work_went_away_gives_its_leave_to_others() {
 }
 
 #[test]
-fn a_panic_gives_back_what_the_instance_held() {
-    let machinery = limited(1);
-    let ((one, one_handle), (two, two_handle)) = (model(&machinery, 1, 1), model(&machinery, 1, 1));
-    let lost = send(&one, "lost", 1);
-    let execution = one_handle.next();
-    let waiting = send(&two, "waiting", 1);
-    one_handle.fail_instances(crate::mock::Fault::Panic("again"));
-    execution.panic();
-    two_handle.next().succeed();
-    assert!(wait(lost).error.is_some() && wait(waiting).error.is_none());
+fn a_panic_and_the_loss_of_a_thread_give_back_what_the_instance_held() {
+    let loss = |execution: Execution| execution.lose_thread(&BackendError::internal("its thread is lost"));
+    for end in [Execution::panic, loss] {
+        let machinery = limited(1);
+        let ((one, one_handle), (two, two_handle)) = (model(&machinery, 1, 1), model(&machinery, 1, 1));
+        let lost = send(&one, "lost", 1);
+        let execution = one_handle.next();
+        let waiting = send(&two, "waiting", 1);
+        one_handle.fail_instances(Fault::Panic("again"));
+        end(execution);
+        two_handle.next().succeed();
+        assert!(wait(lost).error.is_some() && wait(waiting).error.is_none());
+    }
 }
 
 #[test]

@@ -400,14 +400,17 @@ fn a_shutdown_answers_what_waits_for_a_version_that_was_replaced() {
 }
 
 #[test]
-fn an_engine_that_panics_when_it_lets_go_of_a_model_holds_up_neither_its_unload_nor_a_shutdown() {
-    let world = world(&[1]);
-    world.handle.panic_when_dropped();
-    wait(world.manager.unload("m", false));
-    until(|| world.index("m") == [unavailable(Some(1), "unloaded")]);
-    world.handle.fail_instances(broken("out of memory"));
-    assert_eq!(wait(world.want("m")).len(), 1);
-    wait(world.manager.shut_down());
+fn an_engine_that_panics_or_keeps_the_thread_as_it_lets_go_of_a_model_holds_up_neither_its_unload_nor_a_shutdown()
+ {
+    for fault in [Fault::Panic("let go of"), Fault::Loss(BackendError::internal("its thread is lost"))] {
+        let world = world(&[1]);
+        world.handle.fail_drop(fault);
+        wait(world.manager.unload("m", false));
+        until(|| world.index("m") == [unavailable(Some(1), "unloaded")]);
+        world.handle.fail_instances(broken("out of memory"));
+        assert_eq!(wait(world.want("m")).len(), 1);
+        wait(world.manager.shut_down());
+    }
 }
 
 #[test]
