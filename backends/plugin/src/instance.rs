@@ -1,17 +1,19 @@
 //! An instance of a model.
 
 use std::ffi::{CString, c_void};
-use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::{fmt, mem, ptr};
 
 use nerite_backend::{
     BackendError, Batch, Condition, Executions, Instance, InstanceKind, InstanceSpec, Request as Asked,
+    Unfinished, call_engine,
 };
 use nerite_plugin_abi as abi;
 use nerite_plugin_abi::InstanceGroupKind;
 use nerite_plugin_abi::entry::ModelInstanceFn;
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::answering::Tally;
@@ -25,6 +27,7 @@ use crate::held::{self, Held};
 use crate::misuse;
 use crate::model::{Loaded, Model};
 use crate::pointer::Kept;
+use crate::uncaught;
 
 /// An instance: what `TRITONBACKEND_ModelInstance` stands for.
 pub(crate) struct ModelInstance {
@@ -54,10 +57,107 @@ impl ModelInstance {
         self.handle.get().map_or(ptr::null_mut(), |handle| handle.0)
     }
 
-    fn call(&self, function: Option<ModelInstanceFn>) -> Result<(), BackendError> {
+    /// Calls an entry point, which must be called while nothing else is that is `locked`.
+    fn call(
+        self: &Arc<Self>,
+        function: Option<ModelInstanceFn>,
+        locked: Option<Locked>,
+    ) -> Result<(), BackendError> {
         let Some(function) = function else { return Ok(()) };
         // SAFETY: an entry point of the plugin, called with what the C API says, when it says so.
-        error::take(unsafe { function(self.handle()) })
+        self.enter(locked, || error::take(unsafe { function(self.handle()) }))
+    }
+
+    /// Does something with the plugin that it may never return from.
+    fn enter<R>(self: &Arc<Self>, locked: Option<Locked>, plugin: impl FnOnce() -> R) -> R {
+        let _locked = locked.and_then(|locked| locked.of(&self.model)).map(Mutex::lock);
+        let (_, returned) = call_engine(Box::new(Entry { instance: Arc::clone(self), locked }), plugin);
+        returned
+    }
+
+    /// What the plugin has not given back by now it never will.
+    fn let_go(&self, end: End) {
+        let objects = self.held.close();
+        if objects.is_empty() {
+            return;
+        }
+        let model = &self.model;
+        tracing::error!(
+            "instance '{}' of model '{}' {end}, and backend '{}' has not given back: {}",
+            self.name.to_string_lossy(),
+            model.name(),
+            model.backend.name(),
+            held::Count::of(&objects)
+        );
+        for object in objects {
+            match object {
+                held::HeldObject::Request(request) => {
+                    let Ok(request) = Request::take(request.0) else { continue };
+                    if end == End::Lost {
+                        // Other threads of the plugin's may be reading them.
+                        mem::forget(request.asked().inputs().to_vec());
+                    }
+                    request.fail(BackendError::internal(format!(
+                        "the model's instance {end} before it had answered the request"
+                    )));
+                }
+                held::HeldObject::Response(response) => drop(handle::take::<Response>(response.0)),
+                held::HeldObject::Factory(factory) => drop(handle::take::<ResponseFactory>(factory.0)),
+            }
+        }
+    }
+}
+
+/// How an instance comes to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Finalised,
+    /// A thread of the server's is in the plugin for ever.
+    Lost,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            End::Finalised => "was finalised",
+            End::Lost => "was lost in an exception that nothing could catch",
+        })
+    }
+}
+
+/// What allows one instance of a model at a time.
+#[derive(Clone, Copy)]
+enum Locked {
+    /// To be made or to be ended.
+    Loading,
+    /// To execute.
+    Turn,
+}
+
+impl Locked {
+    fn of(self, model: &Model) -> Option<&Mutex<()>> {
+        match self {
+            Locked::Loading => (!model.backend.makes_instances_in_parallel()).then_some(&model.loading),
+            Locked::Turn => model.turn.as_ref(),
+        }
+    }
+}
+
+/// A call of the plugin for the sake of an instance.
+struct Entry {
+    instance: Arc<ModelInstance>,
+    locked: Option<Locked>,
+}
+
+impl Unfinished for Entry {
+    /// The plugin's frames stay on the thread's stack, and so the plugin is not told that the instance ends.
+    fn lost(self: Box<Self>, _: &BackendError) {
+        let Entry { instance, locked } = *self;
+        if let Some(lock) = locked.and_then(|locked| locked.of(&instance.model)) {
+            // SAFETY: this thread holds it, by a guard on the stack that nobody returns to.
+            unsafe { lock.force_unlock() };
+        }
+        instance.let_go(End::Lost);
     }
 }
 
@@ -73,6 +173,7 @@ pub(crate) struct PluginInstance {
 impl PluginInstance {
     /// Has the plugin initialise an instance of the model.
     pub(crate) fn new(loaded: Arc<Loaded>, spec: &InstanceSpec) -> Result<PluginInstance, BackendError> {
+        uncaught::check()?;
         let model = Arc::clone(&loaded.model);
         let instance = Arc::new(ModelInstance {
             name: c_string(spec.name.as_bytes()),
@@ -99,11 +200,8 @@ impl PluginInstance {
         instance.handle.get_or_init(|| Kept(handle));
         // From here on, whatever goes wrong, what was begun is ended.
         let mut this = PluginInstance { instance, complete: false, _model: loaded };
-        {
-            let model = &this.instance.model;
-            let _one_at_a_time = (!model.backend.makes_instances_in_parallel()).then(|| model.loading.lock());
-            this.instance.call(model.backend.library.instance_initialize)?;
-        }
+        let initialize = this.instance.model.backend.library.instance_initialize;
+        this.instance.call(initialize, Some(Locked::Loading))?;
         this.complete = true;
         Ok(this)
     }
@@ -125,12 +223,11 @@ impl PluginInstance {
             return Condition::Sound;
         }
         let given = handles.clone();
-        let outcome = {
-            let _turn = instance.model.turn.as_ref().map(|turn| turn.lock());
+        let outcome = instance.enter(Some(Locked::Turn), || {
             // SAFETY: the entry point of the plugin, with an array of so many requests, which are the plugin's from
             // here on.
             error::take(unsafe { (backend.library.execute)(instance.handle(), handles.as_mut_ptr(), count) })
-        };
+        });
         if let Err(problem) = &outcome {
             self.take_back(&given, problem);
         }
@@ -170,35 +267,6 @@ impl PluginInstance {
             );
         }
     }
-
-    /// What the plugin has not given back by now it never will.
-    fn let_go(&self) {
-        let objects = self.instance.held.close();
-        if objects.is_empty() {
-            return;
-        }
-        let model = &self.instance.model;
-        tracing::error!(
-            "instance '{}' of model '{}' was finalised, and backend '{}' has not given back: {}",
-            self.instance.name.to_string_lossy(),
-            model.name(),
-            model.backend.name(),
-            held::Count::of(&objects)
-        );
-        for object in objects {
-            match object {
-                held::HeldObject::Request(request) => {
-                    if let Ok(request) = Request::take(request.0) {
-                        request.fail(BackendError::internal(
-                            "the model's instance was finalised before it had answered the request",
-                        ));
-                    }
-                }
-                held::HeldObject::Response(response) => drop(handle::take::<Response>(response.0)),
-                held::HeldObject::Factory(factory) => drop(handle::take::<ResponseFactory>(factory.0)),
-            }
-        }
-    }
 }
 
 impl Instance for PluginInstance {
@@ -209,7 +277,7 @@ impl Instance for PluginInstance {
     fn ready(&mut self) -> Option<Result<(), BackendError>> {
         let instance = &self.instance;
         let ready = instance.model.backend.library.ready?;
-        Some(instance.call(Some(ready)))
+        Some(instance.call(Some(ready), None))
     }
 
     /// One that cannot execute any more may take long to end. Where the plugin allows that an instance is made meanwhile, it
@@ -226,16 +294,14 @@ impl Drop for PluginInstance {
     fn drop(&mut self) {
         let instance = &self.instance;
         let has_state = !instance.state.load(Ordering::Acquire).is_null();
-        let model = &instance.model;
-        let one_at_a_time = (!model.backend.makes_instances_in_parallel()).then(|| model.loading.lock());
+        let finalize = instance.model.backend.library.instance_finalize;
         // As for models.
         if (self.complete || has_state)
-            && let Err(problem) = instance.call(model.backend.library.instance_finalize)
+            && let Err(problem) = instance.call(finalize, Some(Locked::Loading))
         {
             tracing::error!("instance '{}' failed to finalise: {problem}", instance.name.to_string_lossy());
         }
-        drop(one_at_a_time);
-        self.let_go();
+        instance.let_go(End::Finalised);
         drop(handle::take::<Arc<ModelInstance>>(instance.handle()));
     }
 }

@@ -1,12 +1,15 @@
-//! Exceptions of C++ that a plugin lets out of one of its threads.
+//! Exceptions of C++ that a plugin lets out where nothing can catch them: of a destructor, of a thread of its own.
 //!
-//! C++ ends the process over one, and every model with it. Triton's Python backend throws one where a model's process is
-//! killed while it holds a lock in the memory that the two share. Here the thread alone ends its work: it is kept for ever,
-//! since its stack must not be left, with whatever it has locked.
+//! C++ ends the process over one, and every model with it. Triton's Python backend throws one in a destructor where a model's
+//! process is killed while it holds a lock in the memory that the two share. Here the thread alone ends its work: it is kept
+//! for ever, since its stack must not be left, with whatever it has locked. If it is one of the server's, who called the
+//! plugin on it is told, and goes on without it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use libloading::os::unix::Library;
+use nerite_backend::{BackendError, Code, lose_thread};
 
 /// `void (*)()`, which must not return.
 type Handler = extern "C" fn();
@@ -27,13 +30,34 @@ pub(crate) fn keep_the_process(library: &Library) {
     }
 }
 
+/// Threads that are kept take memory for ever. With so many no instance is made any more, by any plugin.
+const MOST_KEPT: usize = 256;
+
+/// How many threads are kept.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether instances may still be made.
+pub(crate) fn check() -> Result<(), BackendError> {
+    match KEPT.load(Ordering::Relaxed) {
+        MOST_KEPT.. => Err(BackendError::new(
+            Code::Unavailable,
+            format!(
+                "{MOST_KEPT} threads have been lost to exceptions that plugins let out where nothing can catch them; \
+                 restart the server"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 extern "C" fn keep_the_thread() {
+    KEPT.fetch_add(1, Ordering::Relaxed);
     let name = thread::current().name().unwrap_or("one of its own").to_owned();
     tracing::error!(
-        "a plugin let an exception out of a thread ({name}), which is kept as it is; what waits for it waits for ever: \
-         unload the plugin's model, and restart the server when convenient"
+        "a plugin let an exception out where nothing can catch it; its thread ({name}) is kept as it is, and what waits \
+         within the plugin for that thread waits for ever"
     );
-    loop {
-        thread::park();
-    }
+    lose_thread(&BackendError::internal(
+        "the model's backend let an exception out where nothing can catch it",
+    ));
 }
