@@ -15,10 +15,11 @@ use nerite_plugin_abi::entry::ModelInstanceFn;
 use smallvec::SmallVec;
 
 use crate::answering::Tally;
+use crate::boundary::EntryPoint;
 use crate::c_api::backend::factory::ResponseFactory;
 use crate::c_api::backend::request::Request;
 use crate::c_api::backend::response::Response;
-use crate::c_api::server::error::{self, c_string};
+use crate::c_api::server::error::c_string;
 use crate::c_api::server::message::Message;
 use crate::handle::{self, Owned, object};
 use crate::held::{self, Held};
@@ -54,10 +55,10 @@ impl ModelInstance {
         self.handle.get().map_or(ptr::null_mut(), |handle| handle.0)
     }
 
-    fn call(&self, function: Option<ModelInstanceFn>) -> Result<(), BackendError> {
-        let Some(function) = function else { return Ok(()) };
-        // SAFETY: an entry point of the plugin, called with what the C API says, when it says so.
-        error::take(unsafe { function(self.handle()) })
+    fn call(&self, entry_point: Option<EntryPoint<ModelInstanceFn>>) -> Result<(), BackendError> {
+        let Some(entry_point) = entry_point else { return Ok(()) };
+        // SAFETY: it is called with what the C API says, when it says so.
+        unsafe { entry_point.call(&self.model.backend.name, self.handle()) }
     }
 }
 
@@ -127,9 +128,8 @@ impl PluginInstance {
         let given = handles.clone();
         let outcome = {
             let _turn = instance.model.turn.as_ref().map(|turn| turn.lock());
-            // SAFETY: the entry point of the plugin, with an array of so many requests, which are the plugin's from
-            // here on.
-            error::take(unsafe { (backend.library.execute)(instance.handle(), handles.as_mut_ptr(), count) })
+            // SAFETY: the requests are the plugin's from here on.
+            unsafe { backend.library.execute.execute(&backend.name, instance.handle(), &mut handles) }
         };
         if let Err(problem) = &outcome {
             self.take_back(&given, problem);
@@ -148,7 +148,7 @@ impl PluginInstance {
         if all_failed && tally.is_gone() { Condition::Broken(reason) } else { Condition::Doubtful(reason) }
     }
 
-    /// The plugin returned an error, and so the requests are the server's.
+    /// The plugin failed to take the requests, and so they are the server's.
     fn take_back(&self, handles: &[*mut abi::Request], problem: &BackendError) {
         let mut left = 0;
         for &handle in handles {
@@ -162,8 +162,7 @@ impl PluginInstance {
                 Some(self.instance.model.backend.name()),
                 "error after release",
                 &format_args!(
-                    "TRITONBACKEND_ModelInstanceExecute returned an error and had released {} of {} requests: \
-                     {problem}",
+                    "TRITONBACKEND_ModelInstanceExecute failed and had released {} of {} requests: {problem}",
                     handles.len() - left,
                     handles.len()
                 ),
