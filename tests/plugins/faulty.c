@@ -9,8 +9,8 @@
  *   every    only each so-many-th execution thereafter has the fault (1)
  *   seconds  how long something hangs or is late; 0 is for ever (0)
  *
- * Where there is no model yet, the fault is said by the backend's name: "faulty_" and the fault, of which the library's
- * file has to have its name, as libtriton_faulty_initialize_fails.so.
+ * Where there is no model yet, the fault is said by the backend's name, after its first underscore. The library's file has
+ * to have that name, as libtriton_faulty_initialize_fails.so.
  *
  * Compiled with -DWITHOUT_EXECUTE it lacks the one function that a backend needs, and with -DNEEDS_MORE it needs a
  * function that no server has.
@@ -228,8 +228,8 @@ static Fault fault_of(const char *name, size_t size) {
 static Fault fault_of_backend(Backend *backend) {
     const char *name = NULL;
     whatever(TRITONBACKEND_BackendName(backend, &name));
-    if (name == NULL || strncmp(name, "faulty_", 7) != 0) return NOTHING;
-    return fault_of(name + 7, strlen(name + 7));
+    const char *fault = name == NULL ? NULL : strchr(name, '_');
+    return fault == NULL ? NOTHING : fault_of(fault + 1, strlen(fault + 1));
 }
 
 /* The text of a model's parameter, in the JSON of its configuration; null where it is not there. */

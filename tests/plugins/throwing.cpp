@@ -1,0 +1,11 @@
+// What makes of faulty.c a backend that throws each error that it would return. Of an error without a message it throws the
+// code.
+//
+//     g++ -c -fPIC throwing.cpp
+//     cc -shared -fPIC -fexceptions -DTRITONSERVER_ErrorNew=thrown -o libtriton_throwing.so faulty.c throwing.o -lstdc++
+#include <stdexcept>
+
+extern "C" struct Error *thrown(unsigned code, const char *message) {
+    if (message == nullptr) throw code;
+    throw std::runtime_error(message);
+}
