@@ -9,8 +9,8 @@
  *   every    only each so-many-th execution thereafter has the fault (1)
  *   seconds  how long something hangs or is late; 0 is for ever (0)
  *
- * Where there is no model yet, the fault is said by the backend's name: "faulty_" and the fault, of which the library's
- * file has to have its name, as libtriton_faulty_initialize_fails.so.
+ * Where there is no model yet, the fault is said by the backend's name, after its first underscore. The library's file has
+ * to have that name, as libtriton_faulty_initialize_fails.so.
  *
  * Compiled with -DWITHOUT_EXECUTE it lacks the one function that a backend needs, and with -DNEEDS_MORE it needs a
  * function that no server has.
@@ -90,6 +90,7 @@ typedef enum {
     READY_FAILS,               /* TRITONBACKEND_ModelInstanceReady returns an error. */
     READY_HANGS,               /* TRITONBACKEND_ModelInstanceReady does not return. */
     EXECUTE_FAILS,             /* TRITONBACKEND_ModelInstanceExecute returns an error; requests stay the server's. */
+    EXECUTE_EXITS,             /* TRITONBACKEND_ModelInstanceExecute ends the thread that calls it. */
     EXECUTE_HANGS,             /* TRITONBACKEND_ModelInstanceExecute does not return; nothing is answered. */
     EXECUTE_ODD_ERROR,         /* The error that it returns has a code that does not exist and no message. */
     EXECUTE_FAILS_LATE,        /* It answers and releases all requests, and then returns an error all the same. */
@@ -146,6 +147,7 @@ static const char *const names[FAULTS] = {
     [READY_FAILS] = "ready_fails",
     [READY_HANGS] = "ready_hangs",
     [EXECUTE_FAILS] = "execute_fails",
+    [EXECUTE_EXITS] = "execute_exits",
     [EXECUTE_HANGS] = "execute_hangs",
     [EXECUTE_ODD_ERROR] = "execute_odd_error",
     [EXECUTE_FAILS_LATE] = "execute_fails_late",
@@ -228,8 +230,8 @@ static Fault fault_of(const char *name, size_t size) {
 static Fault fault_of_backend(Backend *backend) {
     const char *name = NULL;
     whatever(TRITONBACKEND_BackendName(backend, &name));
-    if (name == NULL || strncmp(name, "faulty_", 7) != 0) return NOTHING;
-    return fault_of(name + 7, strlen(name + 7));
+    const char *fault = name == NULL ? NULL : strchr(name, '_');
+    return fault == NULL ? NOTHING : fault_of(fault + 1, strlen(fault + 1));
 }
 
 /* The text of a model's parameter, in the JSON of its configuration; null where it is not there. */
@@ -556,6 +558,7 @@ Error *TRITONBACKEND_ModelInstanceExecute(Instance *instance, Request **requests
     long beyond = ++own->executions - plan.after;
     if (beyond <= 0 || beyond % plan.every != 0) plan.fault = NOTHING;
 
+    if (plan.fault == EXECUTE_EXITS) pthread_exit(NULL);
     if (plan.fault == EXECUTE_HANGS) hang(plan.seconds);
     if (plan.fault == EXECUTE_FAILS) return failure(plan.fault);
     if (plan.fault == EXECUTE_ODD_ERROR) return TRITONSERVER_ErrorNew(999, NULL);

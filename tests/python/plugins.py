@@ -17,6 +17,7 @@ from damage import remove
 BUILT = BINARY.parent
 MINIMAL = ROOT / "plugins" / "minimal-c" / "minimal.c"
 FAULTY = ROOT / "tests" / "plugins" / "faulty.c"
+THROWING = ROOT / "tests" / "plugins" / "throwing.cpp"
 KEEPER = ROOT / "tests" / "plugins" / "keeper.c"
 
 # Everything that a backend must export.
@@ -41,6 +42,21 @@ def compile_c(source, path, *options):
     result = subprocess.run(command, input=text, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return path
+
+
+def compiler_of_cpp():
+    """The compiler of C++, if there is one. Without one there was none for the daemon either, which then catches no
+    exceptions."""
+    return shutil.which(os.environ.get("CXX", "g++"))
+
+
+def compile_throwing(path, *options):
+    """Compiles FAULTY so that it throws what it would return, as these options of the compiler say."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    throwing = path.with_suffix(".o")
+    subprocess.run([compiler_of_cpp(), "-c", "-fPIC", *options, THROWING, "-o", throwing], check=True)
+    renamed = ["-pthread", "-fexceptions", "-DTRITONSERVER_ErrorNew=thrown", throwing, "-lstdc++"]
+    return compile_c(FAULTY, path, *renamed)
 
 
 def config(backend, *arguments, **keywords):

@@ -1,6 +1,7 @@
 """A plugin that does wrong in any entry point gets a clear error where there is one to get, and hinders no other model.
 
-What tests/plugins/faulty.c does wrong is said by a parameter of the model, or by the backend's name.
+What tests/plugins/faulty.c does wrong is said by a parameter of the model, or by the backend's name. The backend `throwing`
+is the same, and throws each error that the other returns; `ending` throws it where nothing can catch it.
 """
 
 import re
@@ -23,6 +24,11 @@ NUMBERS = np.arange(4, dtype=np.float32)
 # What a request may be answered with while its model's instance is made again.
 MENDING = ("UNAVAILABLE", "INTERNAL")
 
+needs_cpp = pytest.mark.skipif(
+    plugins.compiler_of_cpp() is None, reason="it takes a compiler of C++; on Debian or Ubuntu: apt-get install g++"
+)
+in_both_ways = pytest.mark.parametrize("backend", ["faulty", pytest.param("throwing", marks=needs_cpp)])
+
 
 def configuration(name, backend="faulty", count=1, **values):
     """A configuration whose parameters say what is done wrong."""
@@ -31,7 +37,7 @@ def configuration(name, backend="faulty", count=1, **values):
 
 
 class World(Server):
-    """A daemon in explicit mode with the faulty backend, its repository, and a model of ONNX Runtime beside."""
+    """A daemon in explicit mode with the faulty backends, its repository, and a model of ONNX Runtime beside."""
 
     def __init__(self, daemon, repository):
         super().__init__(daemon)
@@ -69,11 +75,15 @@ class World(Server):
 def fill(folder):
     """A repository, and the flags of a daemon that serves it."""
     repository, backends = Repository(folder / "repository"), folder / "backends"
-    source = plugins.compile_c(plugins.FAULTY, plugins.library(backends / "faulty", "faulty"), "-pthread")
-    for name in [*BY_NAME, *HANGING_BY_NAME]:
-        path = plugins.library(backends / f"faulty_{name}", f"faulty_{name}")
-        path.parent.mkdir()
-        shutil.copy(source, path)
+    made = {"faulty": plugins.compile_c(plugins.FAULTY, plugins.library(backends / "faulty", "faulty"), "-pthread")}
+    if plugins.compiler_of_cpp():
+        made["throwing"] = plugins.compile_throwing(plugins.library(backends / "throwing", "throwing"))
+        plugins.compile_throwing(plugins.library(backends / "ending", "ending"), "-DCATCHABLE=noexcept")
+    for backend, source in made.items():
+        for fault in [*BY_NAME, *HANGING_BY_NAME]:
+            path = plugins.library(backends / f"{backend}_{fault}", f"{backend}_{fault}")
+            path.parent.mkdir()
+            shutil.copy(source, path)
     repository.add("onnx", models.identity("FP32", ["b", 4]))
     repository.add("whole", config=configuration("whole"))
     flags = [f"--model-repository={repository.folder}", f"--backend-directory={backends}", EXPLICIT]
@@ -119,10 +129,11 @@ BY_NAME = {"initialize_fails": "faulty: initialize_fails", "initialize_version":
 HANGING_BY_NAME = ["initialize_hangs", "attributes_hang", "finalize_hangs", "attributes_fail", "finalize_fails"]
 
 
+@in_both_ways
 @pytest.mark.parametrize("fault", BY_NAME)
-def test_a_backend_that_refuses_to_start_is_told_by_the_load_the_index_and_the_log(world, fault):
+def test_a_backend_that_refuses_to_start_is_told_by_the_load_the_index_and_the_log(world, fault, backend):
     name = f"by_{fault}"
-    world.add(name, backend=f"faulty_{fault}")
+    world.add(name, backend=f"{backend}_{fault}")
     error, log = world.fail_to_load(name)
     ((_, state, reason),) = world.rows(name)
     assert state == "UNAVAILABLE"
@@ -131,10 +142,11 @@ def test_a_backend_that_refuses_to_start_is_told_by_the_load_the_index_and_the_l
     world.remove(name)
 
 
+@in_both_ways
 @pytest.mark.parametrize("fault", ["model_initialize_fails", "instance_initialize_fails"])
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_model_that_refuses_to_start_is_told_by_the_load_the_index_and_the_log(world, fault, count):
-    world.add("refusing", fault=fault, count=count)
+def test_a_model_that_refuses_to_start_is_told_by_the_load_the_index_and_the_log(world, fault, count, backend):
+    world.add("refusing", backend, fault=fault, count=count)
     error, log = world.fail_to_load("refusing")
     ((_, state, reason),) = world.rows("refusing")
     assert state == "UNAVAILABLE"
@@ -157,9 +169,10 @@ def test_while_a_model_is_long_in_starting_others_serve(world, fault):
     world.remove("long")
 
 
+@in_both_ways
 @pytest.mark.parametrize("fault", ["model_finalize_fails", "instance_finalize_fails"])
-def test_a_model_that_fails_to_end_is_unloaded_and_the_log_says_so(world, fault):
-    world.add("ending", fault=fault)
+def test_a_model_that_fails_to_end_is_unloaded_and_the_log_says_so(world, fault, backend):
+    world.add("ending", backend, fault=fault)
     world.load("ending")
     assert world.ask("ending") == ("OK", "")
     before = len(world.daemon.log_text())
@@ -241,9 +254,10 @@ def test_an_error_of_one_request_of_a_batch_is_not_that_of_the_others(world):
     world.remove("first")
 
 
+@pytest.mark.parametrize("backend", ["faulty", *(pytest.param(name, marks=needs_cpp) for name in ("throwing", "ending"))])
 @pytest.mark.parametrize("fault", ["batch_fails", "execute_fails", "ready_fails"])
-def test_a_model_that_fails_now_and_then_answers_all_other_requests(world, fault):
-    world.add("moody", fault=fault, after=2, every=3)
+def test_a_model_that_fails_now_and_then_answers_all_other_requests(world, fault, backend):
+    world.add("moody", backend, fault=fault, after=2, every=3)
     world.load("moody")
     for _ in range(6):
         # An instance that says it is not ready may be away for a while.
@@ -252,10 +266,56 @@ def test_a_model_that_fails_now_and_then_answers_all_other_requests(world, fault
     world.remove("moody")
 
 
-@pytest.mark.parametrize("fault", HANGING_BY_NAME)
-def test_a_backend_that_hangs_or_fails_where_it_need_not_hinders_no_other_and_no_end(own, fault):
+@needs_cpp
+@pytest.mark.parametrize(
+    ("fault", "what"), [("execute_fails", "faulty: execute_fails"), ("execute_odd_error", "an object of type unsigned int")]
+)
+def test_an_exception_out_of_an_execution_is_the_answer_and_the_next_request_is_served(world, fault, what):
+    world.add("throwing", "throwing", fault=fault, every=2)
+    world.load("throwing")
+    told = f"backend 'throwing' let an exception out of TRITONBACKEND_ModelInstanceExecute: {what}"
+    for _ in range(4):
+        assert world.ask("throwing") == ("OK", "")
+        assert world.ask("throwing") == ("INTERNAL", told)
+    assert world.others_serve()
+    world.remove("throwing")
+
+
+@needs_cpp
+@pytest.mark.parametrize(("backend", "fault"), [("ending", "execute_fails"), ("faulty", "execute_exits")])
+def test_a_model_that_ends_the_threads_which_call_it_answers_every_request_and_is_back(world, backend, fault):
+    world.add("ending", backend, fault=fault, every=2, count=2)
+    world.load("ending")
+    for _ in range(3):
+        with ThreadPoolExecutor(8) as pool:
+            ends = [code for code, _ in pool.map(lambda _: world.ask("ending"), range(16))]
+        assert set(ends) <= {"OK", *MENDING} and "INTERNAL" in ends, ends
+        world.until(lambda: world.ask("ending") == ("OK", ""), "answer again")
+    assert world.others_serve()
+    world.remove("ending")
+
+
+@needs_cpp
+@pytest.mark.parametrize("fault", ["model_finalize_fails", "instance_finalize_fails"])
+def test_a_model_that_ends_the_thread_which_unloads_it_is_gone_all_the_same(world, fault):
+    world.add("ending", "ending", fault=fault)
+    world.load("ending")
+    assert world.ask("ending") == ("OK", "")
+    world.remove("ending")
+    world.until(lambda: [state for _, state, _ in world.rows("ending")] == ["UNAVAILABLE"], "unload it wholly")
+    assert world.others_serve()
+
+
+FAILING_BY_NAME = [
+    *(("faulty", fault) for fault in HANGING_BY_NAME),
+    *(pytest.param("throwing", fault, marks=needs_cpp) for fault in ("attributes_fail", "finalize_fails")),
+]
+
+
+@pytest.mark.parametrize(("backend", "fault"), FAILING_BY_NAME)
+def test_a_backend_that_hangs_or_fails_where_it_need_not_hinders_no_other_and_no_end(own, backend, fault):
     name = f"by_{fault}"
-    own.add(name, backend=f"faulty_{fault}")
+    own.add(name, backend=f"{backend}_{fault}")
     if fault in ("initialize_hangs", "attributes_hang"):
         own.fail_to_load(name, timeout=2)
         assert not own.client.is_model_ready(name)

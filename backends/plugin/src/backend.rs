@@ -12,9 +12,10 @@ use nerite_plugin_abi as abi;
 use nerite_plugin_abi::ExecutionPolicy;
 use nerite_plugin_abi::entry::BackendFn;
 
+use crate::boundary::EntryPoint;
 use crate::c_api::backend::attribute::{self, Attributes};
 use crate::c_api::backend::memory::MemoryManager;
-use crate::c_api::server::error::{self, c_string};
+use crate::c_api::server::error::c_string;
 use crate::c_api::server::message::Message;
 use crate::handle::{self, Owned, object};
 use crate::library::Library;
@@ -112,9 +113,9 @@ impl Backend {
         drop(handle::take::<Arc<Backend>>(self.handle()));
     }
 
-    fn call(&self, function: Option<BackendFn>) -> Result<(), BackendError> {
-        let Some(function) = function else { return Ok(()) };
-        // SAFETY: an entry point of the plugin, called with what the C API says, when it says so.
-        error::take(unsafe { function(self.handle()) })
+    fn call(&self, entry_point: Option<EntryPoint<BackendFn>>) -> Result<(), BackendError> {
+        let Some(entry_point) = entry_point else { return Ok(()) };
+        // SAFETY: it is called with what the C API says, when it says so.
+        unsafe { entry_point.call(&self.name, self.handle()) }
     }
 }

@@ -17,10 +17,11 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::answering::Tally;
+use crate::boundary::EntryPoint;
 use crate::c_api::backend::factory::ResponseFactory;
 use crate::c_api::backend::request::Request;
 use crate::c_api::backend::response::Response;
-use crate::c_api::server::error::{self, c_string};
+use crate::c_api::server::error::c_string;
 use crate::c_api::server::message::Message;
 use crate::handle::{self, Owned, object};
 use crate::held::{self, Held};
@@ -60,12 +61,12 @@ impl ModelInstance {
     /// Calls an entry point, which must be called while nothing else is that is `locked`.
     fn call(
         self: &Arc<Self>,
-        function: Option<ModelInstanceFn>,
+        entry_point: Option<EntryPoint<ModelInstanceFn>>,
         locked: Option<Locked>,
     ) -> Result<(), BackendError> {
-        let Some(function) = function else { return Ok(()) };
-        // SAFETY: an entry point of the plugin, called with what the C API says, when it says so.
-        self.enter(locked, || error::take(unsafe { function(self.handle()) }))
+        let Some(entry_point) = entry_point else { return Ok(()) };
+        // SAFETY: it is called with what the C API says, when it says so.
+        self.enter(locked, || unsafe { entry_point.call(&self.model.backend.name, self.handle()) })
     }
 
     /// Does something with the plugin that it may never return from.
@@ -120,7 +121,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             End::Finalised => "was finalised",
-            End::Lost => "was lost in an exception that nothing could catch",
+            End::Lost => "was lost with the thread that it executed on",
         })
     }
 }
@@ -224,9 +225,8 @@ impl PluginInstance {
         }
         let given = handles.clone();
         let outcome = instance.enter(Some(Locked::Turn), || {
-            // SAFETY: the entry point of the plugin, with an array of so many requests, which are the plugin's from
-            // here on.
-            error::take(unsafe { (backend.library.execute)(instance.handle(), handles.as_mut_ptr(), count) })
+            // SAFETY: the requests are the plugin's from here on.
+            unsafe { backend.library.execute.execute(&backend.name, instance.handle(), &mut handles) }
         });
         if let Err(problem) = &outcome {
             self.take_back(&given, problem);
@@ -245,7 +245,7 @@ impl PluginInstance {
         if all_failed && tally.is_gone() { Condition::Broken(reason) } else { Condition::Doubtful(reason) }
     }
 
-    /// The plugin returned an error, and so the requests are the server's.
+    /// The plugin failed to take the requests, and so they are the server's.
     fn take_back(&self, handles: &[*mut abi::Request], problem: &BackendError) {
         let mut left = 0;
         for &handle in handles {
@@ -259,8 +259,7 @@ impl PluginInstance {
                 Some(self.instance.model.backend.name()),
                 "error after release",
                 &format_args!(
-                    "TRITONBACKEND_ModelInstanceExecute returned an error and had released {} of {} requests: \
-                     {problem}",
+                    "TRITONBACKEND_ModelInstanceExecute failed and had released {} of {} requests: {problem}",
                     handles.len() - left,
                     handles.len()
                 ),

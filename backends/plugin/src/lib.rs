@@ -1,7 +1,7 @@
 //! Plugins: shared libraries that speak Triton's backend C API, as engines of this server.
 //!
 //! ```text
-//! search ─▶ elf, stand_in ─▶ library ─▶ backend ─▶ model ─▶ instance      the server calls the plugin
+//! search ─▶ elf, stand_in ─▶ library ─▶ backend ─▶ model ─▶ instance      the server calls the plugin (boundary)
 //!                                                              │
 //!                       c_api (over handles) ◀─────────────────┘          the plugin calls the server
 //! ```
@@ -11,6 +11,7 @@
 
 mod answering;
 mod backend;
+mod boundary;
 mod c_api;
 mod declaration;
 mod elf;

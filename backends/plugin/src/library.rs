@@ -13,6 +13,7 @@ use nerite_plugin_abi::entry::{
     ModelInstanceExecuteFn, ModelInstanceFn,
 };
 
+use crate::boundary::{EntryPoint, GetExceptions};
 use crate::elf::Elf;
 use crate::{stand_in, uncaught};
 
@@ -24,23 +25,23 @@ pub(crate) struct Library {
     /// Which file it was loaded from.
     identity: Option<Identity>,
     /// Called once, before all else.
-    pub(crate) initialize: Option<BackendFn>,
+    pub(crate) initialize: Option<EntryPoint<BackendFn>>,
     /// Called last.
-    pub(crate) finalize: Option<BackendFn>,
+    pub(crate) finalize: Option<EntryPoint<BackendFn>>,
     /// Asked for attributes.
-    pub(crate) get_attribute: Option<GetBackendAttributeFn>,
+    pub(crate) get_attribute: Option<EntryPoint<GetBackendAttributeFn>>,
     /// Called with each model.
-    pub(crate) model_initialize: Option<ModelFn>,
+    pub(crate) model_initialize: Option<EntryPoint<ModelFn>>,
     /// Called when a model goes.
-    pub(crate) model_finalize: Option<ModelFn>,
+    pub(crate) model_finalize: Option<EntryPoint<ModelFn>>,
     /// Called with each instance.
-    pub(crate) instance_initialize: Option<ModelInstanceFn>,
+    pub(crate) instance_initialize: Option<EntryPoint<ModelInstanceFn>>,
     /// Called when an instance goes.
-    pub(crate) instance_finalize: Option<ModelInstanceFn>,
+    pub(crate) instance_finalize: Option<EntryPoint<ModelInstanceFn>>,
     /// Called with each batch.
-    pub(crate) execute: ModelInstanceExecuteFn,
+    pub(crate) execute: EntryPoint<ModelInstanceExecuteFn>,
     /// Asked whether an instance can execute.
-    pub(crate) ready: Option<ModelInstanceFn>,
+    pub(crate) ready: Option<EntryPoint<ModelInstanceFn>>,
     /// Whether it has rules of its own for what goes into a batch.
     pub(crate) batches: bool,
 }
@@ -84,7 +85,8 @@ impl Library {
         let loaded = &*loaded;
         uncaught::keep_the_process(loaded);
 
-        let execute = symbol(loaded, entry::MODEL_INSTANCE_EXECUTE).ok_or_else(|| {
+        let runtime = symbol(loaded, c"__cxa_get_globals");
+        let execute = entry_point(loaded, entry::MODEL_INSTANCE_EXECUTE, runtime).ok_or_else(|| {
             unusable(
                 &path,
                 &"does not export its function TRITONBACKEND_ModelInstanceExecute; make that visible (in C++: extern \
@@ -95,15 +97,15 @@ impl Library {
         let batcher: Option<ModelBatcherInitializeFn> = symbol(loaded, entry::MODEL_BATCHER_INITIALIZE);
         Ok(Library {
             identity,
-            initialize: symbol(loaded, entry::INITIALIZE),
-            finalize: symbol(loaded, entry::FINALIZE),
-            get_attribute: symbol(loaded, entry::GET_BACKEND_ATTRIBUTE),
-            model_initialize: symbol(loaded, entry::MODEL_INITIALIZE),
-            model_finalize: symbol(loaded, entry::MODEL_FINALIZE),
-            instance_initialize: symbol(loaded, entry::MODEL_INSTANCE_INITIALIZE),
-            instance_finalize: symbol(loaded, entry::MODEL_INSTANCE_FINALIZE),
+            initialize: entry_point(loaded, entry::INITIALIZE, runtime),
+            finalize: entry_point(loaded, entry::FINALIZE, runtime),
+            get_attribute: entry_point(loaded, entry::GET_BACKEND_ATTRIBUTE, runtime),
+            model_initialize: entry_point(loaded, entry::MODEL_INITIALIZE, runtime),
+            model_finalize: entry_point(loaded, entry::MODEL_FINALIZE, runtime),
+            instance_initialize: entry_point(loaded, entry::MODEL_INSTANCE_INITIALIZE, runtime),
+            instance_finalize: entry_point(loaded, entry::MODEL_INSTANCE_FINALIZE, runtime),
             execute,
-            ready: symbol(loaded, entry::MODEL_INSTANCE_READY),
+            ready: entry_point(loaded, entry::MODEL_INSTANCE_READY, runtime),
             batches: include.is_some() || batcher.is_some(),
             path,
         })
@@ -116,8 +118,18 @@ impl Library {
 }
 
 /// An entry point, if the library exports one of that name.
+fn entry_point<F: Copy>(
+    library: &Loaded,
+    name: &'static CStr,
+    runtime: Option<GetExceptions>,
+) -> Option<EntryPoint<F>> {
+    Some(EntryPoint { function: symbol(library, name)?, name, runtime })
+}
+
+/// A function, if the library or what it needs exports one of that name.
 fn symbol<F: Copy>(library: &Loaded, name: &CStr) -> Option<F> {
-    // SAFETY: the C API says that what has this name has this type; that it does is for the plugin's author to see to.
+    // SAFETY: the C API, or that of C++, says that what has this name has this type; that it does is for the plugin's
+    // author to see to.
     // Null is no function, and libloading tells it from one.
     let symbol = unsafe { library.get_singlethreaded::<Option<F>>(name.to_bytes_with_nul()) }.ok()?;
     *symbol

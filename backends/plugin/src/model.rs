@@ -13,7 +13,8 @@ use nerite_plugin_abi::entry::ModelFn;
 use parking_lot::Mutex;
 
 use crate::backend::Backend;
-use crate::c_api::server::error::{self, c_string};
+use crate::boundary::EntryPoint;
+use crate::c_api::server::error::c_string;
 use crate::declaration::Tensors;
 use crate::handle::{self, object};
 use crate::instance;
@@ -107,10 +108,10 @@ impl Model {
         self.name.to_str().unwrap_or_default()
     }
 
-    fn call(&self, function: Option<ModelFn>) -> Result<(), BackendError> {
-        let Some(function) = function else { return Ok(()) };
-        // SAFETY: an entry point of the plugin, called with what the C API says, when it says so.
-        error::take(unsafe { function(self.handle()) })
+    fn call(&self, entry_point: Option<EntryPoint<ModelFn>>) -> Result<(), BackendError> {
+        let Some(entry_point) = entry_point else { return Ok(()) };
+        // SAFETY: it is called with what the C API says, when it says so.
+        unsafe { entry_point.call(&self.backend.name, self.handle()) }
     }
 }
 

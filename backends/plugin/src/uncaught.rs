@@ -1,6 +1,7 @@
-//! Exceptions of C++ that a plugin lets out where nothing can catch them: of a destructor, of a thread of its own.
+//! Threads that a plugin ends: by an exception of C++ where nothing can catch it, in a destructor or in a thread of its own;
+//! or by `pthread_exit`.
 //!
-//! C++ ends the process over one, and every model with it. Triton's Python backend throws one in a destructor where a model's
+//! C++ ends the process over such an exception, and every model with it. Triton's Python backend throws one in a destructor where a model's
 //! process is killed while it holds a lock in the memory that the two share. Here the thread alone ends its work: it is kept
 //! for ever, since its stack must not be left, with whatever it has locked. If it is one of the server's, who called the
 //! plugin on it is told, and goes on without it.
@@ -42,8 +43,8 @@ pub(crate) fn check() -> Result<(), BackendError> {
         MOST_KEPT.. => Err(BackendError::new(
             Code::Unavailable,
             format!(
-                "{MOST_KEPT} threads have been lost to exceptions that plugins let out where nothing can catch them; \
-                 restart the server"
+                "plugins have ended {MOST_KEPT} threads, by exceptions that nothing can catch or by pthread_exit; restart the \
+                 server"
             ),
         )),
         _ => Ok(()),
@@ -51,13 +52,23 @@ pub(crate) fn check() -> Result<(), BackendError> {
 }
 
 extern "C" fn keep_the_thread() {
+    keep("an exception that nothing can catch");
+}
+
+/// What `boundary.cpp` does where a plugin ends the thread that called it: that must not unwind the frames of Rust.
+#[unsafe(no_mangle)]
+extern "C" fn nerite_keep_exiting_thread() {
+    keep("pthread_exit");
+}
+
+fn keep(by: &str) -> ! {
     KEPT.fetch_add(1, Ordering::Relaxed);
     let name = thread::current().name().unwrap_or("one of its own").to_owned();
     tracing::error!(
-        "a plugin let an exception out where nothing can catch it; its thread ({name}) is kept as it is, and what waits \
-         within the plugin for that thread waits for ever"
+        "a plugin ended a thread ({name}) by {by}; the thread is kept as it is, and what waits for it within the plugin waits \
+         for ever"
     );
-    lose_thread(&BackendError::internal(
-        "the model's backend let an exception out where nothing can catch it",
-    ));
+    lose_thread(&BackendError::internal(format!(
+        "the model's backend ended a thread of the server's by {by}"
+    )))
 }

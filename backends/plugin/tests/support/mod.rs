@@ -56,6 +56,16 @@ impl Plugged {
         self
     }
 
+    /// Compiles a text in C++ as the backend of that name.
+    pub(crate) fn with_cpp(self, name: &str, text: &str, flags: &[&str]) -> Plugged {
+        let source = self.directory.path().join(format!("{name}.cpp"));
+        let header = "#include <cstdlib>\n#include <cstring>\nextern \"C\" {\n#include \"triton.h\"\n}";
+        std::fs::write(&source, format!("{header}\n{text}")).unwrap();
+        let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".to_owned());
+        compile_with(&compiler, &source, &self.library(name), flags);
+        self
+    }
+
     /// Loads a model of that backend.
     pub(crate) fn load(&self, backend: &str, config: &str) -> Result<Arc<dyn Model>, BackendError> {
         let artifact = Artifact {
@@ -95,7 +105,11 @@ fn source_path(name: &str) -> PathBuf {
 }
 
 fn compile(source: &Path, library: &Path, flags: &[&str]) {
-    let output = Command::new("cc")
+    compile_with("cc", source, library, flags);
+}
+
+fn compile_with(compiler: &str, source: &Path, library: &Path, flags: &[&str]) {
+    let output = Command::new(compiler)
         .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-Wno-unused-function", "-pthread", "-I"])
         .arg(source_path("x").parent().unwrap())
         .arg("-o")

@@ -8,7 +8,6 @@ use nerite_plugin_abi::InstanceGroupKind;
 use parking_lot::Mutex;
 
 use crate::backend::Backend;
-use crate::c_api::server::error;
 use crate::guard;
 use crate::handle::{self, object};
 
@@ -29,8 +28,8 @@ object!(BackendAttribute, BackendAttribute, "TRITONBACKEND_BackendAttribute");
 pub(crate) fn ask(backend: &Backend) -> Attributes {
     let Some(get) = backend.library.get_attribute else { return Attributes::default() };
     let Ok(attribute) = handle::export(BackendAttribute::default()) else { return Attributes::default() };
-    // SAFETY: the entry point of the plugin, with the handles that the C API says.
-    let outcome = error::take(unsafe { get(backend.handle(), attribute) });
+    // SAFETY: the handles are those that the C API says.
+    let outcome = unsafe { get.ask(&backend.name, backend.handle(), attribute) };
     let said = handle::take::<BackendAttribute>(attribute).map(|attribute| *attribute.0.lock());
     match (outcome, said) {
         (Ok(()), Ok(attributes)) => attributes,
