@@ -575,7 +575,7 @@ def test_while_one_instance_is_mended_its_sibling_serves(world, load):
 
 
 def test_the_stub_is_killed_under_load_again_and_again_and_no_request_is_left_unanswered(tmp_path):
-    assert kill_stubs.run(tmp_path, kills=10) == []
+    assert kill_stubs.run(tmp_path, kills=10, seconds=0) == []
 
 
 def test_the_daemon_ends_in_order_with_models_in_python_and_leaves_nothing(serve, repository, tmp_path):

@@ -16,7 +16,7 @@ use crate::sync::MutexGuard;
 /// A call to a thread: there is something to execute, and an instance to do it.
 pub(crate) struct Dispatch(Arc<Scheduler>);
 
-/// An execution, which goes on where a batch is assigned to an instance until that is given back.
+/// An execution under way: what of it is not its engine's.
 struct Execution {
     dispatch: Dispatch,
     place: Place,
