@@ -61,7 +61,7 @@ impl Bereaved for Examination {
     fn bereft(self, vacancy: Vacancy, reason: &BackendError) {
         let Examination(scheduler) = self;
         scheduler.condemn(vacancy, reason);
-        scheduler.machinery.lose_this_thread(Place::Pool);
+        scheduler.machinery.lose_this_thread(Place::Pool, reason);
     }
 }
 
@@ -89,7 +89,7 @@ impl Bereaved for Filling {
         let mut vacancy = vacancy;
         vacancy.attempted(scheduler.machinery.clock.now());
         scheduler.not_mended(vacancy, reason);
-        scheduler.machinery.lose_this_thread(Place::Pool);
+        scheduler.machinery.lose_this_thread(Place::Pool, reason);
     }
 }
 
