@@ -14,8 +14,8 @@ use crate::BackendError;
 /// What a call of an engine leaves to be done if it never returns.
 pub trait Unfinished: Any {
     /// The engine does not give the calling thread back, for that reason. Called on that thread, whose stack is kept as it
-    /// is: what the call was lent is the engine's for ever. It must not wait for long, as others may have to be told;
-    /// only one that nothing called before may keep the thread.
+    /// is: what the call was lent is the engine's for ever. It must not wait for long, as others may have to be told. One
+    /// that keeps the thread itself does so by [`lose_thread`], which tells them.
     fn lost(self: Box<Self>, reason: &BackendError);
 }
 
@@ -113,6 +113,27 @@ mod tests {
         });
         assert_eq!(told.recv().unwrap(), (3, "why".to_owned()));
         assert_eq!(told.recv().unwrap(), (1, "why".to_owned()));
+    }
+
+    struct Keeps(Sender<(u32, String)>);
+
+    impl Unfinished for Keeps {
+        fn lost(self: Box<Self>, _: &BackendError) {
+            self.0.send((0, String::new())).unwrap();
+            lose_thread(&BackendError::internal("kept"));
+        }
+    }
+
+    #[test]
+    fn who_keeps_a_lost_thread_does_not_keep_it_from_those_who_called_before() {
+        let (tell, told) = channel();
+        thread::spawn(move || {
+            call_engine(Box::new(Told(1, tell.clone())), || {
+                call_engine(Box::new(Keeps(tell.clone())), || lose_thread(&BackendError::internal("why")));
+            });
+        });
+        assert_eq!(told.recv().unwrap(), (0, String::new()));
+        assert_eq!(told.recv().unwrap(), (1, "kept".to_owned()));
     }
 
     #[test]

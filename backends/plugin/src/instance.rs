@@ -4,7 +4,7 @@ use std::ffi::{CString, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::{fmt, mem, ptr};
+use std::{fmt, ptr};
 
 use nerite_backend::{
     BackendError, Batch, Condition, Executions, Instance, InstanceKind, InstanceSpec, Request as Asked,
@@ -94,15 +94,21 @@ impl ModelInstance {
             match object {
                 held::HeldObject::Request(request) => {
                     let Ok(request) = Request::take(request.0) else { continue };
-                    if end == End::Lost {
-                        // Other threads of the plugin's may be reading them.
-                        mem::forget(request.asked().inputs().to_vec());
-                    }
-                    request.fail(BackendError::internal(format!(
+                    let error = BackendError::internal(format!(
                         "the model's instance {end} before it had answered the request"
-                    )));
+                    ));
+                    match end {
+                        End::Finalised => request.fail(error),
+                        End::Lost => request.fail_kept(error),
+                    }
                 }
-                held::HeldObject::Response(response) => drop(handle::take::<Response>(response.0)),
+                held::HeldObject::Response(response) => {
+                    let Ok(response) = handle::take::<Response>(response.0) else { continue };
+                    match end {
+                        End::Finalised => drop(response),
+                        End::Lost => response.give_up_kept(),
+                    }
+                }
                 held::HeldObject::Factory(factory) => drop(handle::take::<ResponseFactory>(factory.0)),
             }
         }

@@ -1,10 +1,10 @@
 //! Threads that a plugin ends: by an exception of C++ where nothing can catch it, in a destructor or in a thread of its own;
 //! or by `pthread_exit`.
 //!
-//! C++ ends the process over such an exception, and every model with it. Triton's Python backend throws one in a destructor where a model's
-//! process is killed while it holds a lock in the memory that the two share. Here the thread alone ends its work: it is kept
-//! for ever, since its stack must not be left, with whatever it has locked. If it is one of the server's, who called the
-//! plugin on it is told, and goes on without it.
+//! C++ ends the process over such an exception, and every model with it. Triton's Python backend throws one in a destructor
+//! where a model's process is killed while it holds a lock in the memory that the two share. Here the thread alone ends its
+//! work: it is kept for ever, since its stack must not be left, with whatever it has locked. If it is one of the server's, who
+//! called the plugin on it is told, and goes on without it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;

@@ -198,7 +198,7 @@ impl Bereaved for Execution {
             claim.limiter().grant();
         }
         drop(dispatch);
-        machinery.lose_this_thread(place);
+        machinery.lose_this_thread(place, reason);
     }
 }
 

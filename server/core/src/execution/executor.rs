@@ -173,9 +173,12 @@ impl Vacancy {
         self.post.health.next_attempt(now)
     }
 
-    /// Lets go of the former instance; no other is made.
-    pub(super) fn let_go(self) {
-        let_go(self.former, &self.post.spec);
+    /// Lets go of the former instance, which may take long; no other is made.
+    pub(super) fn let_go<T: Bereaved>(self, bereaved: T) -> T {
+        let Vacancy { post, former } = self;
+        let spec = post.spec.clone();
+        let (away, ()) = call_engine(Box::new(Away { post, bereaved }), || let_go(former, &spec));
+        away.bereaved
     }
 
     /// What it must be granted before it executes.

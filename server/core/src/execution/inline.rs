@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use nerite_backend::{BackendError, lose_thread};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -108,18 +109,15 @@ impl Inline {
     }
 
     /// The calling thread does not come back from its execution. The right to it is free again, and the runtime has another
-    /// thread in its place; only the task that it was executing is lost.
-    pub(super) fn lose_this_thread(&self) {
+    /// thread in its place; only the task that it was executing is lost. Engines that were called on it before, where one
+    /// infers with another, are told from there.
+    pub(super) fn lose_this_thread(&self, reason: &BackendError) {
         let this = thread::current().id();
         for slot in &self.slots {
             let run = slot.lock().take_if(|run| run.thread == this);
             run.into_iter().for_each(Run::ended);
         }
-        tokio::task::block_in_place(|| {
-            loop {
-                thread::park();
-            }
-        });
+        tokio::task::block_in_place(|| lose_thread(reason));
     }
 
     fn watch_on(self: &Arc<Self>) {

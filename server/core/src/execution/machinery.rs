@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use nerite_backend::BackendError;
 use tokio::runtime::Handle;
 
 use super::clock::{Clock, Timer};
@@ -113,9 +114,9 @@ impl Machinery {
 
     /// The calling thread, which was called to execute there, does not come back: another does what it would have done. One
     /// of the network's does not return from this.
-    pub(super) fn lose_this_thread(&self, place: Place) {
+    pub(super) fn lose_this_thread(&self, place: Place, reason: &BackendError) {
         match (place, &self.inline) {
-            (Place::Inline, Some(inline)) => inline.lose_this_thread(),
+            (Place::Inline, Some(inline)) => inline.lose_this_thread(reason),
             (Place::Pool, _) | (_, None) => self.threads.lose_this_one(),
         }
     }

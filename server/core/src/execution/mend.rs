@@ -61,7 +61,7 @@ impl Bereaved for Examination {
     fn bereft(self, vacancy: Vacancy, reason: &BackendError) {
         let Examination(scheduler) = self;
         scheduler.condemn(vacancy, reason);
-        scheduler.machinery.lose_this_thread(Place::Pool);
+        scheduler.machinery.lose_this_thread(Place::Pool, reason);
     }
 }
 
@@ -71,7 +71,7 @@ struct Filling(Arc<Scheduler>);
 impl Filling {
     fn run(self, vacancy: Vacancy) {
         if self.0.state.lock().closed.is_some() {
-            return vacancy.let_go();
+            return drop(vacancy.let_go(Parting(self.0)));
         }
         let model = Arc::clone(self.0.engine_model());
         let machinery = Arc::clone(&self.0.machinery);
@@ -89,7 +89,24 @@ impl Bereaved for Filling {
         let mut vacancy = vacancy;
         vacancy.attempted(scheduler.machinery.clock.now());
         scheduler.not_mended(vacancy, reason);
-        scheduler.machinery.lose_this_thread(Place::Pool);
+        scheduler.machinery.lose_this_thread(Place::Pool, reason);
+    }
+}
+
+/// An engine is to let go of an instance, and no other is made.
+struct Parting(Arc<Scheduler>);
+
+impl Bereaved for Parting {
+    fn bereft(self, vacancy: Vacancy, reason: &BackendError) {
+        let Parting(scheduler) = self;
+        let (Scheduler { name, version, .. }, instance) = (&*scheduler, vacancy.name());
+        tracing::error!(
+            "model '{name}' version {version}: an engine has kept the thread that was to let go of instance '{instance}': \
+             {reason}"
+        );
+        let machinery = Arc::clone(&scheduler.machinery);
+        drop(scheduler);
+        machinery.lose_this_thread(Place::Pool, reason);
     }
 }
 

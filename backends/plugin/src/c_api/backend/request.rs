@@ -1,8 +1,8 @@
 //! `TRITONBACKEND_Request`.
 
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::ptr;
 use std::sync::{Arc, OnceLock};
+use std::{mem, ptr};
 
 use nerite_backend::{BackendError, Code, CorrelationId, DType, Phases, Request as Asked, Shape, Slot};
 use nerite_plugin_abi as abi;
@@ -73,6 +73,13 @@ impl Request {
     /// Answers it with an error unless it was answered, and releases it.
     pub(crate) fn fail(self, error: BackendError) {
         self.answering.fail(error);
+    }
+
+    /// The same where other threads of the plugin may be at its memory, which is kept for ever.
+    pub(crate) fn fail_kept(self, error: BackendError) {
+        self.answering.fail(error);
+        let Request { asked, inputs, states, id, correlation_id, parameters, .. } = self;
+        mem::forget((asked.inputs().to_vec(), inputs, states, id, correlation_id, parameters));
     }
 
     /// How it is answered.

@@ -1,6 +1,7 @@
 //! `TRITONBACKEND_Response`.
 
 use std::ffi::{CString, c_char};
+use std::mem;
 use std::sync::Arc;
 
 use nerite_backend::{BackendError, Code, Parameter, Response as Answer, Shape};
@@ -51,6 +52,11 @@ impl Response {
         let response = handle::take::<Response>(handle)?;
         response.answering.instance.held.remove(response.key);
         Ok(response)
+    }
+
+    /// Gives it up where other threads of the plugin may be writing its outputs, which are kept for ever.
+    pub(crate) fn give_up_kept(self) {
+        mem::forget(self.content);
     }
 
     /// Calls `body` with one of the outputs.

@@ -84,6 +84,20 @@ fn where_the_thread_that_makes_an_instance_anew_is_lost_another_tries_again() {
 }
 
 #[test]
+fn a_version_whose_engine_keeps_the_thread_that_lets_go_of_a_broken_instance_is_let_go_of_all_the_same() {
+    let (version, handle) = serve(one_by_one(), 1);
+    handle.fail_drop(Fault::Loss(lost()));
+    let answer = send(&version, "last", 1);
+    let execution = handle.next();
+    version.close();
+    execution.break_down(&BackendError::internal("its process died"));
+    assert!(wait(answer).error.is_some());
+    let model = version.engine_model().map(|model| Arc::downgrade(&model)).unwrap();
+    drop(version);
+    until(|| handle.instances_alive() == 0 && model.strong_count() == 0);
+}
+
+#[test]
 fn a_version_that_has_lost_threads_is_let_go_like_any_other() {
     let (version, handle) = serve_with(one_by_one(), plan(2), Arc::default());
     lose_one(&version, &handle);
