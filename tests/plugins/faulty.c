@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <unwind.h>
 
 typedef struct Error Error;
 typedef struct Message Message;
@@ -91,6 +92,7 @@ typedef enum {
     READY_HANGS,               /* TRITONBACKEND_ModelInstanceReady does not return. */
     EXECUTE_FAILS,             /* TRITONBACKEND_ModelInstanceExecute returns an error; requests stay the server's. */
     EXECUTE_EXITS,             /* TRITONBACKEND_ModelInstanceExecute ends the thread that calls it. */
+    EXECUTE_RAISES,            /* TRITONBACKEND_ModelInstanceExecute lets an exception out that is not of C++. */
     EXECUTE_HANGS,             /* TRITONBACKEND_ModelInstanceExecute does not return; nothing is answered. */
     EXECUTE_ODD_ERROR,         /* The error that it returns has a code that does not exist and no message. */
     EXECUTE_FAILS_LATE,        /* It answers and releases all requests, and then returns an error all the same. */
@@ -148,6 +150,7 @@ static const char *const names[FAULTS] = {
     [READY_HANGS] = "ready_hangs",
     [EXECUTE_FAILS] = "execute_fails",
     [EXECUTE_EXITS] = "execute_exits",
+    [EXECUTE_RAISES] = "execute_raises",
     [EXECUTE_HANGS] = "execute_hangs",
     [EXECUTE_ODD_ERROR] = "execute_odd_error",
     [EXECUTE_FAILS_LATE] = "execute_fails_late",
@@ -550,6 +553,14 @@ Error *TRITONBACKEND_ModelInstanceReady(Instance *instance) {
 }
 
 #ifndef WITHOUT_EXECUTE
+/* Unwinds the stack as another language would. It is not let go of. */
+static void raise_exception(void) {
+    struct _Unwind_Exception *exception = calloc(1, sizeof *exception);
+    if (exception == NULL) return;
+    memcpy(&exception->exception_class, "MOZ\0TEST", sizeof exception->exception_class);
+    _Unwind_RaiseException(exception);
+}
+
 Error *TRITONBACKEND_ModelInstanceExecute(Instance *instance, Request **requests, const uint32_t request_count) {
     void *state = NULL;
     TRY(TRITONBACKEND_ModelInstanceState(instance, &state));
@@ -559,6 +570,7 @@ Error *TRITONBACKEND_ModelInstanceExecute(Instance *instance, Request **requests
     if (beyond <= 0 || beyond % plan.every != 0) plan.fault = NOTHING;
 
     if (plan.fault == EXECUTE_EXITS) pthread_exit(NULL);
+    if (plan.fault == EXECUTE_RAISES) raise_exception();
     if (plan.fault == EXECUTE_HANGS) hang(plan.seconds);
     if (plan.fault == EXECUTE_FAILS) return failure(plan.fault);
     if (plan.fault == EXECUTE_ODD_ERROR) return TRITONSERVER_ErrorNew(999, NULL);

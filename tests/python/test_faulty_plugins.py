@@ -281,8 +281,11 @@ def test_an_exception_out_of_an_execution_is_the_answer_and_the_next_request_is_
     world.remove("throwing")
 
 
+ENDING = [("ending", "execute_fails"), ("faulty", "execute_exits"), ("faulty", "execute_raises")]
+
+
 @needs_cpp
-@pytest.mark.parametrize(("backend", "fault"), [("ending", "execute_fails"), ("faulty", "execute_exits")])
+@pytest.mark.parametrize(("backend", "fault"), ENDING)
 def test_a_model_that_ends_the_threads_which_call_it_answers_every_request_and_is_back(world, backend, fault):
     world.add("ending", backend, fault=fault, every=2, count=2)
     world.load("ending")

@@ -6,8 +6,9 @@
 #include <exception>
 #include <typeinfo>
 
-// In uncaught.rs; it does not return.
+// In uncaught.rs; they do not return.
 extern "C" void nerite_keep_exiting_thread();
+extern "C" void nerite_keep_foreign_exception();
 
 namespace {
 
@@ -25,7 +26,6 @@ void tell(Thrown &thrown, const char *prefix, const char *text) {
 // For what has no text of its own. Called where it is being handled.
 void tell_type(Thrown &thrown) {
     const std::type_info *type = abi::__cxa_current_exception_type();
-    if (type == nullptr) return tell(thrown, "", "what was thrown is not of C++");
     char *name = abi::__cxa_demangle(type->name(), nullptr, nullptr, nullptr);
     tell(thrown, "an object of type ", name != nullptr ? name : type->name());
     std::free(name);
@@ -43,6 +43,8 @@ void *call(Thrown &thrown, void *(*function)(Arguments...), Arguments... argumen
         const char *what = exception.what();
         what != nullptr && *what != '\0' ? tell(thrown, "", what) : tell_type(thrown);
     } catch (...) {
+        // Another language's has no type that could be read, and may not be let go of here: Rust ends the process over that.
+        if (!std::current_exception()) nerite_keep_foreign_exception();
         thrown.caught = true;
         tell_type(thrown);
     }

@@ -79,7 +79,7 @@ impl Library {
             .try_for_each(|needed| stand_in::load(needed))?;
         // SAFETY: to load a library is to run its code. That it does no harm is for whoever put it there to see to; the
         // documentation says so.
-        let loaded = unsafe { Loaded::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
+        let loaded = uncaught::while_loading(|| unsafe { Loaded::open(Some(&path), RTLD_NOW | RTLD_LOCAL) });
         // Never closed, whatever comes of it.
         let loaded = ManuallyDrop::new(loaded.map_err(|problem| unloadable(&path, &reason(&problem)))?);
         let loaded = &*loaded;

@@ -6,6 +6,8 @@
 //! work: it is kept for ever, since its stack must not be left, with whatever it has locked. If it is one of the server's, who
 //! called the plugin on it is told, and goes on without it.
 
+use std::cell::Cell;
+use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -51,6 +53,19 @@ pub(crate) fn check() -> Result<(), BackendError> {
     }
 }
 
+thread_local! {
+    /// Whether this thread is loading a library, which runs its initialisers.
+    static LOADING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does what loads a library.
+pub(crate) fn while_loading<R>(load: impl FnOnce() -> R) -> R {
+    LOADING.set(true);
+    let loaded = load();
+    LOADING.set(false);
+    loaded
+}
+
 extern "C" fn keep_the_thread() {
     keep("an exception that nothing can catch");
 }
@@ -61,7 +76,20 @@ extern "C" fn nerite_keep_exiting_thread() {
     keep("pthread_exit");
 }
 
+/// The same where an entry point lets an exception out that is not of C++, such as a panic of another Rust.
+#[unsafe(no_mangle)]
+extern "C" fn nerite_keep_foreign_exception() {
+    keep("an exception that is not of C++");
+}
+
 fn keep(by: &str) -> ! {
+    if LOADING.get() {
+        // The loader of libraries is locked, and would be for ever: nothing could go on.
+        tracing::error!(
+            "a plugin ended the thread that loads it by {by}; the daemon ends, since no other could load or end"
+        );
+        process::abort();
+    }
     KEPT.fetch_add(1, Ordering::Relaxed);
     let name = thread::current().name().unwrap_or("one of its own").to_owned();
     tracing::error!(
