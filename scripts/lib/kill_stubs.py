@@ -29,6 +29,8 @@ FOLDER = TARGET / "kill-stubs"
 CLIENTS = 8
 # A request that takes longer was left unanswered; a model that takes longer is not mended; in seconds.
 PATIENCE, LONGEST = 30, 10
+# For how long the model works on a batch, in seconds.
+SECONDS = 0.002
 # What is promised, in seconds.
 PROMISED = 2
 # For how long the model is left in peace between two kills, in seconds.
@@ -77,7 +79,7 @@ class Asking:
             thread.join()
 
 
-def run(scratch, kills, seconds=0.002, say=print):
+def run(scratch, kills, seconds=SECONDS, say=print):
     """So many kills of a model that takes so long over a batch; what is wrong, a line each. One that takes no time is more
     often killed while it holds a lock of the memory that it shares with the daemon.
     """
@@ -178,7 +180,7 @@ def main():
     options = parser.parse_args()
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    found = run(FOLDER, options.kills, **({"seconds": 0} if options.busy else {}))
+    found = run(FOLDER, options.kills, 0 if options.busy else SECONDS)
     for fault in found:
         print(f"FAULT {fault}")
     print(f"{len(found)} faults")

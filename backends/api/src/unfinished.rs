@@ -45,7 +45,8 @@ pub fn lose_thread(reason: &BackendError) -> ! {
     }
 }
 
-/// A call that this thread is in, by its number.
+/// A call that this thread is in, by its number: where the interleavings of threads are tested, several share one, and their
+/// calls end in another order than they began.
 struct Call(u64);
 
 impl Call {

@@ -11,6 +11,7 @@ use super::scheduler::Look;
 use super::sequence::take_turns;
 use super::state::{Assignment, Expired, State, Work};
 use super::{Errand, Executor, Job, Scheduler};
+use crate::rate_limiter::Claim;
 use crate::sync::MutexGuard;
 
 /// A call to a thread: there is something to execute, and an instance to do it.
@@ -165,20 +166,25 @@ impl Execution {
             thread::yield_now();
         }
         let claim = executor.claim().cloned();
-        if let Some(claim) = &claim {
-            claim.limiter().release(claim);
-        }
-        let mut state = scheduler.state.lock();
-        if requests > 0 {
-            state.pace.observe(place, ended.saturating_duration_since(began), requests, ended);
-        }
-        state.left(place);
-        let next = dispatch.take_back(state, executor, condition, place, ended);
-        if let Some(claim) = claim {
-            claim.limiter().grant();
-        }
+        let next = giving_back(claim.as_deref(), || {
+            let mut state = scheduler.state.lock();
+            if requests > 0 {
+                state.pace.observe(place, ended.saturating_duration_since(began), requests, ended);
+            }
+            state.left(place);
+            dispatch.take_back(state, executor, condition, place, ended)
+        });
         (dispatch, next)
     }
+}
+
+/// Gives back what an instance was granted; others may have it once it is seen to what becomes of the instance.
+fn giving_back<R>(claim: Option<&Claim>, see_to_it: impl FnOnce() -> R) -> R {
+    let Some(claim) = claim else { return see_to_it() };
+    claim.limiter().release(claim);
+    let seen_to = see_to_it();
+    claim.limiter().grant();
+    seen_to
 }
 
 impl Bereaved for Execution {
@@ -187,16 +193,12 @@ impl Bereaved for Execution {
         let Execution { dispatch, place, .. } = self;
         let machinery = Arc::clone(&dispatch.0.machinery);
         let claim = vacancy.claim().cloned();
-        if let Some(claim) = &claim {
-            claim.limiter().release(claim);
-        }
-        let mut state = dispatch.0.state.lock();
-        state.left(place);
-        dispatch.look_and_follow(state, Vec::new());
-        dispatch.0.condemn(vacancy, reason);
-        if let Some(claim) = claim {
-            claim.limiter().grant();
-        }
+        giving_back(claim.as_deref(), || {
+            let mut state = dispatch.0.state.lock();
+            state.left(place);
+            dispatch.look_and_follow(state, Vec::new());
+            dispatch.0.condemn(vacancy, reason);
+        });
         drop(dispatch);
         machinery.lose_this_thread(place, reason);
     }

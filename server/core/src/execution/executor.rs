@@ -45,6 +45,14 @@ struct Away<T> {
     bereaved: T,
 }
 
+impl<T: Bereaved> Away<T> {
+    /// Calls the engine, and gives back what was not lent to it.
+    fn call<R>(post: Box<Post>, bereaved: T, engine: impl FnOnce() -> R) -> (Away<T>, R) {
+        let (away, returned) = call_engine(Box::new(Away { post, bereaved }), engine);
+        (*away, returned)
+    }
+}
+
 impl<T: Bereaved> Unfinished for Away<T> {
     fn lost(self: Box<Self>, reason: &BackendError) {
         let Away { post, bereaved } = *self;
@@ -145,8 +153,7 @@ impl Executor {
         engine: impl FnOnce(&mut dyn Instance) -> R,
     ) -> (Executor, R, T) {
         let Executor { post, mut instance } = self;
-        let (away, returned) = call_engine(Box::new(Away { post, bereaved }), || engine(&mut *instance));
-        let Away { post, bereaved } = *away;
+        let (Away { post, bereaved }, returned) = Away::call(post, bereaved, || engine(&mut *instance));
         (Executor { post, instance }, returned, bereaved)
     }
 
@@ -177,7 +184,7 @@ impl Vacancy {
     pub(super) fn let_go<T: Bereaved>(self, bereaved: T) -> T {
         let Vacancy { post, former } = self;
         let spec = post.spec.clone();
-        let (away, ()) = call_engine(Box::new(Away { post, bereaved }), || let_go(former, &spec));
+        let (away, ()) = Away::call(post, bereaved, || let_go(former, &spec));
         away.bereaved
     }
 
@@ -201,7 +208,7 @@ impl Vacancy {
     ) -> (Result<Executor, (Vacancy, BackendError)>, T) {
         let Vacancy { post, former } = self;
         let spec = post.spec.clone();
-        let (away, made) = call_engine(Box::new(Away { post, bereaved }), || {
+        let (away, made) = Away::call(post, bereaved, || {
             let_go(former, &spec);
             catch_unwind(AssertUnwindSafe(|| model.instance(&spec))).unwrap_or_else(|_| {
                 Err(BackendError::internal(
@@ -209,7 +216,7 @@ impl Vacancy {
                 ))
             })
         });
-        let Away { mut post, bereaved } = *away;
+        let Away { mut post, bereaved } = away;
         post.health.attempted(time());
         let filled = match made {
             Ok(instance) => Ok(Executor { post, instance }),

@@ -22,7 +22,7 @@ use nerite_backend::DType;
 
 use super::Answer;
 use crate::admission::{Admitted, QueueTerms};
-use crate::mock::{input, model, request};
+use crate::mock::{Handle, input, model, request, wait};
 use crate::model::{ModelSpec, Scheduling};
 use crate::version::ModelVersion;
 
@@ -44,4 +44,11 @@ fn send(version: &Arc<ModelVersion>, id: &str, rows: u32) -> Answer {
 /// Sends a request of one row that may wait on these terms.
 fn send_on(version: &Arc<ModelVersion>, id: &str, terms: QueueTerms) -> Answer {
     version.infer(Admitted { terms, ..request(id, 1) }, Instant::now())
+}
+
+/// Has an instance execute a request as it should.
+fn succeed_one(version: &Arc<ModelVersion>, handle: &Handle) {
+    let answer = send(version, "lucky", 1);
+    handle.next().succeed();
+    assert_eq!(wait(answer).error, None);
 }

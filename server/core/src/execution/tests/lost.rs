@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nerite_backend::BackendError;
 
-use super::{one_by_one, send};
+use super::{one_by_one, send, succeed_one};
 use crate::mock::{Fault, Handle, plan, serve, serve_with, until, wait};
 use crate::version::ModelVersion;
 
@@ -17,13 +17,6 @@ fn lose_one(version: &Arc<ModelVersion>, handle: &Handle) {
     let answer = send(version, "unlucky", 1);
     handle.next().lose_thread(&lost());
     assert_eq!(wait(answer).error, Some(lost()));
-}
-
-/// Has an instance execute a request as it should.
-fn succeed_one(version: &Arc<ModelVersion>, handle: &Handle) {
-    let answer = send(version, "lucky", 1);
-    handle.next().succeed();
-    assert_eq!(wait(answer).error, None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nerite_backend::{BackendError, Code};
 
-use super::{one_by_one, send};
+use super::{one_by_one, send, succeed_one};
 use crate::execution::{Activity, Clock, Machinery, MachineryOptions, Pool};
 use crate::mock::{Fault, Handle, ManualClock, plan, poll, serve_with, until, wait};
 use crate::registry::{ModelEntry, Registry};
@@ -37,13 +37,6 @@ fn break_one(version: &Arc<ModelVersion>, handle: &Handle) {
     let answer = send(version, "unlucky", 1);
     handle.next().break_down(&died());
     assert_eq!(wait(answer).error, Some(died()));
-}
-
-/// Has an instance execute a request as it should.
-fn succeed_one(version: &Arc<ModelVersion>, handle: &Handle) {
-    let answer = send(version, "lucky", 1);
-    handle.next().succeed();
-    assert_eq!(wait(answer).error, None);
 }
 
 #[test]
